@@ -1,0 +1,62 @@
+# make demo       record a Julia program and look at it; installs what it needs first
+# make test       checks and the whole test suite, live Julia included
+# make test-long  the tests that take minutes
+# make check      ruff and mypy only
+# make install    .venv with the package, editable, and its development tools
+# make clean      remove what make made (a Julia that was installed stays)
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install demo check julia test test-long clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+install: .venv/installed
+
+demo: install
+	@$(BIN)/mmsb demo
+
+check: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict mmsb
+
+# MMSB_NO_JULIA=1 asks for the suite without a Julia; then none is installed either.
+julia: install
+	@[ -n "$${MMSB_NO_JULIA:-}" ] || $(BIN)/mmsb doctor --install
+
+test: check julia
+	@$(BIN)/pytest
+
+test-long: install julia
+	@$(BIN)/pytest -m long
+
+clean:
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip's output, less all but the name of each package it fetches.
+.venv/installed: pyproject.toml | .venv/bin/pip
+	@echo "installing mmsb and its development tools into .venv"
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar off -e '.[dev]' \
+	    | sed -n -u -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  unpacking/p'
+	@touch $@
+
+# Debian's python3 comes without ensurepip, which python3-venv brings.
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	    || { echo "mmsb needs Python 3.10 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory python3-venv
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+
+.PHONY: python3-venv
+python3-venv:
+	@command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] \
+	    || { echo "$(PYTHON) cannot make a virtual environment: run 'apt-get install python3-venv' as root" >&2; exit 1; }
+	@echo "installing Debian's python3-venv"
+	@apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-venv >/dev/null
