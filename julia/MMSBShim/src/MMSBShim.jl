@@ -1,0 +1,16 @@
+"""
+A read-only recorder beside the Julia compiler. It notes method definitions while the program runs
+and, when the program has ended, asks the compiler what it made of it. It analyses nothing, defines
+no method on a type it does not own, and keeps no source text.
+"""
+module MMSBShim
+
+include("buffers.jl")
+include("compat.jl")
+include("text.jl")
+include("encode.jl")
+include("wire.jl")
+include("reflect.jl")
+include("record.jl")
+
+end

@@ -1,0 +1,102 @@
+# Typed column buffers. CONTRACT holds the literals of mmsb/base/wire.py; a test holds them equal.
+
+const WIRE_VERSION = 1
+const NONE = 0xffffffff
+const SELF = 0xfffffffe          # statement.scope and statement.slot: none, but said
+const OPEN_WORLD = typemax(UInt64)
+
+const CONTRACT = (
+    (0, :heap, ((:byte, UInt8),)),
+    (1, :symbol, ((:offset, UInt64), (:length, UInt32))),
+    (2, :type, ((:name, UInt32), (:lattice, UInt8), (:widened, UInt32))),
+    (3, :file, ((:content, UInt32), (:name, UInt32), (:lines, UInt32), (:path, UInt32))),
+    (4, :scope, ((:parent, UInt32), (:method, UInt32), (:file, UInt32), (:line, Int32),
+                 (:origin, UInt32))),
+    (5, :event, ((:kind, UInt8), (:subject, UInt32), (:world, UInt64), (:offset, UInt64))),
+    (7, :recording, ((:key, UInt32), (:value, UInt32))),
+    (16, :method, ((:key, UInt32), (:name, UInt32), (:module, UInt32), (:signature, UInt32),
+                   (:file, UInt32), (:line, Int32), (:world, UInt64), (:last_world, UInt64),
+                   (:arguments, UInt32), (:function, UInt32), (:deleted, UInt8))),
+    (17, :instance, ((:key, UInt32), (:method, UInt32), (:signature, UInt32), (:name, UInt32),
+                     (:depth, UInt32), (:module, UInt32), (:trace, UInt32))),
+    (18, :code, ((:instance, UInt32), (:method_world, UInt64), (:min_world, UInt64),
+                 (:max_world, UInt64), (:asked_world, UInt64), (:return_type, UInt32),
+                 (:cached, UInt8), (:provenance, UInt8))),
+    (25, :body, ((:code, UInt32), (:stage, UInt8), (:statements, UInt32), (:blocks, UInt32),
+                 (:edges, UInt32), (:calls, UInt32), (:slots, UInt32))),
+    (19, :statement, ((:opcode, UInt32), (:type, UInt32), (:operands, UInt32),
+                      (:operand_count, UInt32), (:slot, UInt32), (:scope, UInt32), (:line, Int32),
+                      (:origin, UInt32), (:flags, UInt32))),
+    (20, :operand, ((:tag, UInt8), (:value, UInt32), (:type, UInt32), (:start, UInt32),
+                    (:count, UInt32))),
+    (21, :block, ((:first, UInt32), (:last, UInt32))),
+    (22, :edge, ((:source, UInt32), (:target, UInt32))),
+    (23, :call, ((:statement, UInt32), (:kind, UInt8), (:callee, UInt32), (:signature, UInt32))),
+    (24, :slot, ((:name, UInt32), (:type, UInt32))),
+)
+
+# mmsb/base/model.py, the same numbers
+const TAGS = (none = 0x00, ssa = 0x01, argument = 0x02, slot = 0x03, global_ = 0x04,
+              sparam = 0x05, literal = 0x06, type = 0x07, string = 0x08, symbol = 0x09,
+              long = 0x0a, struct_ = 0x0b, svec = 0x0c, expr = 0x0d, target = 0x0e, edge = 0x0f,
+              instance = 0x10, module_ = 0x11, quote_ = 0x12, opaque = 0x13, function_ = 0x14,
+              line = 0x15, redacted = 0x16, method = 0x17)
+const LATTICE = (concrete = 0x00, abstract = 0x01, union = 0x02, const_ = 0x03, partial = 0x04,
+                 conditional = 0x05, bottom = 0x06, other = 0x07)
+const EVENTS = (defined = 0x00, deleted = 0x06, loaded = 0x08)
+const STAGES = (lowered = 0x00, inferred = 0x01, optimized = 0x02)
+const CALLS = (invoke = 0x00, dynamic = 0x01, builtin = 0x02, foreign = 0x04, resolved = 0x05,
+               unresolved = 0x06)
+const REFLECTED = 0x03
+
+struct Table{C<:NamedTuple}
+    id::UInt16
+    columns::C
+end
+
+function table(entry)
+    id, _, columns = entry
+    names = map(first, columns)
+    Table(UInt16(id), NamedTuple{names}(map(c -> c[2][], columns)))
+end
+
+const TABLE_NAMES = map(entry -> entry[2], CONTRACT)
+tables() = NamedTuple{TABLE_NAMES}(map(table, CONTRACT))
+
+rows(t::Table) = length(first(t.columns))
+function clear!(t::Table)
+    foreach(empty!, t.columns)
+    nothing
+end
+# One row; values in the contract's order. Returns its 0-based number.
+function add!(t::Table, values...)
+    n = rows(t)
+    map(push!, Tuple(t.columns), values)
+    return n % UInt32
+end
+
+# Everything that is written once and referred to by id lives as long as the recording.
+mutable struct Interner
+    symbols::Dict{String,UInt32}
+    types::IdDict{Any,UInt32}
+    type_rows::Dict{Tuple{String,UInt8,String},UInt32}
+    files::Dict{Symbol,UInt32}
+    scopes::Dict{NTuple{5,UInt32},UInt32}
+    heap_bytes::UInt64
+end
+Interner() = Interner(Dict{String,UInt32}(), IdDict{Any,UInt32}(),
+                      Dict{Tuple{String,UInt8,String},UInt32}(), Dict{Symbol,UInt32}(),
+                      Dict{NTuple{5,UInt32},UInt32}(), 0)
+
+"""Print the contract, a line a column: id, kind, column, Julia type. The test compares it."""
+function print_contract(io::IO = stdout)
+    for (id, kind, columns) in CONTRACT, (column, type) in columns
+        println(io, id, ' ', kind, ' ', column, ' ', type)
+    end
+    for (group, values) in (("Tag", TAGS), ("Lattice", LATTICE), ("EventKind", EVENTS),
+                            ("Stage", STAGES), ("CallKind", CALLS))
+        for name in keys(values)
+            println(io, group, ' ', uppercase(rstrip(string(name), '_')), ' ', Int(values[name]))
+        end
+    end
+end

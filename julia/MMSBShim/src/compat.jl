@@ -1,0 +1,302 @@
+# Every difference between Julia versions that the shim knows of; the only file that tests VERSION.
+
+VERSION < v"1.10" && import Libdl
+
+const CC = Core.Compiler
+
+# --- values -------------------------------------------------------------------------------------
+
+if VERSION < v"1.7"
+    is_mutable(@nospecialize(x)) = typeof(x).mutable
+    is_vararg(@nospecialize(t)) = (u = Base.unwrap_unionall(t); u isa DataType && u.name === Vararg.body.body.name)
+    function vararg_parts(@nospecialize(t))
+        u = Base.unwrap_unionall(t)
+        n = u.parameters[2]
+        (u.parameters[1], n isa TypeVar ? nothing : n)
+    end
+else
+    is_mutable(@nospecialize(x)) = ismutable(x)
+    is_vararg(@nospecialize(t)) = t isa Core.TypeofVararg
+    vararg_parts(@nospecialize(t)) =
+        (isdefined(t, :T) ? t.T : Any, isdefined(t, :N) && !(t.N isa TypeVar) ? t.N : nothing)
+end
+
+function_name(t::DataType) = VERSION < v"1.12-" ? t.name.mt.name : t.name.singletonname
+widen(@nospecialize(t)) = CC.widenconst(t)
+
+const INTRINSICS = IdDict{Any,String}()
+function intrinsic_name(f::Core.IntrinsicFunction)
+    if isempty(INTRINSICS)
+        for name in names(Core.Intrinsics, all = true)
+            value = getfield(Core.Intrinsics, name)
+            value isa Core.IntrinsicFunction && (INTRINSICS[value] = String(name))
+        end
+    end
+    return get(INTRINSICS, f, "unknown")
+end
+
+# --- methods, instances, code objects --------------------------------------------------------------
+
+# Worlds in which a method can be called: its first, and its last as far as the object says.
+function deleted_world(m::Method)
+    hasfield(Method, :deleted_world) ? UInt64(m.deleted_world) : OPEN_WORLD
+end
+
+function specializations(m::Method)
+    isdefined(Base, :specializations) &&
+        return Core.MethodInstance[mi for mi in Base.specializations(m) if mi !== nothing]
+    found = Core.MethodInstance[]
+    specs = m.specializations
+    if specs isa Core.SimpleVector           # 1.5 leaves slots unassigned: never iterate blindly
+        for k in 1:length(specs)
+            isassigned(specs, k) && specs[k] isa Core.MethodInstance && push!(found, specs[k])
+        end
+    elseif specs isa Core.MethodInstance
+        push!(found, specs)
+    elseif specs !== nothing
+        collect_entries!(found, specs)
+    end
+    return found
+end
+
+# ≤ 1.5: specializations hang in a TypeMap
+function collect_entries!(found, @nospecialize(map))
+    if map isa Core.TypeMapEntry
+        entry = map
+        while true
+            entry.func isa Core.MethodInstance && push!(found, entry.func)
+            entry.next isa Core.TypeMapEntry || break
+            entry = entry.next
+        end
+    elseif map isa Core.TypeMapLevel
+        for field in (:arg1, :targ, :name1, :tname)
+            isdefined(map, field) || continue
+            part = getfield(map, field)
+            part isa Vector || continue
+            for k in 1:length(part)
+                isassigned(part, k) && collect_entries!(found, part[k])
+            end
+        end
+        isdefined(map, :list) && collect_entries!(found, map.list)
+        isdefined(map, :any) && collect_entries!(found, map.any)
+    end
+    nothing
+end
+
+# The native compiler's own code objects of an instance, oldest first.
+function code_instances(mi::Core.MethodInstance)
+    found = Core.CodeInstance[]
+    isdefined(mi, :cache) || return found
+    ci = mi.cache
+    while true
+        native = !hasfield(Core.CodeInstance, :owner) || ci.owner === nothing
+        native && push!(found, ci)
+        isdefined(ci, :next) || break
+        ci = ci.next
+    end
+    return reverse!(found)
+end
+
+instance_of(@nospecialize(x)) =
+    x isa Core.MethodInstance ? x :
+    x isa Core.CodeInstance ? instance_of(x.def) :
+    hasfield(typeof(x), :def) ? instance_of(getfield(x, :def)) : nothing
+
+# Visits every method of every function reachable from loaded modules.
+function visit_methods(f)
+    if isdefined(Core, :methodtable) || isdefined(Core, :GlobalMethods)
+        table = isdefined(Core, :methodtable) ? Core.methodtable : Core.GlobalMethods
+        Base.visit(f, table)
+        return nothing
+    end
+    seen_tables = IdDict{Any,Nothing}()
+    seen_modules = IdDict{Module,Nothing}()
+    foreach(m -> visit_module(f, m, seen_tables, seen_modules), Base.loaded_modules_array())
+    visit_module(f, Main, seen_tables, seen_modules)
+    visit_table(f, DataType.name.mt, seen_tables)
+    nothing
+end
+
+function visit_table(f, @nospecialize(mt), seen)
+    (mt === nothing || haskey(seen, mt)) && return nothing
+    seen[mt] = nothing
+    Base.visit(f, mt)
+    nothing
+end
+
+function visit_module(f, m::Module, tables, modules)
+    haskey(modules, m) && return nothing
+    modules[m] = nothing
+    for name in names(m, all = true, imported = true)
+        (isdefined(m, name) && !Base.isdeprecated(m, name)) || continue
+        x = getfield(m, name)
+        if x isa Module
+            parentmodule(x) === m && visit_module(f, x, tables, modules)
+            continue
+        end
+        T = Base.unwrap_unionall(x isa Type ? x : typeof(x))
+        T isa DataType && isdefined(T.name, :mt) && visit_table(f, T.name.mt, tables)
+    end
+    nothing
+end
+
+# --- was it compiled before this process? ---------------------------------------------------------
+
+# Bytes of the system image, for Julias without `jl_object_in_image`.
+const IMAGE = Ref{Tuple{UInt,UInt}}((0, 0))
+function find_image!()
+    try
+        handle = Libdl.dlopen(unsafe_string(Base.JLOptions().image_file))
+        start = Libdl.dlsym(handle, :jl_system_image_data)
+        bytes = unsafe_load(Ptr{Csize_t}(Libdl.dlsym(handle, :jl_system_image_size)))
+        IMAGE[] = (UInt(start), UInt(start) + bytes)
+    catch
+        IMAGE[] = (0, 0)     # a Julia without a loadable image: nothing is called cached
+    end
+    nothing
+end
+
+if VERSION >= v"1.10"
+    in_image(@nospecialize(x)) = ccall(:jl_object_in_image, UInt8, (Any,), x) != 0
+else
+    function in_image(@nospecialize(x))
+        p = UInt(ccall(:jl_value_ptr, Ptr{Cvoid}, (Any,), x))
+        return IMAGE[][1] <= p < IMAGE[][2]
+    end
+end
+
+# --- asking the compiler -----------------------------------------------------------------------------
+
+lowered(m::Method) = Base.uncompressed_ast(m)
+function lowered_of(mi::Core.MethodInstance, world::UInt64)
+    m = mi.def::Method
+    isdefined(m, :generator) || return lowered(m)
+    return VERSION < v"1.10" ? CC.retrieve_code_info(mi) : CC.retrieve_code_info(mi, UInt(world))
+end
+
+in_typeinf_world(f, args...) = VERSION < v"1.10" ? f(args...) :
+    (v = Any[f, args...]; ccall(:jl_call_in_typeinf_world, Any, (Ptr{Any}, Cint), v, length(v)))
+
+# (CodeInfo, return type), or nothing where inference gives none.
+function infer(mi::Core.MethodInstance, world::UInt64, optimize::Bool)
+    m = mi.def::Method
+    if VERSION < v"1.6"
+        answer = CC.typeinf_code(m, mi.specTypes, mi.sparam_vals, optimize, CC.Params(UInt(world)))
+    elseif VERSION < v"1.11-"
+        answer = in_typeinf_world(CC.typeinf_code, CC.NativeInterpreter(UInt(world)), m,
+                                  mi.specTypes, mi.sparam_vals, optimize)
+    else
+        answer = in_typeinf_world(CC.typeinf_code, CC.NativeInterpreter(UInt(world)), mi, optimize)
+    end
+    answer isa Core.CodeInfo && return (answer, answer.rettype)
+    (answer isa Tuple && answer[1] isa Core.CodeInfo) && return (answer[1], answer[2])
+    return nothing
+end
+
+# How the origin of an optimised statement is known on this Julia.
+const ORIGIN = VERSION >= v"1.12-" ? "debuginfo" : VERSION < v"1.6" ? "tagged" : "lines"
+
+# The same question with one line node per lowered statement, so that the answer's `codelocs` name
+# lowered statements. Its statements equal those of `infer`; the caller checks that they do.
+function infer_tagged(mi::Core.MethodInstance, src::Core.CodeInfo, world::UInt64)
+    ORIGIN == "tagged" || return nothing
+    tagged = copy(src)
+    nodes = Any[]
+    for pc in 1:length(src.code)
+        loc = src.codelocs[pc]
+        node = loc == 0 ? nothing : src.linetable[loc]
+        push!(nodes, node === nothing ? Core.LineInfoNode(:unknown, :none, 0, 0) :
+              Core.LineInfoNode(node.method, node.file, node.line, 0))
+    end
+    tagged.linetable = nodes
+    tagged.codelocs = Int32[1:length(src.code);]
+    ccall(:jl_typeinf_begin, Cvoid, ())
+    try
+        result = CC.InferenceResult(mi)
+        frame = CC.InferenceState(result, tagged, false, CC.Params(UInt(world)))
+        (frame !== nothing && CC.typeinf(frame)) || return nothing
+        opt = CC.OptimizationState(frame)
+        CC.optimize(opt, result.result)
+        return opt.src
+    finally
+        ccall(:jl_typeinf_end, Cvoid, ())
+    end
+end
+
+# --- where a statement came from --------------------------------------------------------------------
+
+"""
+One inlined frame, outermost first: the method's name, its file, the line, and the lowered statement
+(0-based; NONE where only the line is known).
+"""
+struct Frame
+    method::Symbol
+    file::Symbol
+    line::Int32
+    origin::UInt32
+end
+
+frame_method(@nospecialize(def)) =
+    def isa Symbol ? def : def isa Method ? def.name :
+    def isa Core.MethodInstance ? frame_method(def.def) :
+    def isa Core.CodeInstance ? frame_method(def.def) :
+    hasfield(typeof(def), :def) ? frame_method(getfield(def, :def)) : :unknown
+
+if VERSION >= v"1.12-"
+    function debug_frames!(frames::Vector{Frame}, info, pc::Int)
+        line, edge, edge_pc = CC.getdebugidx(info, pc)
+        file = CC.IRShow.debuginfo_file1(info)
+        origin = NONE
+        if info.linetable !== nothing && line > 0
+            origin = (line - 1) % UInt32
+            nested = Frame[]
+            debug_frames!(nested, info.linetable, Int(line))
+            if !isempty(nested)
+                push!(frames, Frame(frame_method(info.def), nested[1].file, nested[1].line, origin))
+                for k in 2:length(nested)     # macro expansions
+                    push!(frames, nested[k])
+                end
+            else
+                push!(frames, Frame(frame_method(info.def), file, 0, origin))
+            end
+        else
+            push!(frames, Frame(frame_method(info.def), file, max(line, 0), NONE))
+        end
+        edge == 0 || debug_frames!(frames, info.edges[edge], Int(edge_pc))
+        return frames
+    end
+    # Outermost first; empty where the compiler kept nothing.
+    frames_at(src::Core.CodeInfo, pc::Int, tagged::Bool) =
+        debug_frames!(Frame[], src.debuginfo, pc)
+else
+    function frames_at(src::Core.CodeInfo, pc::Int, tagged::Bool)
+        frames = Frame[]
+        pc <= length(src.codelocs) || return frames
+        loc = Int(src.codelocs[pc])
+        while loc != 0
+            node = src.linetable[loc]
+            outermost = node.inlined_at == 0
+            origin = outermost && tagged ? (loc - 1) % UInt32 : NONE
+            pushfirst!(frames, Frame(frame_method(node.method), node.file, node.line % Int32, origin))
+            loc = Int(node.inlined_at)
+        end
+        return frames
+    end
+end
+
+statement_flags(src::Core.CodeInfo, pc::Int) =
+    pc <= length(src.ssaflags) ? UInt32(src.ssaflags[pc]) : UInt32(0)
+statement_type(src::Core.CodeInfo, pc::Int) =
+    src.ssavaluetypes isa Vector && pc <= length(src.ssavaluetypes) ? src.ssavaluetypes[pc] : nothing
+slot_type(src::Core.CodeInfo, slot::Int) =
+    isdefined(src, :slottypes) && src.slottypes isa Vector && slot <= length(src.slottypes) ?
+    src.slottypes[slot] : nothing
+
+block_range(b) = (Int(b.stmts.start), Int(b.stmts.stop))
+
+# One method fits a call of this type at this world, or nothing.
+function single_match(@nospecialize(signature), world::UInt64)
+    found = Base._methods_by_ftype(signature, 1, UInt(world))
+    (found isa Vector && length(found) == 1) || return nothing
+    return (VERSION < v"1.6" ? found[1][3] : found[1].method)::Method
+end

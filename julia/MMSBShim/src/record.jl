@@ -1,0 +1,228 @@
+# The record of one process: what the tracer saw, and what is asked when the program has ended.
+
+mutable struct Recording
+    fd::Cint                          # frames go here
+    trace_fd::Cint                    # the file of --trace-compile, read-only; -1: none
+    methods::Vector{Method}           # in the order they were defined
+    offsets::Vector{Int64}            # bytes of the trace file before each
+    loaded_before::Vector{Module}
+    modules::Vector{String}           # recorded although not the user's
+    depth::Int
+    encoder::Encoder
+    code_rows::UInt32                 # rows of `code` sent so far
+    asked::IdDict{Core.CodeInstance,Nothing}
+    active::Bool
+end
+
+const RECORDING = Ref{Union{Nothing,Recording}}(nothing)
+# The tracer's own vectors: it may do no more than push to them.
+const TRACED = Method[]
+const TRACED_AT = Int64[]
+const TRACE_FD = Ref{Cint}(-1)
+
+# Bytes of the trace file so far. 2 is SEEK_END.
+trace_offset() = TRACE_FD[] < 0 ? Int64(0) :
+    ccall(:lseek, Int64, (Cint, Int64, Cint), TRACE_FD[], 0, 2)
+
+function on_method(@nospecialize(m))
+    push!(TRACED, m)
+    push!(TRACED_AT, trace_offset())
+    nothing
+end
+
+trace_methods() = ccall(:jl_register_newmeth_tracer, Cvoid, (Ptr{Cvoid},),
+                        @cfunction(on_method, Cvoid, (Any,)))
+untrace_methods() = ccall(:jl_register_newmeth_tracer, Cvoid, (Ptr{Cvoid},), C_NULL)
+
+# What the program starts must not hold the recorder's files open. F_SETFD is 2, FD_CLOEXEC 1.
+close_on_exec(fd::Cint) = ccall(:fcntl, Cint, (Cint, Cint, Cint), fd, 2, 1)
+
+note!(e::Encoder, key, value) =
+    add!(e.tables.recording, symbol_id!(e, String(key)), symbol_id!(e, string(value)))
+
+"""
+    start(fd, trace_path, depth, modules, literals)
+
+Begin to record into the pipe `fd`. Until `finish`, only method definitions are noted.
+"""
+function start(fd::Int, trace_path::String, depth::Int, modules::Vector{String}, literals::Bool)
+    RECORDING[] === nothing || error("MMSBShim is recording already: one recording at a time")
+    LITERALS[] = literals
+    trace_fd = isempty(trace_path) ? Cint(-1) :
+        ccall(:open, Cint, (Cstring, Cint), trace_path, Base.Filesystem.JL_O_RDONLY)
+    foreach(close_on_exec, (Cint(fd), trace_fd))
+    TRACE_FD[] = trace_fd
+    sizehint!(TRACED, 1 << 14)
+    sizehint!(TRACED_AT, 1 << 14)
+    before = filter(m -> m !== Main, Base.loaded_modules_array())
+    r = Recording(fd, trace_fd, TRACED, TRACED_AT, before, modules, depth, Encoder(), 0,
+                  IdDict{Core.CodeInstance,Nothing}(), true)
+    RECORDING[] = r
+    hello!(r)
+    atexit(finish)
+    # last: from here on definitions are the program's
+    note!(r.encoder, :trace_start, trace_offset())
+    send!(r.fd, r.encoder.tables)
+    trace_methods()
+    nothing
+end
+
+function hello!(r::Recording)
+    e = r.encoder
+    note!(e, :julia, VERSION)
+    note!(e, :tier, "reflect")
+    note!(e, :origin, ORIGIN)
+    note!(e, :threads, Threads.nthreads())
+    note!(e, :depth, r.depth)
+    note!(e, :modules, join(r.modules, ','))
+    note!(e, :literals, LITERALS[])
+    note!(e, :first_world, Base.get_world_counter())
+end
+
+"""Stop, ask for everything in scope, send it. Runs after the program's own exit hooks."""
+function finish()
+    r = RECORDING[]
+    (r === nothing || !r.active) && return nothing
+    r.active = false
+    untrace_methods()
+    note!(r.encoder, :trace_end, trace_offset())
+    try
+        drain!(r)
+        note!(r.encoder, :ended, "yes")
+    catch problem
+        note!(r.encoder, :fault, sprint(showerror, problem))
+    end
+    send!(r.fd, r.encoder.tables)
+    ccall(:close, Cint, (Cint,), r.fd)
+    RECORDING[] = nothing
+    nothing
+end
+
+# Every method of the recorded roots, and the tracer's, without duplicates.
+function methods_in_scope(r::Recording)
+    found = IdDict{Method,Nothing}()
+    in_root = IdDict{Module,Bool}()
+    consider = m -> begin
+        m isa Method || return nothing
+        root = root_module(m.module)
+        get!(() -> root_in_scope(root, r.modules, r.loaded_before), in_root, root) &&
+            (found[m] = nothing)
+        nothing
+    end
+    visit_methods(consider)
+    foreach(consider, r.methods)
+    return sort!(collect(keys(found)), by = m -> (UInt64(m.primary_world), method_key(m)))
+end
+
+function method!(e::Encoder, d::Definition)
+    m = d.method
+    s = Base.unwrap_unionall(m.sig)
+    called = s isa DataType && length(s.parameters) > 0 ? type_text(s.parameters[1]) : ""
+    add!(e.tables.method, symbol_id!(e, method_key(m)), symbol_id!(e, m.name),
+         symbol_id!(e, module_path(m.module)), type_id!(e, m.sig), file_id!(e, m.file),
+         Int32(m.line), d.first, d.last, UInt32(m.nargs), symbol_id!(e, called), UInt8(d.deleted))
+    nothing
+end
+
+function instance!(e::Encoder, mi::Core.MethodInstance, depth::Int)
+    m = mi.def::Method
+    add!(e.tables.instance, symbol_id!(e, instance_key(mi)), symbol_id!(e, method_key(m)),
+         type_id!(e, mi.specTypes), symbol_id!(e, display_name(mi)), UInt32(depth),
+         symbol_id!(e, module_path(m.module)), symbol_id!(e, hashed(static_text(mi.specTypes))))
+    nothing
+end
+
+function events!(e::Encoder, r::Recording, in_scope::IdDict{Method,Definition})
+    seen = IdDict{Method,Nothing}()
+    for (k, m) in enumerate(r.methods)
+        haskey(in_scope, m) || continue
+        seen[m] = nothing
+        add!(e.tables.event, EVENTS.defined, symbol_id!(e, method_key(m)),
+             UInt64(m.primary_world), r.offsets[k] % UInt64)
+    end
+    for m in sort!(collect(keys(in_scope)), by = m -> (UInt64(m.primary_world), method_key(m)))
+        d = in_scope[m]
+        # a package image brings its methods without the tracer
+        haskey(seen, m) || add!(e.tables.event, EVENTS.loaded, symbol_id!(e, method_key(m)),
+                                d.first, OPEN_WORLD)
+        d.deleted && add!(e.tables.event, EVENTS.deleted, symbol_id!(e, method_key(m)),
+                          d.last + 1, OPEN_WORLD)
+    end
+    nothing
+end
+
+function questions_of(mi, d::Definition, now::UInt64, depth::Int, asked)
+    found = Question[]
+    for ci in code_instances(mi)
+        haskey(asked, ci) && continue
+        q = question(mi, ci, d, now, depth)
+        q === nothing || push!(found, q)
+    end
+    return sort!(found, by = q -> (UInt64(q.ci.min_world), q.world))
+end
+
+in_shim(mi::Core.MethodInstance) = root_module((mi.def::Method).module) === @__MODULE__()
+
+function drain!(r::Recording)
+    load_sha!()
+    find_image!()
+    e = r.encoder
+    now = UInt64(Base.get_world_counter())
+    scope = IdDict{Method,Definition}()
+    for d in definitions(methods_in_scope(r))
+        scope[d.method] = d
+        method!(e, d)
+    end
+    events!(e, r, scope)
+    level = Question[]
+    for (m, d) in scope, mi in specializations(m)
+        append!(level, questions_of(mi, d, now, 0, r.asked))
+    end
+    depth = 0
+    while !isempty(level)
+        level = drain_level!(r, level, scope, now, depth)
+        depth += 1
+    end
+    note!(e, :last_world, now)
+    nothing
+end
+
+# Asks one level's questions in the order of their keys; returns those of the level below.
+function drain_level!(r::Recording, level, scope, now::UInt64, depth::Int)
+    e = r.encoder
+    sort!(level, by = q -> (instance_key(q.mi), q.definition.first, UInt64(q.ci.min_world), q.world))
+    note!(e, :questions, length(level))
+    callees = IdDict{Core.MethodInstance,Nothing}()
+    sent = Dict{String,Nothing}()
+    for q in level
+        r.asked[q.ci] = nothing
+        key = instance_key(q.mi)
+        haskey(sent, key) || instance!(e, q.mi, depth)
+        sent[key] = nothing
+        final = ask!(e, q, r.code_rows)
+        r.code_rows += 0x00000001
+        final === nothing || foreach(mi -> callees[mi] = nothing, invoked(final))
+        rows(e.tables.operand) > 100_000 && send!(r.fd, e.tables)
+    end
+    send!(r.fd, e.tables)
+    depth < r.depth || return Question[]
+    return callee_questions!(r, callees, scope, now, depth + 1)
+end
+
+function callee_questions!(r::Recording, callees, scope, now::UInt64, depth::Int)
+    below = Question[]
+    outside = Method[]
+    for mi in keys(callees)
+        (in_shim(mi) || haskey(scope, mi.def::Method)) && continue
+        push!(outside, mi.def::Method)
+    end
+    for d in definitions(sort!(unique(outside), by = method_key))
+        scope[d.method] = d
+        method!(r.encoder, d)
+    end
+    for mi in keys(callees)
+        in_shim(mi) && continue
+        append!(below, questions_of(mi, scope[mi.def::Method], now, depth, r.asked))
+    end
+    return below
+end

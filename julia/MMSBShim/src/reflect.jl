@@ -1,0 +1,180 @@
+# The reflect tier: what can be asked of any Julia from 1.5, late. Nothing here runs while the
+# observed program does.
+
+# --- keys: the same in every process ----------------------------------------------------------------
+
+# One Dict each for the session; keys are asked for often.
+const METHOD_KEYS = IdDict{Method,String}()
+const INSTANCE_KEYS = IdDict{Core.MethodInstance,String}()
+
+"""A method's stable key: module, name, signature."""
+method_key(m::Method) = get!(METHOD_KEYS, m) do
+    string(module_path(m.module), '.', m.name, ' ', type_text(m.sig))
+end
+
+"""A method instance's stable key: its method's, and the types it is specialised for."""
+instance_key(mi::Core.MethodInstance) = get!(INSTANCE_KEYS, mi) do
+    m = mi.def
+    m isa Method || return string("toplevel ", module_path(m))
+    string(method_key(m), " @ ", type_text(mi.specTypes))
+end
+
+function function_text(m::Method)
+    s = Base.unwrap_unionall(m.sig)
+    s isa DataType && length(s.parameters) > 0 || return string(m.name)
+    f = s.parameters[1]
+    name = f isa DataType && is_function_type(f) ? string(function_name(f)) :
+        f isa DataType && f.name === Type.body.name && length(f.parameters) == 1 ?
+        type_text(f.parameters[1], Scope(), true) : string(m.name)
+    prefix = f isa DataType && is_function_type(f) ? f.name.module : m.module
+    return prefix in (Main, Base, Core) ? name : string(module_path(prefix), '.', name)
+end
+
+# As people write it: f(::Int64, ::Vararg{Any})
+function display_name(mi::Core.MethodInstance)
+    s = Base.unwrap_unionall(mi.specTypes)
+    parameters = s isa DataType ? s.parameters : Core.svec()
+    texts = [string("::", type_text(parameters[k], Scope(), true)) for k in 2:length(parameters)]
+    return string(function_text(mi.def), '(', join(texts, ", "), ')')
+end
+
+# The line `--trace-compile` writes for an instance is its type as `jl_static_show` prints it.
+function static_text(@nospecialize(t))
+    io = IOStream("<memory>")
+    ccall(:ios_mem, Ptr{Cvoid}, (Ptr{UInt8}, Csize_t), io.ios, 0)
+    ccall(:jl_static_show, Csize_t, (Ptr{Cvoid}, Any), io.ios, t)
+    seekstart(io)
+    return read(io, String)
+end
+
+# --- scope --------------------------------------------------------------------------------------------
+
+# Base's parent is Main on some Julias.
+root_module(m::Module) =
+    (m === Base || m === Core || parentmodule(m) === m) ? m : root_module(parentmodule(m))
+
+is_stdlib(m::Module) = (p = pathof(m); p !== nothing && startswith(p, Sys.STDLIB))
+
+# Root modules whose code is recorded by itself: the user's, and those asked for by name.
+function root_in_scope(root::Module, asked::Vector{String}, loaded_before)
+    root === @__MODULE__() && return false
+    String(nameof(root)) in asked && return true
+    return !(root in loaded_before) && !is_stdlib(root) && root !== Base && root !== Core
+end
+
+struct Definition            # a method, with the worlds in which it was the one called
+    method::Method
+    first::UInt64
+    last::UInt64
+    deleted::Bool
+end
+
+# When each method stopped being called: its deletion, or a successor with the same signature.
+function definitions(methods::Vector{Method})
+    by_signature = Dict{String,Vector{Method}}()
+    for m in methods
+        push!(get!(by_signature, type_text(m.sig), Method[]), m)
+    end
+    found = Definition[]
+    for m in methods
+        last = deleted_world(m) == OPEN_WORLD ? OPEN_WORLD : deleted_world(m)
+        successor = OPEN_WORLD
+        for other in by_signature[type_text(m.sig)]
+            world = UInt64(other.primary_world)
+            world > m.primary_world && (successor = min(successor, world))
+        end
+        replaced = successor == OPEN_WORLD ? OPEN_WORLD : successor - 1
+        push!(found, Definition(m, UInt64(m.primary_world), min(last, replaced),
+                                last < replaced))
+    end
+    return found
+end
+
+# --- asking -------------------------------------------------------------------------------------------
+
+struct Question              # one code object and where it is to be asked
+    mi::Core.MethodInstance
+    ci::Core.CodeInstance
+    definition::Definition
+    world::UInt64
+    depth::Int
+end
+
+# The worlds in which a code object could run, or nothing if there are none.
+function question(mi, ci, d::Definition, now::UInt64, depth::Int)
+    low = max(UInt64(ci.min_world), d.first)
+    high = min(UInt64(ci.max_world), d.last, now)
+    low <= high || return nothing
+    return Question(mi, ci, d, high, depth)
+end
+
+function same_statements(a::Core.CodeInfo, b::Core.CodeInfo)
+    length(a.code) == length(b.code) || return false
+    for k in 1:length(a.code)
+        parts(a.code[k])[1] === parts(b.code[k])[1] || return false
+    end
+    return true
+end
+
+# Where each statement of a body came from: (scope, line, origin) by statement number.
+function places(e::Encoder, m::Method, src::Core.CodeInfo, stage::UInt8, lowered_count::Int, tagged::Bool)
+    in_place = stage == STAGES.lowered ||
+        (stage == STAGES.inferred && length(src.code) == lowered_count)
+    return map(1:length(src.code)) do pc
+        scope, line, origin = locate!(e, m, frames_at(src, pc, tagged))
+        # what inference leaves in place is the lowered statement itself
+        (scope, line, in_place ? place(pc) : origin)
+    end
+end
+
+function body!(e::Encoder, code::UInt32, stage::UInt8, mi::Core.MethodInstance,
+               src::Core.CodeInfo, at::Vector)
+    for pc in 1:length(src.code)
+        statement!(e, src, pc, at[pc])
+    end
+    nblocks, nedges = blocks!(e, src)
+    ncalls = calls!(e, src, mi, stage)
+    nslots = slots!(e, src)
+    add!(e.tables.body, code, stage, length(src.code) % UInt32, nblocks % UInt32,
+         nedges % UInt32, ncalls % UInt32, nslots % UInt32)
+    nothing
+end
+
+# Asks for the three stages of one code object. Returns the optimised code, or nothing.
+function ask!(e::Encoder, q::Question, code::UInt32)
+    m = q.mi.def::Method
+    e.world[] == q.world || empty!(e.matches)
+    e.world[] = q.world
+    inferred = infer(q.mi, q.world, false)
+    optimized = infer(q.mi, q.world, true)
+    returns = optimized === nothing ? q.ci.rettype : optimized[2]
+    add!(e.tables.code, symbol_id!(e, instance_key(q.mi)), q.definition.first,
+         UInt64(q.ci.min_world), UInt64(q.ci.max_world), q.world, type_id!(e, returns),
+         UInt8(in_image(q.ci)), REFLECTED)
+    src = lowered_of(q.mi, q.world)
+    src isa Core.CodeInfo || return nothing
+    n = length(src.code)
+    body!(e, code, STAGES.lowered, q.mi, src, places(e, m, src, STAGES.lowered, n, false))
+    inferred === nothing && return nothing
+    body!(e, code, STAGES.inferred, q.mi, inferred[1],
+          places(e, m, inferred[1], STAGES.inferred, n, false))
+    optimized === nothing && return nothing
+    final = optimized[1]
+    with_origin = infer_tagged(q.mi, src, q.world)
+    tagged = with_origin !== nothing && same_statements(final, with_origin)
+    at = places(e, m, tagged ? with_origin : final, STAGES.optimized, n, tagged)
+    body!(e, code, STAGES.optimized, q.mi, final, at)
+    return final
+end
+
+# Instances that optimised code calls by name.
+function invoked(src::Core.CodeInfo)
+    found = Core.MethodInstance[]
+    for st in src.code
+        st isa Expr && st.head === :(=) && (st = st.args[2])
+        st isa Expr && st.head === :invoke || continue
+        mi = instance_of(st.args[1])
+        mi isa Core.MethodInstance && mi.def isa Method && push!(found, mi)
+    end
+    return found
+end

@@ -1,0 +1,55 @@
+# Buffers to frames. A frame: magic "MMSBWIRE", u32 version, u32 tables, u64 payload bytes; then
+# for each table u16 id, u16 columns, u32 rows and for each column u16 index, u16 width,
+# u32 zero, u64 bytes, the values, zeros up to 8. Little-endian throughout.
+
+const MAGIC = b"MMSBWIRE"
+
+function write_all(fd::Cint, bytes::Vector{UInt8})
+    GC.@preserve bytes begin
+        done = 0
+        while done < length(bytes)
+            n = ccall(:write, Cssize_t, (Cint, Ptr{UInt8}, Csize_t), fd,
+                      pointer(bytes, done + 1), length(bytes) - done)
+            if n < 0
+                Base.Libc.errno() == Base.Libc.EINTR && continue
+                return false     # the host has gone; nothing more can be said
+            end
+            done += n
+        end
+    end
+    return true
+end
+
+function put_column(io::IO, index::Int, values::Vector{T}) where {T}
+    write(io, htol(UInt16(index)), htol(UInt16(sizeof(T))), htol(UInt32(0)),
+          htol(UInt64(sizeof(values))))
+    write(io, values)
+    for _ in 1:mod(-sizeof(values), 8)
+        write(io, 0x00)
+    end
+end
+
+function put_table(io::IO, t::Table)
+    write(io, htol(t.id), htol(UInt16(length(t.columns))), htol(UInt32(rows(t))))
+    for (index, values) in enumerate(t.columns)
+        put_column(io, index - 1, values)
+    end
+end
+
+# One frame of every table that has rows; the tables are empty afterwards.
+function send!(fd::Cint, all_tables)
+    io = IOBuffer()
+    count = 0
+    for t in all_tables
+        rows(t) == 0 && continue
+        put_table(io, t)
+        clear!(t)
+        count += 1
+    end
+    count == 0 && return true
+    payload = take!(io)
+    head = IOBuffer()
+    write(head, MAGIC, htol(UInt32(WIRE_VERSION)), htol(UInt32(count)),
+          htol(UInt64(length(payload))))
+    return write_all(fd, take!(head)) && write_all(fd, payload)
+end

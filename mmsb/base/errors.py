@@ -1,0 +1,108 @@
+"""Every error mmsb raises, grouped by what the caller does about it.
+
+::
+
+    MmsbError
+    ├── UsageError            the request is wrong: change it          exit 2
+    │   ├── UnknownName           no such function, epoch, stage, kind
+    │   ├── AmbiguousName         several fit: be more exact
+    │   └── NotAMemory            the path holds no memory
+    ├── StateError            the request is right, the moment is not  exit 3
+    │   ├── MemoryLocked          another writer holds it
+    │   ├── ReadOnly              opened for reading, or a read-only folder
+    │   ├── Conflict              another commit wrote the same pages
+    │   └── WriterFailed          a write or fsync failed: open the memory again
+    ├── DamageError           stored bytes are not what was written    exit 4
+    │   ├── CorruptData           a checksum or a bound does not hold
+    │   └── NewerFormat           written by a newer mmsb: upgrade
+    └── EnvironmentProblem    the machine lacks something              exit 5
+        ├── JuliaNotFound         no Julia that mmsb can use
+        ├── JuliaFailed           Julia started and failed
+        ├── MissingExtra          an optional package is not installed
+        └── NoSpace               the disk is full
+
+``code`` is stable: the command line, the JSON answers and every later interface print it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MmsbError(Exception):
+    """Base of all. ``str(error)`` is one sentence: what, where, what to do next."""
+
+    code: ClassVar[str] = "mmsb"
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(MmsbError):
+    code = "usage"
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    code = "unknown-name"
+
+
+class AmbiguousName(UsageError):
+    code = "ambiguous-name"
+
+
+class NotAMemory(UsageError):
+    code = "not-a-memory"
+
+
+class StateError(MmsbError):
+    code = "state"
+    exit_code = 3
+
+
+class MemoryLocked(StateError):
+    code = "memory-locked"
+
+
+class ReadOnly(StateError):
+    code = "read-only"
+
+
+class Conflict(StateError):
+    code = "conflict"
+
+
+class WriterFailed(StateError):
+    code = "writer-failed"
+
+
+class DamageError(MmsbError):
+    code = "damage"
+    exit_code = 4
+
+
+class CorruptData(DamageError):
+    code = "corrupt-data"
+
+
+class NewerFormat(DamageError):
+    code = "newer-format"
+
+
+class EnvironmentProblem(MmsbError):
+    code = "environment"
+    exit_code = 5
+
+
+class JuliaNotFound(EnvironmentProblem):
+    code = "julia-not-found"
+
+
+class JuliaFailed(EnvironmentProblem):
+    code = "julia-failed"
+
+
+class MissingExtra(EnvironmentProblem):
+    code = "missing-extra"
+
+
+class NoSpace(EnvironmentProblem):
+    code = "no-space"

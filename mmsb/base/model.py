@@ -1,0 +1,128 @@
+"""The words of the data model: what an epoch, a row, a stage, a provenance is.
+
+Numbers here are stored; a number is never given a second meaning.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+#: Column value of a staged column that says "as in the stage before".
+UNSET_U32 = 0xFFFF_FFFF
+UNSET_U16 = 0xFFFF
+UNSET_U8 = 0xFF
+UNSET_I32 = -(2**31)
+#: A row, id or subject that is not there.
+NONE_U32 = UNSET_U32
+#: Julia's ``typemax(UInt)``: a world range that is still open.
+OPEN_WORLD = 2**64 - 1
+
+
+class Stage(IntEnum):
+    """Where in the compiler a fact was seen. Later stages are patches of earlier ones."""
+
+    LOWERED = 0
+    INFERRED = 1
+    OPTIMIZED = 2
+
+
+class Provenance(IntEnum):
+    """Who said it."""
+
+    NATIVE = 0  # what really ran
+    REDERIVED = 1  # the native compiler asked again, stopped after a pass
+    SHADOW = 2  # our interpreter's run of the compiler
+    REFLECTED = 3  # the public reflection API, asked late
+
+
+class Identity(IntEnum):
+    """How a statement's row was found."""
+
+    EXACT = 0  # the compiler's own debug info named the origin
+    GUESSED = 1  # matched against the predecessor, the last resort
+    NEW = 2  # inserted: a φ-node, or inlined for the first time
+
+
+class CodeState(IntEnum):
+    """What became of a code object."""
+
+    VALID = 0
+    INVALIDATED = 1  # capped at world W by what was defined at W + 1
+    SUPERSEDED = 2  # its method was replaced; Julia never caps it
+
+
+class Compiled(IntEnum):
+    """How far a code object came in the recorded process."""
+
+    NATIVE = 0  # machine code was asked for while recording
+    INFERRED = 1  # not named by --trace-compile: inlined, or compiled with its caller
+    CACHED = 2  # was there before the recording began
+
+
+class Lattice(IntEnum):
+    """The lattice element a ``type`` row stands for."""
+
+    CONCRETE = 0
+    ABSTRACT = 1
+    UNION = 2
+    CONST = 3
+    PARTIAL = 4  # PartialStruct, PartialTypeVar, PartialOpaque
+    CONDITIONAL = 5
+    BOTTOM = 6
+    OTHER = 7
+
+
+class Tag(IntEnum):
+    """What an operand is; says how its ``value`` is read."""
+
+    NONE = 0  # a list slot without value (an undefined φ value)
+    SSA = 1  # value: row of the statement
+    ARGUMENT = 2  # value: argument number, 1 is the function itself
+    SLOT = 3  # value: row in ``slot``
+    GLOBAL = 4  # value: symbol "Module.name"
+    SPARAM = 5  # value: static parameter number
+    LITERAL = 6  # value: symbol of the bits' text; type: its type
+    TYPE = 7  # value: type id
+    STRING = 8  # value: symbol of the text
+    SYMBOL = 9  # value: symbol of the text
+    LONG = 10  # a string or symbol over 64 bytes; value: symbol "length:sha256"
+    STRUCT = 11  # isbits value or tuple; type: its type; children: fields
+    SVEC = 12  # children: elements
+    EXPR = 13  # nested expression; value: symbol of the head; children: arguments
+    TARGET = 14  # jump target; value: row of the statement jumped to
+    EDGE = 15  # φ predecessor; value: row of its last statement, NONE_U32 for entry
+    INSTANCE = 16  # method instance; value: symbol of its key
+    MODULE = 17  # value: symbol of its path
+    QUOTE = 18  # QuoteNode; children: the one value
+    OPAQUE = 19  # a value whose inside is not kept; type: its type
+    FUNCTION = 20  # singleton instance; type: its type
+    LINE = 21  # LineNumberNode; value: line; type: file id
+    REDACTED = 22  # a literal under --no-literals; type: its type
+    METHOD = 23  # value: symbol of its key
+
+
+class EventKind(IntEnum):
+    """What happened."""
+
+    DEFINED = 0  # a method definition
+    LOWERED = 1
+    INFERRED = 2
+    OPTIMIZED = 3
+    INVALIDATED = 4
+    SUPERSEDED = 5
+    DELETED = 6  # a method was deleted
+    COMPILED = 7  # machine code was asked for (from --trace-compile)
+    LOADED = 8  # a root module was loaded
+    ENDED = 9  # the program ended
+
+
+class CallKind(IntEnum):
+    """How a call site reaches its callee."""
+
+    INVOKE = 0  # static: one method instance
+    DYNAMIC = 1  # runtime dispatch
+    BUILTIN = 2  # intrinsic or builtin
+    INLINED = 3  # the callee's statements stand here now
+    FOREIGN = 4  # ccall
+    RESOLVED = 5  # inferred stage: one method fits; callee is its key
+    UNRESOLVED = 6  # inferred stage: several methods fit, or none

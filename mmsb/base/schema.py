@@ -1,0 +1,309 @@
+"""The contract: every kind with its columns, as stored and as sent by the shim.
+
+A *kind* is a table's schema. A *column* is one fixed-width attribute with a fill value; strings and
+types are ``u32`` ids. Column ids are never reused. *Staged* columns exist once per compiler stage
+(``opcode@lowered``, ``opcode@inferred``, …): a later stage's cell that holds the unset value reads
+as the stage before it, so inference is a patch of the type column and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from mmsb.base import model
+from mmsb.base.model import Stage
+
+#: name → (byte width, numpy character)
+DTYPES: Mapping[str, tuple[int, str]] = MappingProxyType(
+    {
+        "u8": (1, "<u1"),
+        "u16": (2, "<u2"),
+        "u32": (4, "<u4"),
+        "u64": (8, "<u8"),
+        "i32": (4, "<i4"),
+        "i64": (8, "<i8"),
+        "f64": (8, "<f8"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One typed attribute.
+
+    ``ref`` names the append-only kind that the ids in this column point into (``"symbol"``,
+    ``"type"``, ``"file"``, ``"scope"``), or ``""`` for a plain number. ``digest`` is false for
+    what differs between two recordings of one program (times, absolute worlds).
+    """
+
+    id: int
+    name: str
+    dtype: str
+    fill: int
+    ref: str = ""
+    digest: bool = True
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"column {self.name!r} has the unknown dtype {self.dtype!r}")
+        if not 0 <= self.id < 0x1_0000:
+            raise ValueError(f"column {self.name!r} has id {self.id}, outside 0 … 65535")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A table's schema. An append-only kind has one page and each row is written once."""
+
+    id: int
+    name: str
+    columns: tuple[Column, ...]
+    append_only: bool = False
+
+    def __post_init__(self) -> None:
+        ids = [column.id for column in self.columns]
+        names = [column.name for column in self.columns]
+        if len(set(ids)) != len(ids) or len(set(names)) != len(names):
+            raise ValueError(f"kind {self.name!r} uses a column id or name twice")
+
+    def column(self, name: str) -> Column:
+        """The column called ``name``; KeyError if there is none. O(columns)."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"kind {self.name!r} has no column {name!r}")
+
+
+_UNSET = {
+    "u8": model.UNSET_U8,
+    "u16": model.UNSET_U16,
+    "u32": model.UNSET_U32,
+    "i32": model.UNSET_I32,
+}
+_STAGE_STRIDE = 256
+
+
+def staged(name: str, stage: Stage) -> str:
+    """The name of a staged column: ``staged("opcode", Stage.LOWERED) == "opcode@lowered"``."""
+    return f"{name}@{stage.name.lower()}"
+
+
+def _staged(*attributes: tuple[int, str, str, str]) -> tuple[Column, ...]:
+    return tuple(
+        Column(_STAGE_STRIDE * (stage + 1) + id_, staged(name, stage), dtype, _UNSET[dtype], ref)
+        for stage in Stage
+        for id_, name, dtype, ref in attributes
+    )
+
+
+NONE = model.NONE_U32
+
+# Append-only kinds: each row is written once; the row number is the id.
+HEAP = Kind(0, "heap", (Column(0, "byte", "u8", 0),), append_only=True)
+SYMBOL = Kind(
+    1, "symbol", (Column(0, "offset", "u64", 0), Column(1, "length", "u32", 0)), append_only=True
+)
+TYPE = Kind(
+    2,
+    "type",
+    (
+        Column(0, "name", "u32", NONE, "symbol"),
+        Column(1, "lattice", "u8", 0),
+        Column(2, "widened", "u32", NONE, "symbol"),  # Julia's type, where name is a constant
+    ),
+    append_only=True,
+)
+FILE = Kind(
+    3,
+    "file",
+    (
+        Column(0, "content", "u32", NONE, "symbol"),  # sha256 of the bytes; "" if not readable
+        Column(1, "name", "u32", NONE, "symbol"),  # sha256 of the name; names are not kept
+        Column(2, "lines", "u32", 0),
+    ),
+    append_only=True,
+)
+SCOPE = Kind(
+    4,
+    "scope",  # an inlined frame; 0xFFFFFFFF is the method itself
+    (
+        Column(0, "parent", "u32", NONE, "scope"),
+        Column(1, "method", "u32", NONE, "symbol"),  # the inlined callee's name
+        Column(2, "file", "u32", NONE, "file"),
+        Column(3, "line", "i32", 0),  # of the call, in the parent
+        Column(4, "origin", "u32", NONE),  # the call's lowered statement (or line) in the parent
+    ),
+    append_only=True,
+)
+EVENT = Kind(
+    5,
+    "event",
+    (
+        Column(0, "window", "u32", 0),  # the quiet interval it belongs to
+        Column(1, "kind", "u8", 0),  # model.EventKind
+        Column(2, "subject", "u32", NONE, "symbol"),  # key of the instance or method
+        Column(3, "world", "u64", 0, digest=False),
+        Column(4, "version", "u32", NONE),  # row in the subject's code page, if any
+        Column(5, "detail", "u32", NONE, "symbol"),
+    ),
+    append_only=True,
+)
+INVALIDATION = Kind(
+    6,
+    "invalidation",
+    (
+        Column(0, "victim", "u32", NONE, "symbol"),  # key of the method instance
+        Column(1, "version", "u32", NONE),  # row in its code page
+        Column(2, "state", "u8", 0),  # model.CodeState: INVALIDATED or SUPERSEDED
+        Column(3, "cause", "u32", NONE, "symbol"),  # key of the method; NONE: no method at W + 1
+        Column(4, "via", "u32", NONE, "symbol"),  # key of the callee instance it came through
+        Column(5, "depth", "u32", 0),  # calls between victim and replaced method; 0 unknown
+        Column(6, "world", "u64", 0, digest=False),  # W + 1
+        Column(7, "window", "u32", 0),
+    ),
+    append_only=True,
+)
+RECORDING = Kind(
+    7,
+    "recording",  # what is known of the recording as a whole: key and value
+    (
+        Column(0, "key", "u32", NONE, "symbol"),
+        Column(1, "value", "u32", NONE, "symbol"),
+    ),
+    append_only=True,
+)
+
+# Kinds with one page per subject.
+METHOD = Kind(
+    16,
+    "method",  # subject: the method's key; row 0
+    (
+        Column(0, "name", "u32", NONE, "symbol"),
+        Column(1, "module", "u32", NONE, "symbol"),
+        Column(2, "signature", "u32", NONE, "type"),
+        Column(3, "file", "u32", NONE, "file"),
+        Column(4, "line", "i32", 0),
+        Column(5, "world", "u64", 0, digest=False),
+        Column(6, "arguments", "u32", 0),
+        Column(7, "definition", "u32", 0),  # 1 for the first definition seen, 2 for its successor
+        Column(8, "body", "u32", NONE, "symbol"),  # hash of its lowered statements
+    ),
+)
+INSTANCE = Kind(
+    17,
+    "instance",  # subject: the instance's key; row 0
+    (
+        Column(0, "method", "u32", NONE, "symbol"),
+        Column(1, "signature", "u32", NONE, "type"),
+        Column(2, "name", "u32", NONE, "symbol"),  # as people write it: "f(::Int64)"
+        Column(3, "depth", "u32", 0),  # calls away from the user's modules
+        Column(4, "module", "u32", NONE, "symbol"),
+    ),
+)
+CODE = Kind(
+    18,
+    "code",  # subject: the instance's key; a row for each code object
+    (
+        Column(0, "min_world", "u64", 0, digest=False),
+        Column(1, "max_world", "u64", model.OPEN_WORLD, digest=False),
+        Column(2, "return_type", "u32", NONE, "type"),
+        Column(3, "state", "u8", 0),  # model.CodeState
+        Column(4, "compiled", "u8", 0, digest=False),  # model.Compiled
+        Column(5, "provenance", "u8", 0),
+        Column(6, "definition", "u32", 0),  # of its method
+        Column(7, "asked_world", "u64", 0, digest=False),
+    ),
+)
+STATEMENT = Kind(
+    19,
+    "statement",  # subject: the instance's key; a row is a statement's identity
+    (
+        Column(0, "derived_from", "u32", NONE),  # row
+        Column(1, "identity", "u8", 0),  # model.Identity
+        *_staged(
+            (0, "alive", "u8", ""),
+            (1, "position", "u32", ""),  # 0-based place in this stage's order
+            (2, "opcode", "u32", "symbol"),
+            (3, "type", "u32", "type"),
+            (4, "operands", "u32", ""),  # first row in ``operand``
+            (5, "operand_count", "u16", ""),
+            (6, "slot", "u32", ""),  # row in ``slot`` assigned to; NONE - 1: none
+            (7, "scope", "u32", "scope"),  # inlined frame; NONE - 1: the method itself
+            (8, "line", "i32", ""),  # from the method's line; absolute where inlined
+            (9, "origin", "u32", ""),  # lowered statement (or line) in its scope
+            (10, "flags", "u32", ""),  # raw ssaflags of this Julia
+        ),
+    ),
+)
+OPERAND = Kind(
+    20,
+    "operand",  # subject: the instance's key; a changed list appends new rows
+    (
+        Column(0, "tag", "u8", 0),  # model.Tag
+        Column(1, "value", "u32", NONE),
+        Column(2, "type", "u32", NONE, "type"),
+        Column(3, "start", "u32", 0),  # children: rows [start, start + count)
+        Column(4, "count", "u32", 0),
+    ),
+)
+BLOCK = Kind(
+    21,
+    "block",  # subject: the instance's key; row: block number - 1
+    _staged(
+        (0, "alive", "u8", ""),
+        (1, "first", "u32", ""),  # positions in the stage's order
+        (2, "last", "u32", ""),
+    ),
+)
+EDGE = Kind(
+    22,
+    "edge",  # subject: the instance's key; a control-flow edge
+    _staged(
+        (0, "alive", "u8", ""),
+        (1, "source", "u32", ""),  # block rows
+        (2, "target", "u32", ""),
+    ),
+)
+CALL = Kind(
+    23,
+    "call",  # subject: the instance's key; a call site
+    (
+        Column(0, "alive", "u8", 0),
+        Column(1, "statement", "u32", NONE),  # row
+        Column(2, "kind", "u8", 0),  # model.CallKind
+        Column(3, "callee", "u32", NONE, "symbol"),  # key of the instance or method, or its name
+        Column(4, "signature", "u32", NONE, "type"),
+        Column(5, "stage", "u8", 0),  # INFERRED: what dispatch finds; OPTIMIZED: what runs
+    ),
+)
+SLOT = Kind(
+    24,
+    "slot",  # subject: the instance's key; row: slot number - 1
+    (
+        Column(0, "name", "u32", NONE, "symbol"),
+        Column(1, "type", "u32", NONE, "type"),
+        Column(2, "alive", "u8", 0),
+    ),
+)
+
+KINDS: tuple[Kind, ...] = (
+    HEAP,
+    SYMBOL,
+    TYPE,
+    FILE,
+    SCOPE,
+    EVENT,
+    INVALIDATION,
+    RECORDING,
+    METHOD,
+    INSTANCE,
+    CODE,
+    STATEMENT,
+    OPERAND,
+    BLOCK,
+    EDGE,
+    CALL,
+    SLOT,
+)
+BY_NAME: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in KINDS})
