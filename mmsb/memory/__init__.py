@@ -1,0 +1,1 @@
+"""The memory: commit, at(epoch), diff, log. The only code that writes."""

@@ -1,0 +1,116 @@
+"""A batch: all deltas of one commit with the same kind, columns and shape, cells side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmsb.base.schema import Kind
+from mmsb.memory.cells import U32, Array, dtype_of
+from mmsb.memory.damage import Problem, corrupt
+from mmsb.memory.frame import BLOCK, SPARSE, TOMBSTONE, Broken, Frame, padded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """One contiguous buffer for each column, over all pages; delta d owns a slice of each."""
+
+    frame: Frame
+    kind: int
+    columns: tuple[int, ...]
+    first: int  # its first delta, counted in the frame
+    deltas: int
+    rows: int  # cells in each buffer
+    sparse: int | None  # where the row numbers lie in the payload; None: dense
+    tombstone: bool
+    places: Mapping[int, int]  # column id → where its buffer lies in the payload
+
+    def cells(self, column: int, dtype: np.dtype[np.generic], start: int, stop: int) -> Array:
+        """Cells [start, stop) of a buffer: a verified read-only view of the map; CorruptData."""
+        return self._view(self.places[column], dtype, start, stop)
+
+    def row_numbers(self, start: int, stop: int) -> Array:
+        """The touched rows that belong to cells [start, stop) of a sparse batch; CorruptData."""
+        assert self.sparse is not None
+        return self._view(self.sparse, U32, start, stop)
+
+    def _view(self, place: int, dtype: np.dtype[np.generic], start: int, stop: int) -> Array:
+        begin, end = place + start * dtype.itemsize, place + stop * dtype.itemsize
+        if begin < end:
+            bad = self.frame.unsound(begin, end)
+            if bad:
+                problem = block_problem(self.frame, np.unique(self.pages()), bad[0])
+                raise corrupt(self.frame.segment.path.parent, problem)
+        return self.frame.cells(begin, end, dtype)
+
+    def size(self, kind: Kind) -> int:
+        """Bytes of its cells and row numbers, without padding."""
+        widths = sum(dtype_of(c).itemsize for c in kind.columns if c.id in self.places)
+        return self.rows * (widths + (0 if self.sparse is None else U32.itemsize))
+
+    def pages(self) -> Array:
+        """Pages of its deltas, u32."""
+        return self.frame.table.delta_page[self.first : self.first + self.deltas]
+
+
+def block_problem(frame: Frame, pages: Array, block: int) -> Problem:
+    """The Problem for a block that fails its checksum."""
+    offset = frame.at + block * BLOCK
+    concerned = tuple(int(page) for page in pages)
+    what = "a block does not match its checksum"
+    return Problem(frame.segment.name, offset, (frame.epoch,), concerned, what)
+
+
+def batches_of(frame: Frame, kinds: Mapping[int, Kind]) -> list[Batch]:
+    """The frame's batches, every bound checked against the schemas; Broken if one does not hold."""
+    table, batches = frame.table, []
+    delta = column = 0
+    place = frame.table_bytes
+    described = zip(
+        table.batch_kind.tolist(),
+        table.batch_flags.tolist(),
+        table.batch_columns.tolist(),
+        table.batch_deltas.tolist(),
+        table.batch_rows.tolist(),
+        strict=True,
+    )
+    for kind, flags, columns, deltas, rows in described:
+        ids = tuple(table.column_id[column : column + columns].tolist())
+        widths = _widths(kinds, kind, ids)
+        sparse, places = None, {}
+        if flags & SPARSE:
+            sparse, place = place, place + padded(4 * rows, 8)
+        for id, width in zip(ids, widths, strict=True):
+            places[id], place = place, place + padded(width * rows, 8)
+        tombstone = bool(flags & TOMBSTONE)
+        batches.append(Batch(frame, kind, ids, delta, deltas, rows, sparse, tombstone, places))
+        _check_deltas(frame, batches[-1])
+        delta, column = delta + deltas, column + columns
+    if (delta, column) != (len(table.delta_page), len(table.column_id)) or place != frame.payload:
+        raise Broken("its batches do not add up to its payload")
+    return batches
+
+
+def _widths(kinds: Mapping[int, Kind], kind: int, ids: tuple[int, ...]) -> list[int]:
+    if kind not in kinds:
+        raise Broken(f"it writes kind {kind}, which no schema names")
+    known = {column.id: column for column in kinds[kind].columns}
+    if not known.keys() >= set(ids):
+        raise Broken(f"it writes columns of kind {kind} that no schema names")
+    return [dtype_of(known[id]).itemsize for id in ids]
+
+
+def _check_deltas(frame: Frame, batch: Batch) -> None:
+    table, own = frame.table, slice(batch.first, batch.first + batch.deltas)
+    start, stop = table.delta_start[own].astype(np.int64), table.delta_stop[own].astype(np.int64)
+    edges = np.append(table.delta_offset[own].astype(np.int64), batch.rows)
+    counts = np.diff(edges)
+    sound = len(start) == batch.deltas and edges[0] == 0 and bool((counts >= 0).all())
+    if batch.sparse is None:
+        sound = sound and bool((counts == stop - start).all())
+    else:
+        sound = sound and bool((counts <= stop - start).all())
+    if not sound:
+        raise Broken("the rows of its deltas are out of bounds")

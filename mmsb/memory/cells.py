@@ -1,0 +1,78 @@
+"""Cells as numpy arrays: dtypes, fills, checked copies, read-only results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmsb.base.errors import UsageError
+from mmsb.base.schema import DTYPES, Column, Kind
+
+Array = npt.NDArray[Any]
+U32 = np.dtype("<u4")
+
+
+def dtype_of(column: Column) -> np.dtype[Any]:
+    """The little-endian numpy dtype the column is stored in."""
+    return np.dtype(DTYPES[column.dtype][1])
+
+
+def filled(column: Column, count: int) -> Array:
+    """``count`` fresh, writeable cells that hold the column's fill value."""
+    return np.full(count, column.fill, dtype_of(column))
+
+
+def frozen(array: Array) -> Array:
+    """The array itself, marked read-only."""
+    array.flags.writeable = False
+    return array
+
+
+def cast(values: Any, dtype: np.dtype[Any], what: str) -> Array:
+    """An own, contiguous, read-only 1-D copy; UsageError if a value does not fit the dtype.
+
+    O(values). ``what`` names the values in the error.
+    """
+    try:
+        given = np.asarray(values) if np.size(values) else np.zeros(np.shape(values), dtype)
+        stored = np.array(given, dtype=dtype, order="C", copy=True)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise UsageError(f"{what}: these values do not fit {dtype.name} ({error})") from error
+    if given.ndim != 1:
+        raise UsageError(f"{what}: pass a one-dimensional array, not one of shape {given.shape}")
+    if given.dtype != dtype and not _same(given, stored):
+        raise UsageError(f"{what}: some values of dtype {given.dtype} do not fit {dtype.name}")
+    return frozen(stored)
+
+
+def _same(given: Array, stored: Array) -> bool:
+    # A sign that changed is the one loss that == does not see between 64-bit integers.
+    if given.dtype.kind in "iu" and stored.dtype.kind in "iu" and given.size:
+        info = np.iinfo(stored.dtype)
+        return int(given.min()) >= info.min and int(given.max()) <= info.max
+    return np.array_equal(given, stored, equal_nan=given.dtype.kind == "f")
+
+
+def cells(kind: Kind, column: Column, values: Any) -> Array:
+    """``values`` as cells of the column (see `cast`)."""
+    return cast(values, dtype_of(column), f"{kind.name}.{column.name}")
+
+
+def sorted_rows(rows: Any) -> Array:
+    """Row numbers as a strictly increasing u32 copy; UsageError if they are not."""
+    given = cast(rows, U32, "rows")
+    if len(given) > 1 and not bool((given[1:] > given[:-1]).all()):
+        raise UsageError("rows: pass them sorted, each once")
+    if len(given) and int(given[-1]) == 2**32 - 1:
+        raise UsageError("rows: row 4294967295 means 'none' and cannot be written")
+    return given
+
+
+def common_length(kind: Kind, buffers: dict[str, Array]) -> int:
+    """The one length of all buffers; UsageError if there is none or several."""
+    lengths = {name: len(buffer) for name, buffer in buffers.items()}
+    if len(set(lengths.values())) != 1:
+        raise UsageError(f"{kind.name}: pass columns of one length, not {lengths}")
+    return next(iter(lengths.values()))

@@ -1,0 +1,258 @@
+"""What one commit will write, collected in memory. Nothing here touches the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmsb.base import schema
+from mmsb.base.errors import UnknownName, UsageError
+from mmsb.base.model import NONE_U32
+from mmsb.base.rect import Rows
+from mmsb.base.schema import Kind
+from mmsb.memory import replay
+from mmsb.memory.cells import Array, cast, cells, common_length, filled, frozen, sorted_rows
+from mmsb.memory.delta import Delta, merge, new_delta
+from mmsb.memory.index import NEVER, Index
+from mmsb.memory.symbols import Symbols, to_bytes
+
+_TEXT_KINDS = (schema.HEAP.id, schema.SYMBOL.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One commit's content, final: schemas and pages to create, deltas, tombstones."""
+
+    kinds: tuple[Kind, ...]
+    page_kinds: tuple[int, ...]
+    page_subjects: tuple[int, ...]
+    deltas: tuple[Delta, ...]
+    deleted: tuple[tuple[int, int], ...]  # (kind id, page)
+
+
+class Changes:
+    """Collects one commit. Ids it gives out are final once it is committed.
+
+    Of two writes to one cell the later wins. A `Changes` is committed once; it conflicts if
+    another commit came in between and this one gives out ids or writes to a page that one wrote.
+    """
+
+    def __init__(self, index: Index, symbols: Symbols) -> None:
+        """Get one from ``memory.changes()``."""
+        self._index, self._symbols = index, symbols
+        self.base = index.head
+        self.committed = False
+        self._first_symbol = symbols.count(self.base)
+        self._texts: dict[str, int] = {}
+        self._raw: list[bytes] = []
+        self._first_page = index.page_count
+        self._kinds = tuple(index.unstored())
+        # Storing the schema of an append-only kind creates its page.
+        tables = [k for k in self._kinds if k.append_only and k.id not in index.stored]
+        self._pages: list[tuple[Kind, int]] = [(kind, NONE_U32) for kind in tables]
+        self._tables = {kind.id: self._first_page + at for at, kind in enumerate(tables)}
+        self._reserved = len(tables)
+        self._by_subject: dict[tuple[int, int], int] = {}
+        self._appended: dict[int, list[dict[str, Array]]] = {}
+        self._next_row: dict[int, int] = {}
+        self._patched: dict[int, list[Delta]] = {}
+        self._deleted: dict[int, Kind] = {}
+
+    def symbol(self, text: str) -> int:
+        """The id of a text, new or known. UsageError if it cannot be written as UTF-8."""
+        if not text.isascii():
+            text = _normal(text)
+        id = self._texts.get(text)
+        if id is None:
+            id = self._symbols.id(text, self._first_symbol)
+            if id is None:
+                id = self._first_symbol + len(self._raw)
+                _check_room("symbol", id, 1)
+                self._raw.append(to_bytes(text))
+            self._texts[text] = id
+        return id
+
+    def page(self, kind: Kind | str, subject: str) -> int:
+        """The live page of a subject, created by this commit if there is none."""
+        shown = self._index.kind(kind)
+        if shown.append_only:
+            raise UsageError(f"{shown.name!r} is append-only and has one page; use append")
+        key = (shown.id, self.symbol(subject))
+        page = self._by_subject.get(key)
+        if page is None or page in self._deleted:
+            page = None if page in self._deleted else self._stored_page(shown, key[1])
+            if page is None:
+                page = self._first_page + len(self._pages)
+                _check_room("page", page, 1)
+                self._pages.append((shown, key[1]))
+            self._by_subject[key] = page
+        return page
+
+    def append(self, kind: Kind | str, columns: Mapping[str, Any]) -> int:
+        """Appends rows to an append-only kind; returns the number (= id) of the first.
+
+        Columns are array-likes of one length; those not named are filled. UsageError, UnknownName.
+        """
+        shown = self._index.kind(kind)
+        if not shown.append_only or shown.id in _TEXT_KINDS:
+            how = "symbol" if shown.append_only else "patch"
+            raise UsageError(f"rows are not appended to {shown.name!r}; use {how}")
+        buffers = self._buffers(shown, columns)
+        return self._append(shown, buffers)
+
+    def patch(
+        self, kind: Kind | str, page: int, columns: Mapping[str, Any], start: int = 0
+    ) -> None:
+        """Writes rows ``start``, ``start + 1``, … of the named columns. UsageError, UnknownName."""
+        shown = self._writable(kind, page)
+        buffers = self._buffers(shown, columns)
+        length = common_length(shown, buffers)
+        _check_room("row", start, length)
+        self._add(new_delta(page, shown, Rows(start, start + length), buffers))
+
+    def patch_rows(
+        self, kind: Kind | str, page: int, rows: Any, columns: Mapping[str, Any]
+    ) -> None:
+        """Writes the listed rows (sorted, each once) of named columns. UsageError, UnknownName."""
+        shown = self._writable(kind, page)
+        touched = sorted_rows(rows)
+        buffers = self._buffers(shown, columns)
+        if common_length(shown, buffers) != len(touched):
+            raise UsageError(f"{shown.name}: pass a value for each of the {len(touched)} rows")
+        self._add(new_delta(page, shown, touched, buffers))
+
+    def delete(self, page: int) -> None:
+        """A tombstone: gone from this epoch on. Its subject may get a new page later."""
+        kind = self._kind_of(page)
+        self._writable(kind, page)
+        self._patched.pop(page, None)
+        self._deleted[page] = kind
+
+    def conflicts(self, head: int) -> list[int]:
+        """Pages that keep this from being committed on top of ``head``; [] if nothing does."""
+        if head == self.base:
+            return []
+        new = len(self._raw) or len(self._pages) or self._appended
+        touched = [*self._patched, *self._deleted]
+        return [
+            page
+            for page in touched
+            if new or replay.written(self._index, page, head)[-1:].tolist() > [self.base]
+        ] or ([self._first_page] if new else [])
+
+    def seal(self) -> Sealed:
+        """The content in its final order: by kind, then in the order it was said."""
+        if self._raw:
+            self._append_texts()
+        deltas = [self._table_delta(kind) for kind in sorted(self._appended)]
+        for patches in self._patched.values():
+            deltas += patches if len(patches) == 1 else merge(*patches).deltas()
+        return Sealed(
+            self._kinds,
+            tuple(kind.id for kind, _ in self._pages),
+            tuple(subject for _, subject in self._pages),
+            tuple(delta for delta in deltas if len(delta) and delta.columns),
+            tuple((kind.id, page) for page, kind in self._deleted.items()),
+        )
+
+    # Inside.
+
+    def _append_texts(self) -> None:
+        lengths = np.array([len(raw) for raw in self._raw], np.int64)
+        start = self._symbols.heap_bytes(self.base)
+        heap, symbol = self._index.kind("heap"), self._index.kind("symbol")
+        offsets = start + np.cumsum(lengths) - lengths
+        text = np.frombuffer(b"".join(self._raw), np.uint8)
+        self._append(heap, self._buffers(heap, {"byte": text}))
+        self._append(symbol, self._buffers(symbol, {"offset": offsets, "length": lengths}))
+        self._raw = []
+
+    def _append(self, kind: Kind, buffers: dict[str, Array]) -> int:
+        count = common_length(kind, buffers)
+        row = self._next_row.get(kind.id)
+        if row is None:
+            page = self._index.table_page(kind)
+            row = 0 if page is None else replay.row_count(self._index, page, self.base)
+        _check_room(kind.name, row, count)
+        self._next_row[kind.id] = row + count
+        if count:
+            self._appended.setdefault(kind.id, []).append(buffers)
+        return row
+
+    def _table_delta(self, kind_id: int) -> Delta:
+        kind, parts = self._index.kind(kind_id), self._appended[kind_id]
+        names = [c for c in kind.columns if any(c.name in part for part in parts)]
+        lengths = [len(next(iter(part.values()))) for part in parts]
+        buffers = {
+            column.name: frozen(
+                np.concatenate(
+                    [
+                        part.get(column.name, filled(column, length))
+                        for part, length in zip(parts, lengths, strict=True)
+                    ]
+                )
+            )
+            for column in names
+        }
+        stop = self._next_row[kind_id]
+        page = self._tables.get(kind_id, self._index.table_page(kind))
+        assert page is not None
+        return new_delta(page, kind, Rows(stop - sum(lengths), stop), buffers)
+
+    def _buffers(self, kind: Kind, columns: Mapping[str, Any]) -> dict[str, Array]:
+        if not columns:
+            raise UsageError(f"{kind.name}: name at least one column")
+        given = {self._index.column(kind, name): values for name, values in columns.items()}
+        ordered = sorted(given, key=lambda column: column.id)
+        buffers = {column.name: cells(kind, column, given[column]) for column in ordered}
+        common_length(kind, buffers)
+        return buffers
+
+    def _add(self, delta: Delta) -> None:
+        self._patched.setdefault(delta.page, []).append(delta)
+
+    def _stored_page(self, kind: Kind, symbol: int) -> int | None:
+        if symbol >= self._first_symbol:
+            return None
+        page = self._index.page_of(kind, symbol, self.base)
+        return None if page is None or page in self._deleted else page
+
+    def _kind_of(self, page: int) -> Kind:
+        own = page - self._first_page
+        if 0 <= own < len(self._pages):
+            return self._pages[own][0]
+        if not self._index.exists(page, self.base):
+            raise UnknownName(f"page {page} does not exist; get pages from changes.page")
+        return self._index.kind(int(self._index.page_kinds()[page]))
+
+    def _writable(self, kind: Kind | str, page: int) -> Kind:
+        shown, actual = self._index.kind(kind), self._kind_of(page)
+        if shown.id != actual.id:
+            raise UsageError(f"page {page} is of kind {actual.name!r}, not {shown.name!r}")
+        if shown.append_only:
+            raise UsageError(f"{shown.name!r} is append-only: each row is written once; use append")
+        gone = page < self._first_page and self._index.deleted_at(page) != NEVER
+        if gone or page in self._deleted:
+            raise UsageError(f"page {page} is deleted; changes.page makes a new one of its subject")
+        return shown
+
+
+def _normal(text: str) -> str:
+    try:
+        return to_bytes(text).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{text!r} cannot be written as UTF-8") from error
+
+
+def _check_room(what: str, first: int, count: int) -> None:
+    # The two highest numbers are sentinels: "none" and "the method itself".
+    if not 0 <= first <= first + count <= 2**32 - 2:
+        raise UsageError(f"{what} {first} + {count} is outside 0 … 2**32 - 2, which ids can name")
+
+
+def as_ids(values: Any) -> Array:
+    """Ids as a u32 array; UsageError if one does not fit."""
+    return cast(values, np.dtype("<u4"), "ids")

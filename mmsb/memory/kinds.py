@@ -1,0 +1,67 @@
+"""Schemas in the log: how kinds are written there, and how stored and known kinds join."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from mmsb.base.errors import UsageError
+from mmsb.base.schema import Column, Kind
+
+
+def encode(kinds: Iterable[Kind]) -> bytes:
+    """Canonical JSON, a list of ``[id, name, append_only, [[id, name, dtype, fill, …], …]]``."""
+    rows = [
+        [kind.id, kind.name, kind.append_only, [_column(column) for column in kind.columns]]
+        for kind in sorted(kinds, key=lambda kind: kind.id)
+    ]
+    return json.dumps(rows, separators=(",", ":"), ensure_ascii=True).encode() if rows else b""
+
+
+def _column(column: Column) -> list[object]:
+    return [column.id, column.name, column.dtype, column.fill, column.ref, column.digest]
+
+
+def decode(stored: bytes) -> tuple[Kind, ...]:
+    """The kinds of one frame; ValueError, KeyError or TypeError if the bytes are no schema."""
+    rows = json.loads(stored) if stored else []
+    return tuple(
+        Kind(id, name, tuple(Column(*column) for column in columns), append_only)
+        for id, name, append_only, columns in rows
+    )
+
+
+def joined(known: Mapping[int, Kind], stored: Mapping[int, Kind]) -> dict[int, Kind]:
+    """The kinds a memory shows: what is stored, plus what is only known here; by id.
+
+    A column stored and known is read as stored. UsageError where both say different things about
+    one id: ids are never reused.
+    """
+    both = {id: _join(known[id], stored[id]) for id in known.keys() & stored.keys()}
+    shown = {**known, **stored, **both}
+    names = [kind.name for kind in shown.values()]
+    if len(set(names)) != len(names):
+        raise UsageError("two kinds have one name; open the memory with the kinds it was made with")
+    return dict(sorted(shown.items()))
+
+
+def _join(known: Kind, stored: Kind) -> Kind:
+    by_id = {column.id: column for column in stored.columns}
+    for column in known.columns:
+        other = by_id.get(column.id, column)
+        if (column.name, column.dtype) != (other.name, other.dtype):
+            raise _reused(known, f"column {column.id} is {other.name!r} ({other.dtype})")
+    if (known.name, known.append_only) != (stored.name, stored.append_only):
+        raise _reused(known, f"kind {stored.id} is {stored.name!r}")
+    new = tuple(column for column in known.columns if column.id not in by_id)
+    try:
+        return Kind(stored.id, stored.name, stored.columns + new, stored.append_only)
+    except ValueError as error:
+        raise _reused(known, str(error)) from error
+
+
+def _reused(kind: Kind, what: str) -> UsageError:
+    return UsageError(
+        f"kind {kind.name!r} differs from the stored one: in the memory {what}; "
+        "ids are never reused, open the memory with the kinds it was made with"
+    )

@@ -1,0 +1,121 @@
+"""The log, read: which segments live, where frames are, and where the sound log ends."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from mmsb.base.errors import CorruptData
+from mmsb.memory.damage import Problem, corrupt
+from mmsb.memory.files import Manifest, Mark, Marks, read_manifest, read_marks
+from mmsb.memory.frame import HEADER, Broken, Frame
+from mmsb.memory.segment import FIRST, Segment, file_name
+
+
+class Log:
+    """Frames in order. ``position`` lies after the last sound frame seen; ``end`` is where the next
+    frame would go. A bad frame below the durable mark is damage; above it the log simply ends there
+    and ``torn`` says what was found.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Reads manifest and header only. NotAMemory, NewerFormat, CorruptData."""
+        self.folder = folder
+        # The manifest names a segment before the header points into it: header first, then.
+        manifest = read_manifest(folder)
+        self.marks, self.both_slots = read_marks(folder)
+        self.manifest: Manifest = manifest
+        self.segments: dict[int, Segment] = {}
+        first = manifest.segments[0][0]
+        self.position = Mark(first, FIRST, -1)
+        self.end = (first, FIRST)
+        self.torn: str | None = None
+        self.reload()
+
+    def reload(self) -> None:
+        """Reads manifest and header again."""
+        self.marks, self.both_slots = read_marks(self.folder)
+        self.manifest = read_manifest(self.folder)
+
+    def scan(self, *, beyond: bool) -> Iterator[Frame]:
+        """Frames from ``position`` to the visible mark; with ``beyond`` as far as they are sound.
+
+        Frames above the durable mark are verified whole before they are yielded. Where one header
+        slot is damaged the other may be a commit behind, so the scan goes beyond. CorruptData.
+        """
+        beyond = beyond or not self.both_slots
+        visible = self.marks.visible
+        problem = None
+        for number, sealed in self.manifest.segments:
+            if number < self.end[0] or (number > visible.segment and not beyond):
+                continue
+            try:
+                segment = self._segment(number)
+            except (OSError, Broken) as error:
+                problem = self._problem((number, 0), f"the segment cannot be read ({error})")
+                break
+            stop = visible.offset if number == visible.segment and not beyond else None
+            limits = [end for end in (sealed, stop) if end is not None]
+            problem = yield from self._frames(segment, min(limits, default=None))
+            if problem is not None:
+                break
+        self._judge(problem, self.marks)
+
+    def _frames(
+        self, segment: Segment, limit: int | None
+    ) -> Generator[Frame, None, Problem | None]:
+        """Frames of one segment; returns the Problem at which they end too early, or None."""
+        if self.end[0] != segment.number:
+            self.end = (segment.number, FIRST)
+        if limit is None or limit > len(segment.bytes):
+            segment.remap()
+        size = len(segment.bytes)
+        while (at := self.end[1]) < (size if limit is None else limit):
+            if limit is None and self._is_blank(segment, at):
+                return None
+            try:
+                frame = self._frame(segment, at)
+            except Broken as error:
+                return self._problem(self.end, f"the frame there does not hold: {error}")
+            self.end = (segment.number, at + frame.size)
+            self.position = Mark(*self.end, frame.epoch)
+            yield frame
+        return None
+
+    def _frame(self, segment: Segment, at: int) -> Frame:
+        frame = Frame(segment, at, len(segment.bytes))
+        if frame.epoch != self.position.epoch + 1:
+            raise Broken(f"it says epoch {frame.epoch}, not {self.position.epoch + 1}")
+        if (segment.number, at) >= self.marks.durable.place and frame.unsound(0, frame.payload):
+            raise Broken("a block does not match its checksum")
+        return frame
+
+    def _is_blank(self, segment: Segment, at: int) -> bool:
+        """Preallocated bytes, never written, above all that was ever visible."""
+        above = (segment.number, at) >= self.marks.visible.place
+        return above and not segment.bytes[at : at + HEADER.size].any()
+
+    def _segment(self, number: int) -> Segment:
+        if number not in self.segments:
+            self.segments[number] = Segment(self.folder, number)
+        return self.segments[number]
+
+    def _problem(self, place: tuple[int, int], what: str) -> Problem:
+        epochs = range(self.position.epoch + 1, self.marks.visible.epoch + 1)
+        return Problem(file_name(place[0]), place[1], tuple(epochs), (), what)
+
+    def _judge(self, problem: Problem | None, marks: Marks) -> None:
+        """Damage or torn tail? Nothing at all if the scan reached the visible mark in peace."""
+        if self.position.place < marks.visible.place and problem is None:
+            problem = self._problem(self.end, "the log ends here, before the visible mark")
+        if problem is None:
+            return
+        if self.position.place < marks.durable.place:
+            raise corrupt(self.folder, problem)
+        self.torn = (
+            f"{self.folder}/{problem}; this tail was never durable and is cut by the next writer"
+        )
+
+    def damage(self, problem: Problem) -> CorruptData:
+        """The error for damage met while reading."""
+        return corrupt(self.folder, problem)

@@ -1,0 +1,263 @@
+"""The memory: one folder, one writer, any number of readers, each on a fixed epoch."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mmsb.base import schema
+from mmsb.base.errors import Conflict, ReadOnly, StateError, UnknownName, UsageError
+from mmsb.base.model import NONE_U32
+from mmsb.base.rect import Rows
+from mmsb.base.schema import Kind
+from mmsb.memory import encode, writer
+from mmsb.memory.cells import Array
+from mmsb.memory.changes import Changes, Sealed
+from mmsb.memory.delta import Delta
+from mmsb.memory.diff import Written, diff
+from mmsb.memory.digest import digest
+from mmsb.memory.files import Lock, read_manifest
+from mmsb.memory.frame import ALIGN, Draft
+from mmsb.memory.index import Index
+from mmsb.memory.log import Log
+from mmsb.memory.snapshot import Snapshot
+from mmsb.memory.stats import stats
+from mmsb.memory.symbols import Symbols
+from mmsb.memory.writer import Durability, Writer
+
+Pathlike = str | os.PathLike[str]
+SEGMENT_BYTES = 4 * 1024 * 1024
+
+
+class Memory:
+    """An open memory. ``torn`` says what tail a crash left, if it left one.
+
+    Threads may read at will; commits of several threads are taken one after another.
+    """
+
+    def __init__(self, log: Log, index: Index, writer: Writer | None) -> None:
+        """Use ``Memory.create`` or ``Memory.open``."""
+        self._log, self._index, self._writer = log, index, writer
+        self._symbols = Symbols(index)
+        self._lock = threading.RLock()
+        self._closed = False
+        self.path = log.folder
+        self.torn = log.torn
+
+    @classmethod
+    def create(
+        cls,
+        path: Pathlike,
+        kinds: Iterable[Kind] = schema.KINDS,
+        *,
+        durability: Durability = "group",
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> Memory:
+        """Makes a memory in a new or empty folder and opens it for writing.
+
+        UsageError if the folder holds something, ReadOnly, NoSpace.
+        """
+        known = tuple(kinds)
+        if segment_bytes < 4096 or segment_bytes % ALIGN:
+            raise UsageError(
+                f"segment_bytes is {segment_bytes}; use 4096 or more, a multiple of 64"
+            )
+        if not {schema.HEAP, schema.SYMBOL} <= set(known):
+            raise UsageError("a memory needs the kinds 'heap' and 'symbol'; add them to its kinds")
+        writer.create(Path(path), _birth(known), segment_bytes)
+        return cls.open(path, write=True, kinds=known, durability=durability)
+
+    @classmethod
+    def open(
+        cls,
+        path: Pathlike,
+        write: bool = False,
+        *,
+        kinds: Iterable[Kind] = schema.KINDS,
+        durability: Durability = "group",
+    ) -> Memory:
+        """Opens a memory; O(frames). With ``write`` takes the lock and cuts a torn tail.
+
+        NotAMemory, NewerFormat, CorruptData; with ``write`` MemoryLocked, ReadOnly.
+        """
+        folder = Path(path)
+        read_manifest(folder)
+        lock = Lock(folder) if write else None
+        try:
+            log, index = Log(folder), Index(folder, kinds)
+            for frame in log.scan(beyond=write):
+                index.add(frame)
+            return cls(log, index, None if lock is None else Writer(log, lock, durability))
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+
+    def close(self) -> None:
+        """Makes all durable (unless the policy is "none"), lets go of the lock. Snapshots live on."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                if self._writer is not None:
+                    self._writer.close()
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Reading.
+
+    @property
+    def head(self) -> int:
+        """The last epoch visible here; 0 is the empty memory."""
+        return self._index.head
+
+    @property
+    def durable(self) -> int:
+        """The last epoch that is known to be on the disk."""
+        return self._log.marks.durable.epoch
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """All kinds, stored or known, by name."""
+        return {kind.name: kind for kind in self._index.kinds.values()}
+
+    def refresh(self) -> int:
+        """A reader's look for newer commits; returns the head. Snapshots keep their epoch."""
+        with self._lock:
+            self._check_open()
+            if self._writer is None:
+                self._log.reload()
+                for frame in self._log.scan(beyond=False):
+                    self._index.add(frame)
+            return self.head
+
+    def at(self, epoch: int | None = None) -> Snapshot:
+        """The memory as of an epoch, default the head; UnknownName if there is no such epoch."""
+        self._check_open()
+        return Snapshot(self._index, self._symbols, self._epoch(epoch))
+
+    def digest(self, epoch: int | None = None) -> str:
+        """Hex digest of the content as of an epoch: independent of history, layout and ids."""
+        return digest(self.at(epoch))
+
+    def diff(self, old: int, new: int) -> tuple[Written, ...]:
+        """The cells written in epochs (old, new], by kind and page. Cost follows those cells."""
+        self._check_open()
+        low, high = self._epoch(old), self._epoch(new)
+        if low > high:
+            raise UsageError(f"diff goes from an older to a newer epoch; swap {old} and {new}")
+        return diff(self._index, low, high)
+
+    def stats(self) -> dict[str, Any]:
+        """Bytes on disk and counts; see `mmsb.memory.stats`."""
+        self._check_open()
+        return stats(self.path, self._index, self._log.manifest)
+
+    # Writing.
+
+    def changes(self) -> Changes:
+        """Collects the next commit."""
+        self._check_open()
+        return Changes(self._index, self._symbols)
+
+    def commit(self, changes: Changes | Iterable[Delta], *, source: int = 0) -> int:
+        """Writes all of it as one epoch and returns that epoch once it is visible to new readers.
+
+        O(bytes). Nothing of it is kept on NoSpace or Conflict. ReadOnly, WriterFailed, UsageError.
+        """
+        with self._lock:
+            out = self._check_writable()
+            if not isinstance(changes, Changes):
+                changes = self._from_deltas(changes)
+            if changes.committed:
+                raise UsageError("these changes are committed already; get new ones")
+            touched = changes.conflicts(self.head)
+            if touched:
+                raise Conflict(
+                    f"epoch {self.head} came in since these changes began at epoch {changes.base} "
+                    f"(page {touched[0]}); collect them again"
+                )
+            epoch = self.head + 1
+            content = changes.seal()
+            self._index.add(
+                out.append(encode.draft(content, epoch, source, self._index.page_count))
+            )
+            changes.committed = True
+            out.settle()
+            return epoch
+
+    def sync(self) -> int:
+        """Returns the head once all up to it is durable. ReadOnly, WriterFailed."""
+        with self._lock:
+            self._check_writable().sync()
+            return self.head
+
+    # Thin names.
+
+    def create_page(self, kind: Kind | str, subject: str) -> int:
+        """The page of a subject; a commit of its own if it is new."""
+        changes = self.changes()
+        page = changes.page(kind, subject)
+        if page >= self._index.page_count:
+            self.commit(changes)
+        return page
+
+    def update_page(self, page: int, rows: Any, columns: Mapping[str, Any]) -> int:
+        """One commit that writes the sorted ``rows`` (or `Rows`) of a page; returns its epoch."""
+        changes = self.changes()
+        kind = self.at().kind_of(page)
+        if isinstance(rows, Rows):
+            rows = range(rows.start, rows.stop)
+        changes.patch_rows(kind, page, rows, columns)
+        return self.commit(changes)
+
+    def query_page(self, page: int, epoch: int | None = None) -> dict[str, Array]:
+        """All columns of a page as of an epoch."""
+        snapshot = self.at(epoch)
+        return snapshot.columns(snapshot.kind_of(page), page)
+
+    # Inside.
+
+    def _from_deltas(self, deltas: Iterable[Delta]) -> Changes:
+        changes = self.changes()
+        for delta in deltas:
+            changes.patch_rows(delta.kind, delta.page, delta.touched(), dict(delta.buffers))
+        return changes
+
+    def _epoch(self, epoch: int | None) -> int:
+        if epoch is None:
+            return self.head
+        if not 0 <= epoch <= self.head:
+            raise UnknownName(
+                f"epoch {epoch} does not exist in {self.path}; epochs are 0 … {self.head}"
+            )
+        return epoch
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StateError(f"{self.path} is closed; open it again")
+
+    def _check_writable(self) -> Writer:
+        self._check_open()
+        if self._writer is None:
+            raise ReadOnly(f"{self.path} is open for reading; open it with write=True")
+        return self._writer
+
+
+def _birth(kinds: tuple[Kind, ...]) -> Draft:
+    """Epoch 0: the schemas, and the one page of each append-only kind."""
+    tables = [kind.id for kind in sorted(kinds, key=lambda kind: kind.id) if kind.append_only]
+    content = Sealed(kinds, tuple(tables), (NONE_U32,) * len(tables), (), ())
+    return encode.draft(content, 0, 0, 0)

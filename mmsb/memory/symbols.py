@@ -1,0 +1,93 @@
+"""Symbols: text behind ids. Append-only, so one cache serves every epoch of a memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import numpy as np
+
+from mmsb.base import schema
+from mmsb.base.errors import UnknownName
+from mmsb.base.rect import Rows
+from mmsb.memory import replay
+from mmsb.memory.cells import Array
+from mmsb.memory.index import Index
+
+
+def to_bytes(text: str) -> bytes:
+    """UTF-8; bytes that are no UTF-8 travel as lone surrogates (surrogateescape)."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+class Symbols:
+    """Text of ids and ids of text, read from kinds ``symbol`` and ``heap`` when first asked for."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._texts: dict[int, str] = {}
+        self._ids: dict[str, int] = {}
+        self._named = 0  # symbols below this are in _ids
+        self._lock = threading.Lock()
+
+    def count(self, epoch: int) -> int:
+        """Symbols there are as of the epoch."""
+        return self._rows(schema.SYMBOL.id, epoch)
+
+    def heap_bytes(self, epoch: int) -> int:
+        """Bytes of text there are as of the epoch."""
+        return self._rows(schema.HEAP.id, epoch)
+
+    def texts(self, ids: Iterable[int] | Array, count: int) -> list[str]:
+        """The text of each id; UnknownName for an id that is not below ``count``."""
+        wanted = ids.tolist() if isinstance(ids, np.ndarray) else [int(id) for id in ids]
+        missing = sorted({id for id in wanted if id not in self._texts})
+        outside = [id for id in missing if not 0 <= id < count]
+        if outside:
+            raise UnknownName(f"symbol {outside[0]} does not exist; symbols are 0 … {count - 1}")
+        if missing:
+            self._load(missing)
+        return [self._texts[id] for id in wanted]
+
+    def id(self, text: str, count: int) -> int | None:
+        """The id of a text among the first ``count`` symbols. Reads all symbols at first use."""
+        with self._lock:
+            total = self.count(self._index.head)
+            if self._named < total:
+                new = range(self._named, total)
+                self._ids.update(zip(self.texts(new, total), new, strict=True))
+                self._named = total
+            found = self._ids.get(text)
+        return found if found is not None and found < count else None
+
+    def raw(self, start: int, stop: int) -> list[bytes]:
+        """The stored bytes of symbols [start, stop). CorruptData."""
+        if start >= stop:
+            return []
+        rows, head = Rows(start, stop), self._index.head
+        offsets = self._read(schema.SYMBOL.id, "offset", rows, head).tolist()
+        lengths = self._read(schema.SYMBOL.id, "length", rows, head).tolist()
+        low = offsets[0]
+        heap = self._read(schema.HEAP.id, "byte", Rows(low, offsets[-1] + lengths[-1]), head)
+        held = heap.tobytes()
+        return [held[at - low : at - low + n] for at, n in zip(offsets, lengths, strict=True)]
+
+    def _load(self, missing: list[int]) -> None:
+        # Runs of ids that lie close together are read at once; gaps of up to 64 are read along.
+        ids = np.array(missing, np.int64)
+        runs = np.split(ids, np.flatnonzero(np.diff(ids) > 64) + 1)
+        for run in runs:
+            first = int(run[0])
+            texts = self.raw(first, int(run[-1]) + 1)
+            for id in run.tolist():
+                self._texts[id] = texts[id - first].decode("utf-8", "surrogateescape")
+
+    def _rows(self, kind: int, epoch: int) -> int:
+        page = self._index.table_page(self._index.kind(kind))
+        return 0 if page is None else replay.row_count(self._index, page, epoch)
+
+    def _read(self, kind: int, name: str, rows: Rows, epoch: int) -> Array:
+        shown = self._index.kind(kind)
+        page = self._index.table_page(shown)
+        assert page is not None
+        return replay.read(self._index, page, self._index.column(shown, name), rows, epoch)
