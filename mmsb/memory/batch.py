@@ -41,9 +41,24 @@ class Batch:
         if begin < end:
             bad = self.frame.unsound(begin, end)
             if bad:
-                problem = block_problem(self.frame, np.unique(self.pages()), bad[0])
+                problem = block_problem(self.frame, self._pages_of(start, stop), bad[0])
                 raise corrupt(self.frame.segment.path.parent, problem)
         return self.frame.cells(begin, end, dtype)
+
+    def _pages_of(self, start: int, stop: int) -> Array:
+        """Pages that own cells [start, stop), increasing."""
+        table, own = self.frame.table, slice(self.first, self.first + self.deltas)
+        edges = np.append(table.delta_offset[own], np.uint32(self.rows))
+        return np.unique(self.pages()[(edges[:-1] < stop) & (edges[1:] > start)])
+
+    def pages_in(self, begin: int, end: int, kind: Kind) -> Array:
+        """Pages with cells in payload bytes [begin, end), increasing."""
+        widths = {c.id: dtype_of(c).itemsize for c in kind.columns}
+        buffers = [(at, widths[id]) for id, at in self.places.items()]
+        buffers += [] if self.sparse is None else [(self.sparse, U32.itemsize)]
+        spans = [((begin - at) // width, -(-(end - at) // width)) for at, width in buffers]
+        found = [self._pages_of(max(low, 0), min(high, self.rows)) for low, high in spans]
+        return np.unique(np.concatenate([np.zeros(0, "<u4"), *found]))
 
     def size(self, kind: Kind) -> int:
         """Bytes of its cells and row numbers, without padding."""

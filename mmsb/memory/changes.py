@@ -107,6 +107,7 @@ class Changes:
         self, kind: Kind | str, page: int, columns: Mapping[str, Any], start: int = 0
     ) -> None:
         """Writes rows ``start``, ``start + 1``, … of the named columns. UsageError, UnknownName."""
+        page, start = int(page), int(start)
         shown = self._writable(kind, page)
         buffers = self._buffers(shown, columns)
         length = common_length(shown, buffers)
@@ -117,6 +118,7 @@ class Changes:
         self, kind: Kind | str, page: int, rows: Any, columns: Mapping[str, Any]
     ) -> None:
         """Writes the listed rows (sorted, each once) of named columns. UsageError, UnknownName."""
+        page = int(page)
         shown = self._writable(kind, page)
         touched = sorted_rows(rows)
         buffers = self._buffers(shown, columns)
@@ -126,28 +128,27 @@ class Changes:
 
     def delete(self, page: int) -> None:
         """A tombstone: gone from this epoch on. Its subject may get a new page later."""
+        page = int(page)
         kind = self._kind_of(page)
         self._writable(kind, page)
         self._patched.pop(page, None)
         self._deleted[page] = kind
 
-    def conflicts(self, head: int) -> list[int]:
-        """Pages that keep this from being committed on top of ``head``; [] if nothing does."""
+    def conflict(self, head: int) -> str | None:
+        """Why this cannot be committed on top of ``head``, or None."""
         if head == self.base:
-            return []
-        new = len(self._raw) or len(self._pages) or self._appended
-        touched = [*self._patched, *self._deleted]
-        return [
-            page
-            for page in touched
-            if new or replay.written(self._index, page, head)[-1:].tolist() > [self.base]
-        ] or ([self._first_page] if new else [])
+            return None
+        if self._raw or self._pages or self._appended:
+            return "these give out ids which that epoch may have given out"
+        for page in (*self._patched, *self._deleted):
+            if replay.written(self._index, page, head)[-1:].tolist() > [self.base]:
+                return f"it wrote page {page}, as these do"
+        return None
 
     def seal(self) -> Sealed:
-        """The content in its final order: by kind, then in the order it was said."""
-        if self._raw:
-            self._append_texts()
-        deltas = [self._table_delta(kind) for kind in sorted(self._appended)]
+        """The content in its final order. Changes nothing here: a failed commit can be retried."""
+        deltas = self._text_deltas() if self._raw else []
+        deltas += [self._table_delta(kind) for kind in sorted(self._appended)]
         for patches in self._patched.values():
             deltas += patches if len(patches) == 1 else merge(*patches).deltas()
         return Sealed(
@@ -160,15 +161,29 @@ class Changes:
 
     # Inside.
 
-    def _append_texts(self) -> None:
+    def _text_deltas(self) -> list[Delta]:
         lengths = np.array([len(raw) for raw in self._raw], np.int64)
         start = self._symbols.heap_bytes(self.base)
+        _check_room("heap byte", start, int(lengths.sum()))
         heap, symbol = self._index.kind("heap"), self._index.kind("symbol")
         offsets = start + np.cumsum(lengths) - lengths
         text = np.frombuffer(b"".join(self._raw), np.uint8)
-        self._append(heap, self._buffers(heap, {"byte": text}))
-        self._append(symbol, self._buffers(symbol, {"offset": offsets, "length": lengths}))
-        self._raw = []
+        return [
+            self._tail(heap, start, self._buffers(heap, {"byte": text})),
+            self._tail(
+                symbol,
+                self._first_symbol,
+                self._buffers(symbol, {"offset": offsets, "length": lengths}),
+            ),
+        ]
+
+    def _tail(self, kind: Kind, start: int, buffers: dict[str, Array]) -> Delta:
+        """A delta that continues the table of an append-only kind at row ``start``."""
+        page = self._tables.get(kind.id)
+        if page is None:
+            page = self._index.table_page(kind)
+            assert page is not None  # storing its schema created it
+        return new_delta(page, kind, Rows(start, start + common_length(kind, buffers)), buffers)
 
     def _append(self, kind: Kind, buffers: dict[str, Array]) -> int:
         count = common_length(kind, buffers)
@@ -197,10 +212,7 @@ class Changes:
             )
             for column in names
         }
-        stop = self._next_row[kind_id]
-        page = self._tables.get(kind_id, self._index.table_page(kind))
-        assert page is not None
-        return new_delta(page, kind, Rows(stop - sum(lengths), stop), buffers)
+        return self._tail(kind, self._next_row[kind_id] - sum(lengths), buffers)
 
     def _buffers(self, kind: Kind, columns: Mapping[str, Any]) -> dict[str, Array]:
         if not columns:

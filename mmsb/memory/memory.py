@@ -98,7 +98,7 @@ class Memory:
             raise
 
     def close(self) -> None:
-        """Makes all durable (unless the policy is "none"), lets go of the lock. Snapshots live on."""
+        """Makes all durable (not under "none"), lets go of the lock. Snapshots live on."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -183,11 +183,11 @@ class Memory:
                 changes = self._from_deltas(changes)
             if changes.committed:
                 raise UsageError("these changes are committed already; get new ones")
-            touched = changes.conflicts(self.head)
-            if touched:
+            reason = changes.conflict(self.head)
+            if reason is not None:
                 raise Conflict(
-                    f"epoch {self.head} came in since these changes began at epoch {changes.base} "
-                    f"(page {touched[0]}); collect them again"
+                    f"epoch {self.head} of {self.path} came in since these changes began at epoch "
+                    f"{changes.base}, and {reason}; collect them again"
                 )
             epoch = self.head + 1
             content = changes.seal()

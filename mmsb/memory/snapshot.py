@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base import schema
 from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
@@ -162,7 +161,3 @@ class Snapshot:
 
 def _listed(pages: Any) -> Any:
     return pages if isinstance(pages, np.ndarray) else list(pages)
-
-
-#: Kinds that hold what others refer to.
-REFERRED = (schema.HEAP, schema.SYMBOL, schema.TYPE, schema.FILE, schema.SCOPE)

@@ -27,7 +27,7 @@ class Symbols:
         self._index = index
         self._texts: dict[int, str] = {}
         self._ids: dict[str, int] = {}
-        self._named = 0  # symbols below this are in _ids
+        self._head = -1  # _ids holds all symbols as of this epoch
         self._lock = threading.Lock()
 
     def count(self, epoch: int) -> int:
@@ -41,10 +41,10 @@ class Symbols:
     def texts(self, ids: Iterable[int] | Array, count: int) -> list[str]:
         """The text of each id; UnknownName for an id that is not below ``count``."""
         wanted = ids.tolist() if isinstance(ids, np.ndarray) else [int(id) for id in ids]
-        missing = sorted({id for id in wanted if id not in self._texts})
-        outside = [id for id in missing if not 0 <= id < count]
+        outside = [id for id in wanted if not 0 <= id < count]
         if outside:
             raise UnknownName(f"symbol {outside[0]} does not exist; symbols are 0 … {count - 1}")
+        missing = sorted({id for id in wanted if id not in self._texts})
         if missing:
             self._load(missing)
         return [self._texts[id] for id in wanted]
@@ -52,11 +52,11 @@ class Symbols:
     def id(self, text: str, count: int) -> int | None:
         """The id of a text among the first ``count`` symbols. Reads all symbols at first use."""
         with self._lock:
-            total = self.count(self._index.head)
-            if self._named < total:
-                new = range(self._named, total)
-                self._ids.update(zip(self.texts(new, total), new, strict=True))
-                self._named = total
+            head = self._index.head
+            if self._head < head:
+                new = range(len(self._ids), self.count(head))
+                self._ids.update(zip(self.texts(new, new.stop), new, strict=True))
+                self._head = head
             found = self._ids.get(text)
         return found if found is not None and found < count else None
 

@@ -210,7 +210,7 @@ class Writer:
         self.log.marks = marks
 
     def _guard(self, step: str, run: Callable[[], object], *, full: bool = True) -> None:
-        """Runs a step. A full disk is NoSpace where nothing is lost by it; else the writer stops."""
+        """Runs a step. A full disk is NoSpace if nothing is lost by it; else the writer stops."""
         try:
             run()
         except MmsbError:

@@ -1,0 +1,194 @@
+"""Reads a whole memory and lists all that does not hold, without stopping at the first."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mmsb.base.errors import CorruptData, NotAMemory
+from mmsb.memory.batch import Batch, block_problem
+from mmsb.memory.damage import Problem
+from mmsb.memory.files import HEADER_BYTES, Manifest, Marks, read_manifest, read_slots
+from mmsb.memory.frame import ALIGN, BLOCK, HEADER, MAGIC, Broken, Frame
+from mmsb.memory.index import Index
+from mmsb.memory.segment import FIRST, Segment, file_name
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``problems`` is damage; ``torn`` is what lies above the durable mark and will be cut.
+
+    ``epochs`` counts the frames whose every byte holds, ``bytes`` what was read.
+    """
+
+    problems: tuple[Problem, ...]
+    torn: tuple[Problem, ...]
+    epochs: int
+    segments: int
+    bytes: int
+
+    @property
+    def sound(self) -> bool:
+        """No damage."""
+        return not self.problems
+
+
+def check(path: str | os.PathLike[str]) -> Report:
+    """Verifies every checksum and bound in the folder. O(bytes); takes no lock, changes nothing.
+
+    NotAMemory, NewerFormat. With a writer at work, a commit under way may show as torn.
+    """
+    walk = _Walk(Path(path))
+    manifest = walk.manifest()
+    walk.slots()
+    for number, sealed in manifest.segments:
+        walk.segment(number, sealed)
+    walk.finish()
+    durable = walk.marks.durable.place if walk.marks else (2**32, 0)
+    below = [problem for place, problem in walk.found if place < durable]
+    above = [problem for place, problem in walk.found if place >= durable]
+    return Report(tuple(below), tuple(above), walk.sound, len(manifest.segments), walk.bytes_read)
+
+
+@dataclass(slots=True)
+class _Walk:
+    folder: Path
+    found: list[tuple[tuple[int, int], Problem]] = field(default_factory=list)
+    marks: Marks | None = None
+    #: None once a frame is missing: without all schemas and pages, bounds cannot be checked.
+    index: Index | None = None
+    sound: int = 0
+    bytes_read: int = 0
+    reached: tuple[int, int] = (0, 0)
+
+    def manifest(self) -> Manifest:
+        """The manifest, or what the folder's names say if it is damaged."""
+        self.index = Index(self.folder, ())
+        try:
+            return read_manifest(self.folder)
+        except CorruptData:
+            self.report("manifest", 0, (0, 0), "it does not match its checksum")
+        names = sorted(file.name for file in self.folder.glob("segment-*"))
+        numbers = [int(name.removeprefix("segment-")) for name in names]
+        if not numbers:
+            raise NotAMemory(f"{self.folder} holds no memory: no manifest, no segment")
+        sizes = [
+            None if n == numbers[-1] else (self.folder / file_name(n)).stat().st_size
+            for n in numbers
+        ]
+        return Manifest(0, tuple(zip(numbers, sizes, strict=True)))
+
+    def slots(self) -> None:
+        """Both header slots."""
+        slots = read_slots(self.folder)
+        for at, slot in zip((0, HEADER_BYTES // 2), slots, strict=True):
+            if slot is None:
+                self.report("header", at, (0, 0), "this slot does not match its checksum")
+        sound = [slot for slot in slots if slot is not None]
+        self.marks = max(sound, key=lambda slot: slot.sequence, default=None)
+
+    def segment(self, number: int, sealed: int | None) -> None:
+        """Every frame of one segment; after a bad one the next sound header is looked for."""
+        try:
+            segment = Segment(self.folder, number)
+        except (OSError, Broken) as error:
+            self.index = None
+            self.report(file_name(number), 0, (number, 0), str(error))
+            return
+        end = len(segment.bytes) if sealed is None else min(sealed, len(segment.bytes))
+        self.bytes_read += end
+        at = FIRST
+        while at < end and not self.is_blank(segment, at, sealed):
+            try:
+                frame = Frame(segment, at, end)
+            except Broken as error:
+                self.report(segment.name, at, (number, at), f"the frame there: {error}")
+                self.index = None
+                at = _next_frame(segment, at + ALIGN, end)
+                continue
+            self.frame(frame)
+            at += frame.size
+        self.reached = (number, at)
+        if sealed is not None and at != sealed:
+            self.report(segment.name, at, (number, at), f"it ends here, not at {sealed}")
+
+    def is_blank(self, segment: Segment, at: int, sealed: int | None) -> bool:
+        """The end of an unsealed segment: preallocated bytes above the visible mark."""
+        visible = self.marks.visible.place if self.marks else (segment.number, at)
+        above = sealed is None and (segment.number, at) >= visible
+        return above and not segment.bytes[at : at + HEADER.size].any()
+
+    def frame(self, frame: Frame) -> None:
+        """All blocks of a frame, its bounds, and its sparse rows."""
+        place = (frame.segment.number, frame.offset)
+        before = len(self.found)
+        batches: list[Batch] = []
+        if self.index is not None:
+            try:
+                if frame.epoch != len(self.index.frames):
+                    raise Broken(f"it says epoch {frame.epoch}, not {len(self.index.frames)}")
+                first = len(self.index.batches)
+                self.index.add(frame)
+                batches = self.index.batches[first:]
+            except (Broken, CorruptData) as error:
+                self.report(frame.segment.name, frame.offset, place, str(error), frame.epoch)
+                self.index = None
+        bad = frame.unsound(0, frame.payload)
+        for block in bad:
+            pages = self.pages_in(batches, block) if batches else np.unique(frame.table.delta_page)
+            self.found.append((place, block_problem(frame, pages, block)))
+        for batch in batches:
+            if not bad and not _sparse_rows_hold(batch):
+                self.report(
+                    frame.segment.name, frame.offset, place, "rows out of order", frame.epoch
+                )
+        self.sound += len(self.found) == before
+
+    def pages_in(self, batches: list[Batch], block: int) -> np.ndarray:
+        """Pages with cells in a block."""
+        assert self.index is not None
+        kinds = self.index.kinds
+        span = block * BLOCK, (block + 1) * BLOCK
+        return np.unique(np.concatenate([b.pages_in(*span, kinds[b.kind]) for b in batches]))
+
+    def finish(self) -> None:
+        """Is all there that the header says is?"""
+        if self.marks is not None and self.reached < self.marks.visible.place:
+            name = file_name(self.reached[0]) if self.reached[0] else "manifest"
+            what = f"the log ends here, before epoch {self.marks.visible.epoch}"
+            self.report(name, self.reached[1], self.reached, what)
+
+    def report(self, file: str, at: int, place: tuple[int, int], what: str, *epochs: int) -> None:
+        """Notes a problem at a place of the log ((0, 0): not in the log)."""
+        self.found.append((place, Problem(file, at, epochs, (), what)))
+
+
+def _next_frame(segment: Segment, at: int, end: int) -> int:
+    """Where the next frame starts that can be read; ``end`` if none can."""
+    for place in range(at, end, ALIGN):
+        if segment.bytes[place : place + len(MAGIC)].tobytes() == MAGIC:
+            try:
+                Frame(segment, place, end)
+            except Broken:
+                continue
+            return place
+    return end
+
+
+def _sparse_rows_hold(batch: Batch) -> bool:
+    """Each delta's row numbers increase and lie inside its rows."""
+    if batch.sparse is None or not batch.rows:
+        return True
+    own = slice(batch.first, batch.first + batch.deltas)
+    table = batch.frame.table
+    edges = np.append(table.delta_offset[own], np.uint32(batch.rows)).astype(np.int64)
+    counts = np.diff(edges)
+    rows = batch.row_numbers(0, batch.rows)
+    starts = np.repeat(table.delta_start[own], counts)
+    stops = np.repeat(table.delta_stop[own], counts)
+    rising = np.append(True, rows[1:] > rows[:-1])
+    rising[edges[:-1][counts > 0]] = True
+    return bool((rising & (rows >= starts) & (rows < stops)).all())
