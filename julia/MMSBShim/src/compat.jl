@@ -262,7 +262,7 @@ if VERSION >= v"1.12-"
         else
             push!(frames, Frame(frame_method(info.def), file, max(line, 0), NONE))
         end
-        edge == 0 || debug_frames!(frames, info.edges[edge], Int(edge_pc))
+        edge == 0 || debug_frames!(frames, info.edges[Int(edge)], Int(edge_pc))
         return frames
     end
     # Outermost first; empty where the compiler kept nothing.
