@@ -1,0 +1,303 @@
+"""What every question reads first: events with their epochs, types, methods, instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mmsb.base import schema
+from mmsb.base.errors import UnknownName
+from mmsb.base.model import NONE_U32, CodeState, Compiled, EventKind, Lattice, Provenance, Stage
+from mmsb.memory.memory import Memory
+from mmsb.memory.snapshot import Snapshot
+from mmsb.query.answers import Function
+
+STAGE_EVENTS = {
+    Stage.LOWERED: EventKind.LOWERED,
+    Stage.INFERRED: EventKind.INFERRED,
+    Stage.OPTIMIZED: EventKind.OPTIMIZED,
+}
+EVENT_STAGES = {kind: stage for stage, kind in STAGE_EVENTS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of ``event``, with the epoch that wrote it."""
+
+    row: int
+    epoch: int
+    window: int
+    kind: EventKind
+    subject: str
+    world: int
+    version: int | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TypeText:
+    """A row of ``type``: canonical text, and Julia's own type where the text is a constant."""
+
+    text: str
+    lattice: Lattice
+    widened: str
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Row 0 of a method's page."""
+
+    key: str
+    name: str
+    module: str
+    signature: str
+    file: int | None
+    line: int
+    world: int
+    definition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A row of an instance's ``code`` page."""
+
+    version: int
+    min_world: int
+    max_world: int
+    return_type: str
+    state: CodeState
+    compiled: Compiled
+    provenance: Provenance
+    definition: int
+    asked_world: int
+
+
+UNTYPED = TypeText("", Lattice.OTHER, "")
+
+
+class Facts:
+    """Reads of one memory as of one epoch; each table is read once, when first asked for."""
+
+    def __init__(
+        self, memory: Memory, epoch: int | None = None, family: dict[int, Facts] | None = None
+    ) -> None:
+        """UnknownName if the epoch does not exist."""
+        self.memory = memory
+        self.snapshot: Snapshot = memory.at(epoch)
+        self.epoch = self.snapshot.epoch
+        # Facts of other epochs of this memory; ids mean the same in all of them
+        self._family = {} if family is None else family
+        self._family[self.epoch] = self
+
+    def at(self, epoch: int) -> Facts:
+        """The same memory as of another epoch; made once."""
+        return self._family.get(epoch) or Facts(self.memory, epoch, self._family)
+
+    @property
+    def head(self) -> Facts:
+        """The memory as of its last epoch."""
+        return self.at(self.memory.head)
+
+    # Append-only tables.
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Every symbol; ids never change, so the head's serve every epoch."""
+        if self is not self.head:
+            return self.head.texts
+        return self.snapshot.symbols(np.arange(len(self.snapshot.table(schema.SYMBOL)["length"])))
+
+    def text(self, id: int) -> str:
+        """A symbol's text, "" for none."""
+        return "" if id == NONE_U32 else self.texts[id]
+
+    @cached_property
+    def types(self) -> list[TypeText]:
+        """Every type, in order of id."""
+        if self is not self.head:
+            return self.head.types
+        table = self.snapshot.table(schema.TYPE)
+        return [
+            TypeText(self.text(name), Lattice(lattice), self.text(widened))
+            for name, lattice, widened in zip(
+                table["name"].tolist(),
+                table["lattice"].tolist(),
+                table["widened"].tolist(),
+                strict=True,
+            )
+        ]
+
+    def type(self, id: int) -> TypeText:
+        return self.types[id] if id < len(self.types) else UNTYPED
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """All events as of the epoch, in their order."""
+        table, epochs = self._table_with_epochs(schema.EVENT)
+        return tuple(
+            Event(row, epoch, window, EventKind(kind), self.text(subject), world, version, text)
+            for row, (epoch, window, kind, subject, world, version, text) in enumerate(
+                zip(
+                    epochs,
+                    table["window"].tolist(),
+                    table["kind"].tolist(),
+                    table["subject"].tolist(),
+                    table["world"].tolist(),
+                    [_optional(value) for value in table["version"].tolist()],
+                    [self.text(value) for value in table["detail"].tolist()],
+                    strict=True,
+                )
+            )
+        )
+
+    @cached_property
+    def stage_events(self) -> dict[str, list[Event]]:
+        """The LOWERED, INFERRED and OPTIMIZED events of each instance, oldest first."""
+        found: dict[str, list[Event]] = {}
+        for event in self.events:
+            if event.kind in EVENT_STAGES:
+                found.setdefault(event.subject, []).append(event)
+        return found
+
+    @cached_property
+    def invalidations(self) -> list[tuple[int, dict[str, Any]]]:
+        """Rows of ``invalidation`` as (epoch, cells by column name)."""
+        table, epochs = self._table_with_epochs(schema.INVALIDATION)
+        names = list(table)
+        rows = zip(*(table[name].tolist() for name in names), strict=True)
+        return [
+            (epoch, dict(zip(names, row, strict=True)))
+            for epoch, row in zip(epochs, rows, strict=True)
+        ]
+
+    @cached_property
+    def recording(self) -> dict[str, str]:
+        """What is known of the recording as a whole; of a key said twice, the later value."""
+        table = self.snapshot.table(schema.RECORDING)
+        keys, values = table["key"].tolist(), table["value"].tolist()
+        return {self.text(key): self.text(value) for key, value in zip(keys, values, strict=True)}
+
+    def _table_with_epochs(self, kind: schema.Kind) -> tuple[dict[str, Any], list[int]]:
+        table = self.snapshot.table(kind)
+        pages = self.snapshot.pages(kind)
+        names = [column.name for column in kind.columns]
+        epochs = self.snapshot.blame(kind, int(pages[0]), names).tolist() if len(pages) else []
+        return table, epochs
+
+    # Pages.
+
+    @cached_property
+    def functions(self) -> tuple[Function, ...]:
+        """Every method instance known as of the epoch, in order of first mention."""
+        pages = self.snapshot.pages(schema.INSTANCE)
+        names = ("name", "method", "module", "depth")
+        cells = [self._first_cells(schema.INSTANCE, name, pages) for name in names]
+        return tuple(
+            Function(
+                name=self.text(name),
+                key=self.snapshot.subject(page),
+                method=self.text(method),
+                module=self.text(module),
+                depth=depth,
+            )
+            for page, name, method, module, depth in zip(pages.tolist(), *cells, strict=True)
+        )
+
+    @cached_property
+    def by_key(self) -> dict[str, Function]:
+        return {function.key: function for function in self.functions}
+
+    def _first_cells(self, kind: schema.Kind, name: str, pages: Any) -> list[int]:
+        values, offsets = self.snapshot.gather(kind, name, pages)
+        fill = kind.column(name).fill
+        starts, stops = offsets[:-1].tolist(), offsets[1:].tolist()
+        return [
+            int(values[start]) if stop > start else fill
+            for start, stop in zip(starts, stops, strict=True)
+        ]
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        """Keys of the methods known as of the epoch."""
+        return tuple(self.snapshot.subject(int(p)) for p in self.snapshot.pages(schema.METHOD))
+
+    def method(self, key: str) -> Method | None:
+        """A method's newest definition as of the epoch."""
+        page = self.snapshot.page(schema.METHOD, key)
+        if page is None or not self.snapshot.row_count(schema.METHOD, page):
+            return None
+        cell = {name: int(cells[0]) for name, cells in self._columns(schema.METHOD, page).items()}
+        return Method(
+            key=key,
+            name=self.text(cell["name"]),
+            module=self.text(cell["module"]),
+            signature=self.type(cell["signature"]).text,
+            file=_optional(cell["file"]),
+            line=cell["line"],
+            world=cell["world"],
+            definition=cell["definition"],
+        )
+
+    def codes(self, key: str) -> tuple[Code, ...]:
+        """Every compiled version of an instance known as of the epoch."""
+        page = self.snapshot.page(schema.CODE, key)
+        if page is None:
+            return ()
+        columns = self._columns(schema.CODE, page)
+        rows = zip(*(columns[column.name].tolist() for column in schema.CODE.columns), strict=True)
+        return tuple(
+            Code(
+                version=version,
+                min_world=low,
+                max_world=high,
+                return_type=self.type(returns).text,
+                state=CodeState(state),
+                compiled=Compiled(compiled),
+                provenance=Provenance(provenance),
+                definition=definition,
+                asked_world=asked,
+            )
+            for version, (
+                low,
+                high,
+                returns,
+                state,
+                compiled,
+                provenance,
+                definition,
+                asked,
+            ) in enumerate(rows)
+        )
+
+    def _columns(self, kind: schema.Kind, page: int) -> dict[str, Any]:
+        return self.snapshot.columns(kind, page)
+
+    # Stages.
+
+    def stage_event(self, key: str, stage: Stage | None) -> Event | None:
+        """The last time as of the epoch that the instance was seen in the stage (None: in any)."""
+        wanted = set(EVENT_STAGES) if stage is None else {STAGE_EVENTS[stage]}
+        found = [event for event in self.stage_events.get(key, ()) if event.kind in wanted]
+        return found[-1] if found else None
+
+    def seen(self, function: Function, stage: Stage | None) -> Event:
+        """As `stage_event`; UnknownName says at what other time the instance was seen, if any."""
+        event = self.stage_event(function.key, stage)
+        if event is not None:
+            return event
+        what = "any stage" if stage is None else f"stage {stage.name.lower()!r}"
+        later = self.head.stage_event(function.key, stage)
+        first = self.head.stage_events.get(function.key, ())
+        hint = (
+            f"it was first seen at epoch {first[0].epoch}"
+            if first and later is not None
+            else "its IR was not recorded (beyond the recording's depth, or Julia ended early)"
+        )
+        raise UnknownName(f"{function.name} was not seen in {what} at epoch {self.epoch}: {hint}")
+
+
+def _optional(value: int) -> int | None:
+    return None if value == NONE_U32 else value

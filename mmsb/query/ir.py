@@ -1,0 +1,264 @@
+"""The IR of one method instance as of an epoch and a stage, in Julia's own layout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from mmsb.base.model import OPEN_WORLD, CallKind, CodeState, Compiled, Identity, Provenance, Stage
+from mmsb.memory.memory import Memory
+from mmsb.query import names
+from mmsb.query.answers import Answer, Function
+from mmsb.query.body import Body, Statement, read_body
+from mmsb.query.document import Block, Document, Line, Listing, line, note
+from mmsb.query.facts import EVENT_STAGES, Code, Event, Facts
+from mmsb.query.juliatext import short
+from mmsb.query.layout import Layout, lattice
+from mmsb.query.places import Place, Places, SourceLine
+
+PROVENANCE = {
+    Provenance.NATIVE: "what really ran",
+    Provenance.REDERIVED: "the compiler asked again",
+    Provenance.SHADOW: "our interpreter's run of the compiler",
+    Provenance.REFLECTED: "reflected: asked after the program ended, at its own world",
+}
+COMPILED = {
+    Compiled.NATIVE: "machine code was asked for while recording",
+    Compiled.INFERRED: "inferred; never compiled by its own name (inlined, or not called)",
+    Compiled.CACHED: "cached: compiled before the recording began",
+}
+STATE = {
+    CodeState.VALID: "valid",
+    CodeState.INVALIDATED: "invalidated",
+    CodeState.SUPERSEDED: "superseded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatementView:
+    """One statement. ``row`` is its identity over time, ``number`` its place in this stage."""
+
+    row: int
+    number: int
+    block: int
+    opcode: str
+    text: str
+    operands: tuple[str, ...]
+    type: str | None
+    lattice: str | None
+    identity: Identity
+    derived_from: int | None
+    place: Place | None
+    source: SourceLine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """A call one can descend into where ``recorded``."""
+
+    number: int
+    kind: CallKind
+    name: str
+    key: str
+    recorded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IRView(Answer):
+    """Answer of `show`."""
+
+    function: Function
+    stage: Stage
+    epoch: int  # as of which it was asked
+    written_epoch: int  # that wrote this version in this stage
+    version: int | None
+    world: int
+    min_world: int
+    max_world: int | None  # None: open
+    state: CodeState
+    compiled: Compiled
+    provenance: Provenance
+    definition: int
+    return_type: str
+    statements: tuple[StatementView, ...]
+    slots: tuple[tuple[str, str], ...]
+    blocks: int
+    calls: tuple[Callee, ...]
+    identities: dict[str, int]
+    also: tuple[Function, ...]
+    lines: tuple[Line, ...] = field(metadata={"data": False})
+    with_source: bool = field(default=False, metadata={"data": False})
+
+    def document(self) -> Document:
+        worlds = f"{self.min_world}…{'' if self.max_world is None else self.max_world}"
+        blocks: list[Block] = [
+            note((self.function.name, "name"), "  in ", self.function.module or "?"),
+            note(
+                (self.stage.name.lower(), "head"),
+                f" as of epoch {self.epoch} (written in epoch {self.written_epoch}; "
+                f"version {_number(self.version)}, definition {self.definition}, worlds {worlds}, ",
+                (STATE[self.state], "good" if self.state is CodeState.VALID else "bad"),
+                ")",
+            ),
+            Listing((*self._body(), line(") => ", (short(self.return_type), "type")))),
+            note((f"{PROVENANCE[self.provenance]}. {COMPILED[self.compiled]}.", "dim")),
+        ]
+        blocks += self._descend()
+        if self.also:
+            others = ", ".join(other.key.rpartition(" @ ")[0] for other in self.also)
+            blocks.append(note((f"Written the same, of another method: {others}", "dim")))
+        return tuple(blocks)
+
+    def _body(self) -> list[Line]:
+        lines: list[Line] = [line("CodeInfo(")]
+        before: str | None = None
+        for shown, statement in zip(self.lines, self.statements, strict=True):
+            if self.with_source:
+                after = _source_text(statement)
+                if after != before and after is not None:
+                    lines.append(line((f"  ┊ {after}", "dim")))
+                before = after
+            lines.append(shown)
+        return lines
+
+    def _descend(self) -> list[Block]:
+        known = list(dict.fromkeys(call.name for call in self.calls if call.recorded))
+        if not known:
+            return []
+        return [note(("Descend into: ", "dim"), ", ".join(known))]
+
+
+def _number(version: int | None) -> str:
+    return "?" if version is None else str(version + 1)
+
+
+def _source_text(statement: StatementView) -> str | None:
+    if statement.source is None or statement.place is None:
+        return None
+    via = " ← ".join(reversed(statement.place.inlined_into))
+    missing = "source not on this machine with the recorded hash"
+    text = missing if statement.source.text is None else statement.source.text
+    return f"{statement.source.name}{f' (inlined into {via})' if via else ''}  {text}"
+
+
+def show(
+    memory: Memory,
+    name: str,
+    *,
+    at: int | None = None,
+    stage: Stage | None = None,
+    source: bool = False,
+) -> IRView:
+    """The function's IR as of an epoch (default: the last) and stage (default: the latest seen).
+
+    UnknownName, AmbiguousName. Reads the pages of one instance.
+    """
+    facts = Facts(memory, at)
+    function, also = names.resolve(facts, name)
+    event = facts.seen(function, stage)
+    return view(facts, function, event, source=source, also=also)
+
+
+def view(
+    facts: Facts,
+    function: Function,
+    event: Event,
+    *,
+    source: bool = False,
+    also: tuple[Function, ...] = (),
+) -> IRView:
+    """The IR that an event of a stage wrote."""
+    body = read_body(facts, event, EVENT_STAGES[event.kind])
+    layout = Layout(body)
+    places = Places(facts.at(event.epoch), function.method)
+    code = code_of(facts, event)
+    statements = tuple(_view_statement(layout, places, s, source) for s in body.statements)
+    return IRView(
+        function=function,
+        stage=body.stage,
+        epoch=facts.epoch,
+        written_epoch=event.epoch,
+        version=event.version,
+        world=event.world,
+        min_world=code.min_world,
+        max_world=None if code.max_world == OPEN_WORLD else code.max_world,
+        state=code.state,
+        compiled=code.compiled,
+        provenance=code.provenance,
+        definition=code.definition,
+        return_type=code.return_type,
+        statements=statements,
+        slots=tuple((layout.slot(at), slot.type.text) for at, slot in enumerate(body.slots)),
+        blocks=len(body.blocks),
+        calls=_callees(facts, body),
+        identities=_identities(body),
+        also=also,
+        lines=tuple(layout.lines()),
+        with_source=source,
+    )
+
+
+def code_of(facts: Facts, event: Event) -> Code:
+    """The code object of an event, in the state it has as of the facts' epoch."""
+    codes = facts.codes(event.subject)
+    if event.version is not None and event.version < len(codes):
+        return codes[event.version]
+    return Code(
+        version=-1,
+        min_world=event.world,
+        max_world=OPEN_WORLD,
+        return_type="",
+        state=CodeState.VALID,
+        compiled=Compiled.NATIVE,
+        provenance=Provenance.REFLECTED,
+        definition=0,
+        asked_world=event.world,
+    )
+
+
+def _view_statement(
+    layout: Layout, places: Places, statement: Statement, source: bool
+) -> StatementView:
+    place = places.place(statement)
+    typed = layout.type_span(statement) is not None
+    return StatementView(
+        row=statement.row,
+        number=statement.position + 1,
+        block=int(layout.block(statement.row)[1:].replace("?", "0")),
+        opcode=statement.opcode,
+        text=layout.text(statement),
+        operands=tuple(map(layout.operand, statement.operands)),
+        type=lattice(statement.type) if typed else None,
+        lattice=statement.type.lattice.name.lower() if typed else None,
+        identity=statement.identity,
+        derived_from=statement.derived_from,
+        place=place,
+        source=places.source(place) if source and place is not None else None,
+    )
+
+
+def _callees(facts: Facts, body: Body) -> tuple[Callee, ...]:
+    positions = body.positions()
+    found = []
+    for call in body.calls:
+        if call.statement not in positions or not call.callee:
+            continue
+        known = facts.by_key.get(call.callee)
+        name = known.name if known else callee_name(call.callee)
+        number = positions[call.statement] + 1
+        found.append(Callee(number, call.kind, name, call.callee, known is not None))
+    return tuple(sorted(found, key=lambda callee: callee.number))
+
+
+def callee_name(key: str) -> str:
+    """A readable name out of the key of an instance or method that is not in the memory."""
+    types = names.key_types(key)
+    if not types:
+        return short(key.partition(" ")[0]) if " " in key else short(key)
+    head = short(key.partition(" ")[0])
+    return f"{head}({', '.join(f'::{short(item)}' for item in types[1:])})"
+
+
+def _identities(body: Body) -> dict[str, int]:
+    counts = Counter(statement.identity for statement in body.statements)
+    return {identity.name.lower(): counts[identity] for identity in Identity}

@@ -1,0 +1,181 @@
+"""From a function's name as Julia people write it to method instances in the memory.
+
+Understood: ``f``, ``Main.f``, ``f(::Int64)``, ``f(x::Int64)``, ``f(Int64)``,
+``Base.sin(::Float64)``, ``Tuple{typeof(f), Int64}``, and an instance's own key. Types may be
+written short (``Int``, ``Vector{Float64}``) or in full (``Core.Array{Core.Float64, 1}``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
+from mmsb.base.model import CodeState
+from mmsb.query.answers import Function
+from mmsb.query.facts import Facts
+from mmsb.query.juliatext import (
+    base_name,
+    function_path,
+    parameters,
+    short,
+    split,
+    tuple_parameters,
+)
+
+_ALIASES = {
+    "Int": "Int64",
+    "UInt": "UInt64",
+    "Vector": "Array{_,1}",
+    "Matrix": "Array{_,2}",
+    "AbstractVector": "AbstractArray{_,1}",
+    "AbstractMatrix": "AbstractArray{_,2}",
+    "ComplexF64": "Complex{Float64}",
+    "ComplexF32": "Complex{Float32}",
+}
+LISTED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A name taken apart: the dotted name, and the argument types if they were written."""
+
+    text: str
+    name: str
+    arguments: tuple[str, ...] | None
+
+
+def parse(text: str) -> Written:
+    """Takes a name apart. UsageError if it is no name."""
+    stripped = text.strip()
+    if stripped.startswith(("Tuple{", "Core.Tuple{")):
+        types = tuple_parameters(stripped)
+        if types:
+            return Written(text, function_path(types[0]), tuple(types[1:]))
+    found = re.fullmatch(r"(?P<name>[^(\s]+)\s*(?:\((?P<arguments>.*)\))?", stripped)
+    if not stripped or found is None:
+        raise UsageError(f"{text!r} is no function's name; write f, Main.f or f(::Int64)")
+    name = re.sub(r"var\"([^\"]*)\"", r"\1", found["name"]).replace(".:", ".").strip()
+    if found["arguments"] is None:
+        return Written(text, name, None)
+    return Written(text, name, tuple(map(_argument, split(found["arguments"]))))
+
+
+def _argument(text: str) -> str:
+    """``x::Int64``, ``::Int64`` and ``Int64`` are all ``Int64``."""
+    head, colons, tail = text.partition("::")
+    return tail.strip() if colons and "{" not in head else text
+
+
+def instances(facts: Facts, text: str) -> tuple[Function, ...]:
+    """Every instance that fits the name, in order of first mention; UnknownName if none does."""
+    exact = facts.by_key.get(text)
+    if exact is not None:
+        return (exact,)
+    written = parse(text)
+    found = tuple(f for f in facts.functions if fits(written, f))
+    if not found:
+        raise UnknownName(_unknown(facts, written))
+    return found
+
+
+def resolve(facts: Facts, text: str) -> tuple[Function, tuple[Function, ...]]:
+    """The one instance a name stands for, and others that are written the same.
+
+    Of instances with equal types (their method was succeeded by a more specific one) the one whose
+    code is valid as of the epoch is taken, else the one seen last. AmbiguousName, UnknownName.
+    """
+    found = instances(facts, text)
+    names = {function.name for function in found}
+    if len(names) > 1:
+        raise AmbiguousName(
+            f"{text!r} fits {len(names)} functions: {_listed(sorted(names))}; say which"
+        )
+    if len(found) == 1:
+        return found[0], ()
+    chosen = max(found, key=lambda function: _currency(facts, function))
+    return chosen, tuple(function for function in found if function is not chosen)
+
+
+def _currency(facts: Facts, function: Function) -> tuple[bool, int]:
+    event = facts.stage_event(function.key, None)
+    codes = facts.codes(function.key)
+    valid = any(code.state is CodeState.VALID for code in codes)
+    return valid, -1 if event is None else event.row
+
+
+def fits(written: Written, function: Function) -> bool:
+    """Whether an instance is one that the name stands for."""
+    called = key_types(function.key)
+    if not any(_same_path(written.name, path) for path in _paths(function, called)):
+        return False
+    if written.arguments is None:
+        return True
+    given = called[1:]
+    return len(given) == len(written.arguments) and all(
+        same_type(asked, actual) for asked, actual in zip(written.arguments, given, strict=True)
+    )
+
+
+def key_types(key: str) -> list[str]:
+    """The parameters of the tuple type that ends an instance's key; the first is the function."""
+    return tuple_parameters(key.rpartition(" @ ")[2])
+
+
+def _paths(function: Function, called: Sequence[str]) -> Iterable[str]:
+    yield function.method.partition(" ")[0]
+    if called:
+        yield function_path(called[0])
+
+
+def _same_path(asked: str, actual: str) -> bool:
+    """``f`` and ``A.f`` are ``Main.A.f``; ``B.f`` is not."""
+    return asked == actual or actual.endswith("." + asked)
+
+
+def same_type(asked: str, actual: str) -> bool:
+    """Whether a type as people write it is the canonical one; unwritten parameters fit any."""
+    head, given = parameters(asked)
+    alias = _ALIASES.get(head.removeprefix("Base.").removeprefix("Core."))
+    if alias is not None:
+        head, fixed = parameters(alias)
+        if fixed is not None:
+            given = [(given or ["_"])[0] if item == "_" else item for item in fixed]
+    if head == "_":
+        return True
+    actual_head, actual_given = parameters(actual)
+    if not _same_path(head, actual_head) and head != short(actual_head):
+        return False
+    if given is None:
+        return True
+    if actual_given is None or len(given) != len(actual_given):
+        return False
+    if head == "Union":
+        given, actual_given = sorted(given, key=base_name), sorted(actual_given, key=base_name)
+    return all(same_type(a, b) for a, b in zip(given, actual_given, strict=True))
+
+
+def _unknown(facts: Facts, written: Written) -> str:
+    near = near_names(facts, written)
+    hint = f"; near it: {_listed(near)}" if near else "; `mmsb log` shows what was recorded"
+    return f"no function {written.text!r} at epoch {facts.epoch}{hint}"
+
+
+def near_names(facts: Facts, written: Written) -> list[str]:
+    """Display names that a mistaken name may have meant, best first."""
+    wanted = base_name(written.name).lower()
+    by_name: dict[str, list[str]] = {}
+    for function in facts.functions:
+        plain = base_name(function.method.partition(" ")[0])
+        by_name.setdefault(plain.lower(), []).append(function.name)
+    close = difflib.get_close_matches(wanted, by_name, n=4, cutoff=0.6)
+    inside = [name for name in sorted(by_name) if wanted in name and wanted]
+    ordered = dict.fromkeys([*(n for n in (wanted,) if n in by_name), *close, *inside])
+    return list(dict.fromkeys(name for key in ordered for name in by_name[key]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
