@@ -187,7 +187,6 @@ METHOD = Kind(
         Column(5, "world", "u64", 0, digest=False),
         Column(6, "arguments", "u32", 0),
         Column(7, "definition", "u32", 0),  # 1 for the first definition seen, 2 for its successor
-        Column(8, "body", "u32", NONE, "symbol"),  # hash of its lowered statements
     ),
 )
 INSTANCE = Kind(

@@ -114,7 +114,13 @@ WIRE_KINDS: tuple[Kind, ...] = (
     _table(21, "block", ("first", "u32"), ("last", "u32")),
     _table(22, "edge", ("source", "u32"), ("target", "u32")),
     _table(
-        23, "call", ("statement", "u32"), ("kind", "u8"), ("callee", "u32"), ("signature", "u32")
+        23,
+        "call",
+        ("statement", "u32"),
+        ("kind", "u8"),
+        ("callee", "u32"),
+        ("signature", "u32"),
+        ("function", "u32"),  # symbol of the called function's type
     ),
     _table(24, "slot", ("name", "u32"), ("type", "u32")),
 )

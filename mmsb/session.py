@@ -1,0 +1,191 @@
+"""The one place where the stages meet: record, translate, commit, and hand over to the reader."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mmsb.base.errors import JuliaFailed, JuliaNotFound, ReadOnly, UsageError
+from mmsb.capture import command, process
+from mmsb.capture import julia as finder
+from mmsb.capture.process import Progress, Recorded, Settings
+from mmsb.capture.scheduler import compilations
+from mmsb.capture.translate import Translator
+from mmsb.memory.memory import Memory
+from mmsb.query import sources
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResult:
+    """What ``record`` made. ``state``: ``complete``, or ``incomplete`` with the reason in
+    ``message``. ``path`` is None where Julia ended before the recorder began."""
+
+    path: str | None
+    exit_code: int
+    state: str
+    message: str
+    julia: str
+    epochs: int
+    instances: int
+    facts: int
+    bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def _quiet(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+def record(
+    argv: Sequence[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    depth: int = 1,
+    modules: Sequence[str] = (),
+    literals: bool = True,
+    replace: bool = False,
+    progress: Progress = _quiet,
+    julia: finder.Candidate | None = None,
+) -> RecordingResult:
+    """Run a Julia program as ``julia …`` would and keep what its compiler did.
+
+    ``argv``: ``["julia", "--project=.", "script.jl", "args"]`` or ``["script.jl", "args"]``. The
+    memory is written to ``output`` (default: the script's name with ``.mmsb``) when the program
+    has ended, all of it or none. The program's own exit code is in the result.
+
+    Raises UsageError (no such script, the output exists), JuliaNotFound, JuliaFailed (it cannot be
+    started), ReadOnly, NoSpace.
+    """
+    if depth < 0:
+        raise UsageError(f"the depth is {depth}: give 0 (the user's modules alone) or more")
+    parsed = command.parse(argv)
+    path = _output(output, parsed, replace)
+    chosen = julia or _julia_of(parsed)
+    progress("preparing the recorder", 0, 0)
+    process.precompile(chosen, parsed)
+    progress("running the program", 0, 0)
+    recorded = process.run(chosen, parsed, Settings(depth, tuple(modules), literals), progress)
+    if not recorded.stream.notes:
+        return RecordingResult(
+            None,
+            recorded.exit_code,
+            "incomplete",
+            f"Julia ended with exit code {recorded.exit_code} before the recorder began; nothing "
+            "was recorded",
+            str(chosen.version),
+            *(0, 0, 0, 0),
+        )
+    return write(recorded, path, progress)
+
+
+def write(recorded: Recorded, path: Path, progress: Progress = _quiet) -> RecordingResult:
+    """Translate what was recorded into a new memory at ``path``; it appears whole or not at all."""
+    notes = recorded.stream.notes
+    state, reason = _state(recorded)
+    stop = int(notes["trace_end"]) if "trace_end" in notes else None
+    lines = compilations(recorded.trace, int(notes["trace_start"]), stop)
+    facts = {
+        "state": state,
+        "exit_code": str(recorded.exit_code),
+        "order": "logical order, reflected",
+        "deterministic": "yes" if state == "complete" else "no",
+        **({"reason": reason} if reason else {}),
+    }
+    translator = Translator(recorded.stream, lines, facts)
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with Memory.create(partial) as memory:
+            windows = len(translator.schedule.windows)
+            for done, step in enumerate(translator.steps()):
+                progress("writing the memory", done, 4 * windows + 1)
+                changes = memory.changes()
+                step(changes)
+                memory.commit(changes)
+            memory.sync()
+        with Memory.open(partial) as memory:
+            stats, epochs = memory.stats(), memory.head
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _remember_sources(recorded)
+    rows = stats["rows"]
+    counted = sum(n for kind, n in rows.items() if kind != "heap")
+    message = f"{path}: {rows['instance']} method instances, {epochs} epochs"
+    if reason:
+        message = f"{message}; incomplete: {reason}"
+    return RecordingResult(
+        str(path),
+        recorded.exit_code,
+        state,
+        message,
+        notes["julia"],
+        epochs,
+        rows["instance"],
+        counted,
+        stats["bytes"],
+    )
+
+
+def _state(recorded: Recorded) -> tuple[str, str]:
+    notes = recorded.stream.notes
+    if recorded.exit_code > 128:
+        return "incomplete", f"the program was killed by signal {recorded.exit_code - 128}"
+    if "fault" in notes:
+        return "incomplete", f"the recorder failed: {notes['fault']}"
+    if "ended" not in notes or recorded.leftover:
+        return "incomplete", "the program ended without its exit hooks"
+    return "complete", ""
+
+
+def _output(
+    output: str | os.PathLike[str] | None, parsed: command.JuliaCommand, replace: bool
+) -> Path:
+    name = Path(parsed.script[0]).stem if parsed.script else "session"
+    path = Path(output) if output is not None else Path(f"{name}.mmsb")
+    if path.exists() and not replace:
+        raise UsageError(f"{path} exists already: give another name with -o, or --replace it")
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise UsageError(f"there is no folder {parent} to write {path.name} into: make it first")
+    if not os.access(parent, os.W_OK):
+        raise ReadOnly(f"the folder {parent} cannot be written to: name another with -o")
+    return path
+
+
+def _julia_of(parsed: command.JuliaCommand) -> finder.Candidate:
+    """The Julia the command names; the word ``julia`` alone means the one mmsb chooses."""
+    if parsed.program == "julia":
+        return finder.require()
+    path = shutil.which(parsed.program)
+    if path is None:
+        raise JuliaNotFound(f"there is no program {parsed.program}: check the path")
+    found = finder.probe("command line", path)
+    if not found.ok:
+        raise JuliaFailed(f"{parsed.program} cannot be recorded: {found.reason}")
+    return found
+
+
+def _remember_sources(recorded: Recorded) -> None:
+    symbols = recorded.stream.symbols
+    sources.remember(
+        (symbols[content], symbols[path])
+        for content, _name, _lines, path in recorded.stream.files
+        if symbols[content] and symbols[path]
+    )
+
+
+def doctor(*, install: bool = False, progress: finder.Progress | None = None) -> finder.Decision:
+    """Every Julia that could be used, the one that is, and why. Installs only if asked to."""
+    return finder.find(install=install, progress=progress)
