@@ -10,15 +10,20 @@ if VERSION < v"1.7"
     is_mutable(@nospecialize(x)) = typeof(x).mutable
     is_vararg(@nospecialize(t)) = (u = Base.unwrap_unionall(t); u isa DataType && u.name === Vararg.body.body.name)
     function vararg_parts(@nospecialize(t))
-        u = Base.unwrap_unionall(t)
-        n = u.parameters[2]
-        (u.parameters[1], n isa TypeVar ? nothing : n)
+        own = TypeVar[]                      # Vararg{T} is Vararg{T,N} where N
+        while t isa UnionAll
+            push!(own, t.var)
+            t = t.body
+        end
+        element, n = t.parameters
+        any(v -> v === element, own) && (element = element.ub)
+        (element, any(v -> v === n, own) ? nothing : n)
     end
 else
     is_mutable(@nospecialize(x)) = ismutable(x)
     is_vararg(@nospecialize(t)) = t isa Core.TypeofVararg
     vararg_parts(@nospecialize(t)) =
-        (isdefined(t, :T) ? t.T : Any, isdefined(t, :N) && !(t.N isa TypeVar) ? t.N : nothing)
+        (isdefined(t, :T) ? t.T : Any, isdefined(t, :N) ? t.N : nothing)
 end
 
 function_name(t::DataType) = VERSION < v"1.12-" ? t.name.mt.name : t.name.singletonname
