@@ -34,7 +34,7 @@ test: check julia
 	@$(BIN)/pytest
 
 test-long: install julia
-	@$(BIN)/pytest -m long
+	@$(BIN)/pytest -m long --hypothesis-profile=searching
 
 clean:
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

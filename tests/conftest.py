@@ -10,8 +10,15 @@ import os
 from functools import cache
 
 import pytest
+from hypothesis import settings
 
 from mmsb.capture.julia import Candidate, find_all
+
+# The same examples each time, and no clock, so that a busy machine fails nothing; `make test-long`
+# asks for the other.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("searching", deadline=None, max_examples=1000)
+settings.load_profile("steady")
 
 NO_JULIA = os.environ.get("MMSB_NO_JULIA", "") not in ("", "0")
 
