@@ -31,7 +31,8 @@ const CONTRACT = (
                     (:count, UInt32))),
     (21, :block, ((:first, UInt32), (:last, UInt32))),
     (22, :edge, ((:source, UInt32), (:target, UInt32))),
-    (23, :call, ((:statement, UInt32), (:kind, UInt8), (:callee, UInt32), (:signature, UInt32))),
+    (23, :call, ((:statement, UInt32), (:kind, UInt8), (:callee, UInt32), (:signature, UInt32),
+                 (:function, UInt32))),
     (24, :slot, ((:name, UInt32), (:type, UInt32))),
 )
 
@@ -64,16 +65,25 @@ const TABLE_NAMES = map(entry -> entry[2], CONTRACT)
 tables() = NamedTuple{TABLE_NAMES}(map(table, CONTRACT))
 
 rows(t::Table) = length(first(t.columns))
-function clear!(t::Table)
+function clear!(@nospecialize(t::Table))
     foreach(empty!, t.columns)
     nothing
 end
-# One row; values in the contract's order. Returns its 0-based number.
-function add!(t::Table, values...)
-    n = rows(t)
-    map(push!, Tuple(t.columns), values)
-    return n % UInt32
+
+# add!(table, values…): one row, values in the contract's order and of its types. Returns the row's
+# 0-based number. One method a table, so that all of it can be compiled beforehand.
+for entry in CONTRACT
+    values = [Symbol(:value, k) for k in 1:length(entry[3])]
+    typed = [:($(values[k])::$(entry[3][k][2])) for k in 1:length(values)]
+    pushes = [:(push!(getfield(t.columns, $k), $(values[k]))) for k in 1:length(values)]
+    @eval function add!(t::$(typeof(table(entry))), $(typed...))
+        row = rows(t)
+        $(pushes...)
+        return row % UInt32
+    end
 end
+
+const Tables = typeof(tables())
 
 # Everything that is written once and referred to by id lives as long as the recording.
 mutable struct Interner

@@ -2,56 +2,58 @@
 
 const LITERALS = Ref(true)
 
-struct Encoder{T}
-    tables::T
+struct Encoder
+    tables::Tables
     ids::Interner
     world::Base.RefValue{UInt64}               # asked for; used to resolve calls
-    matches::Dict{Any,Any}                     # signature → method, within one world
+    matches::IdDict{Any,Any}                   # signature → method, within one world
 end
-Encoder() = Encoder(tables(), Interner(), Ref(UInt64(0)), Dict{Any,Any}())
+Encoder() = Encoder(tables(), Interner(), Ref(UInt64(0)), IdDict{Any,Any}())
 
 # --- ids -----------------------------------------------------------------------------------------
 
 function symbol_id!(e::Encoder, text::String)::UInt32
-    get!(e.ids.symbols, text) do
-        bytes = codeunits(text)
-        append!(e.tables.heap.columns.byte, bytes)
-        offset = e.ids.heap_bytes
-        e.ids.heap_bytes += length(bytes)
-        add!(e.tables.symbol, offset, length(bytes) % UInt32)
-        length(e.ids.symbols) % UInt32
-    end
+    known = get(e.ids.symbols, text, NONE)
+    known == NONE || return known
+    id = length(e.ids.symbols) % UInt32
+    e.ids.symbols[text] = id
+    append!(e.tables.heap.columns.byte, codeunits(text))
+    add!(e.tables.symbol, e.ids.heap_bytes, ncodeunits(text) % UInt32)
+    e.ids.heap_bytes += ncodeunits(text)
+    return id
 end
 symbol_id!(e::Encoder, s::Symbol) = symbol_id!(e, short_symbol(s))
 
 function type_id!(e::Encoder, @nospecialize(t))::UInt32
-    known = get(e.ids.types, t, nothing)
-    known === nothing || return known
+    known = get(e.ids.types, t, NONE)::UInt32
+    known == NONE || return known
     row = lattice_text(t)
-    id = get!(e.ids.type_rows, row) do
+    id = get(e.ids.type_rows, row, NONE)
+    if id == NONE
+        id = length(e.ids.type_rows) % UInt32
+        e.ids.type_rows[row] = id
         add!(e.tables.type, symbol_id!(e, row[1]), row[2], symbol_id!(e, row[3]))
-        length(e.ids.type_rows) % UInt32
     end
     e.ids.types[t] = id
     return id
 end
 
 function file_id!(e::Encoder, file::Symbol)::UInt32
-    get!(e.ids.files, file) do
-        name = String(file)
-        path = find_file(name)
-        content, lines = "", UInt32(0)
-        if path !== nothing
-            bytes = read(path)
-            content, lines = hex_digest(bytes), count(==(0x0a), bytes) % UInt32
-        end
-        add!(e.tables.file, symbol_id!(e, content), symbol_id!(e, hex_digest(Vector{UInt8}(stable_name(name)))),
-             lines, symbol_id!(e, path === nothing ? "" : path))
-        length(e.ids.files) % UInt32
-    end
+    known = get(e.ids.files, file, NONE)
+    known == NONE || return known
+    id = length(e.ids.files) % UInt32
+    e.ids.files[file] = id
+    name = String(file)
+    path = find_file(name)
+    bytes = path === nothing ? UInt8[] : read(path)
+    content = path === nothing ? "" : hex_digest(bytes)
+    add!(e.tables.file, symbol_id!(e, content),
+         symbol_id!(e, hex_digest(Vector{UInt8}(codeunits(stable_name(name))))),
+         count(==(0x0a), bytes) % UInt32, symbol_id!(e, path === nothing ? "" : path))
+    return id
 end
 
-function find_file(name::String)
+function find_file(name::String)::Union{Nothing,String}
     found = try
         Base.find_source_file(name)
     catch
@@ -68,12 +70,15 @@ function stable_name(name::String)
     return isabspath(name) ? relpath(name, pwd()) : name
 end
 
-function scope_id!(e::Encoder, parent::UInt32, method::Symbol, file::Symbol, line::Int32, origin::UInt32)
+function scope_id!(e::Encoder, parent::UInt32, method::Symbol, file::Symbol, line::Int32,
+                   origin::UInt32)::UInt32
     key = (parent, symbol_id!(e, method), file_id!(e, file), reinterpret(UInt32, line), origin)
-    get!(e.ids.scopes, key) do
-        add!(e.tables.scope, key[1], key[2], key[3], line, origin)
-        length(e.ids.scopes) % UInt32
-    end
+    known = get(e.ids.scopes, key, NONE)
+    known == NONE || return known
+    id = length(e.ids.scopes) % UInt32
+    e.ids.scopes[key] = id
+    add!(e.tables.scope, key[1], key[2], key[3], line, origin)
+    return id
 end
 
 # --- operands --------------------------------------------------------------------------------------
@@ -358,24 +363,28 @@ function operand_type(src::Core.CodeInfo, sparams, @nospecialize(x))
 end
 value_type(@nospecialize(v)) = v isa Type ? Type{v} : typeof(v)
 
-function call_target(e::Encoder, src, sparams, st::Expr)
+# (kind, callee, signature, function) of a call.
+function call_target(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector,
+                     st::Expr)::NTuple{4,UInt32}
     types = Any[operand_type(src, sparams, a) for a in st.args]
     f = types[1]
+    called = symbol_id!(e, type_text(f))
     if f isa DataType && (f <: Core.Builtin || f === Core.IntrinsicFunction)
-        return (CALLS.builtin, NONE, NONE)
+        return (CALLS.builtin, NONE, NONE, called)
     end
     signature = try
         Tuple{types...}
     catch
-        return (CALLS.unresolved, NONE, NONE)     # a splat's Vararg in the middle
+        return (CALLS.unresolved, NONE, NONE, called)     # a splat's Vararg in the middle
     end
-    method = get!(() -> single_match(signature, e.world[]), e.matches, signature)
+    method = get(e.matches, signature, missing)
+    if method === missing
+        method = e.matches[signature] = single_match(signature, e.world[])
+    end
     id = type_id!(e, signature)
-    method === nothing && return (CALLS.unresolved, callee_name!(e, f), id)
-    return (CALLS.resolved, symbol_id!(e, method_key(method)), id)
+    method === nothing && return (CALLS.unresolved, called, id, called)
+    return (CALLS.resolved, symbol_id!(e, method_key(method)), id, called)
 end
-
-callee_name!(e::Encoder, @nospecialize(f)) = symbol_id!(e, type_text(f))
 
 function calls!(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance, stage::UInt8)
     stage == STAGES.lowered && return 0
@@ -386,15 +395,15 @@ function calls!(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance, stage::
         if st.head === :invoke
             callee = instance_of(st.args[1])
             key = callee === nothing ? NONE : symbol_id!(e, instance_key(callee))
-            add!(e.tables.call, place(pc), CALLS.invoke, key, NONE)
+            add!(e.tables.call, place(pc), CALLS.invoke, key, NONE, NONE)
         elseif st.head === :foreigncall
-            add!(e.tables.call, place(pc), CALLS.foreign, NONE, NONE)
+            add!(e.tables.call, place(pc), CALLS.foreign, NONE, NONE, NONE)
         elseif st.head === :call
-            kind, callee, signature = call_target(e, src, mi.sparam_vals, st)
+            kind, callee, signature, called = call_target(e, src, mi.sparam_vals, st)
             if stage == STAGES.optimized && kind != CALLS.builtin
                 kind = CALLS.dynamic
             end
-            add!(e.tables.call, place(pc), kind, callee, signature)
+            add!(e.tables.call, place(pc), kind % UInt8, callee, signature, called)
         else
             continue
         end

@@ -6,6 +6,7 @@ mutable struct Recording
     methods::Vector{Method}           # in the order they were defined
     offsets::Vector{Int64}            # bytes of the trace file before each
     loaded_before::Vector{Module}
+    first_world::UInt64
     modules::Vector{String}           # recorded although not the user's
     depth::Int
     encoder::Encoder
@@ -55,7 +56,7 @@ function start(fd::Int, trace_path::String, depth::Int, modules::Vector{String},
     sizehint!(TRACED, 1 << 14)
     sizehint!(TRACED_AT, 1 << 14)
     before = filter(m -> m !== Main, Base.loaded_modules_array())
-    r = Recording(fd, trace_fd, TRACED, TRACED_AT, before, modules, depth, Encoder(), 0,
+    r = Recording(fd, trace_fd, TRACED, TRACED_AT, before, Base.get_world_counter(), modules, depth, Encoder(), 0,
                   IdDict{Core.CodeInstance,Nothing}(), true)
     RECORDING[] = r
     hello!(r)
@@ -76,7 +77,7 @@ function hello!(r::Recording)
     note!(e, :depth, r.depth)
     note!(e, :modules, join(r.modules, ','))
     note!(e, :literals, LITERALS[])
-    note!(e, :first_world, Base.get_world_counter())
+    note!(e, :first_world, r.first_world)
 end
 
 """Stop, ask for everything in scope, send it. Runs after the program's own exit hooks."""
@@ -98,20 +99,30 @@ function finish()
     nothing
 end
 
-# Every method of the recorded roots, and the tracer's, without duplicates.
+in_order(methods) = sort!(methods, by = m -> (UInt64(m.primary_world), method_key(m)))
+
+# Every method of the recorded roots, and the others that came after the recording began: they may
+# have invalidated something.
 function methods_in_scope(r::Recording)
     found = IdDict{Method,Nothing}()
+    late = IdDict{Method,Nothing}()
     in_root = IdDict{Module,Bool}()
     consider = m -> begin
         m isa Method || return nothing
         root = root_module(m.module)
-        get!(() -> root_in_scope(root, r.modules, r.loaded_before), in_root, root) &&
-            (found[m] = nothing)
+        old = m.primary_world <= r.first_world
+        # what is the user's came after the recording began; what was asked for by name need not
+        (old && !(String(nameof(root)) in r.modules)) && return nothing
+        if get!(() -> root_in_scope(root, r.modules, r.loaded_before), in_root, root)
+            found[m] = nothing
+        elseif !old && root !== @__MODULE__()
+            late[m] = nothing
+        end
         nothing
     end
     visit_methods(consider)
     foreach(consider, r.methods)
-    return sort!(collect(keys(found)), by = m -> (UInt64(m.primary_world), method_key(m)))
+    return in_order(collect(keys(found))), in_order(collect(keys(late)))
 end
 
 function method!(e::Encoder, d::Definition)
@@ -140,7 +151,7 @@ function events!(e::Encoder, r::Recording, in_scope::IdDict{Method,Definition})
         add!(e.tables.event, EVENTS.defined, symbol_id!(e, method_key(m)),
              UInt64(m.primary_world), r.offsets[k] % UInt64)
     end
-    for m in sort!(collect(keys(in_scope)), by = m -> (UInt64(m.primary_world), method_key(m)))
+    for m in in_order(collect(keys(in_scope)))
         d = in_scope[m]
         # a package image brings its methods without the tracer
         haskey(seen, m) || add!(e.tables.event, EVENTS.loaded, symbol_id!(e, method_key(m)),
@@ -151,10 +162,11 @@ function events!(e::Encoder, r::Recording, in_scope::IdDict{Method,Definition})
     nothing
 end
 
-function questions_of(mi, d::Definition, now::UInt64, depth::Int, asked)
+function questions_of(r::Recording, mi, d::Definition, now::UInt64, depth::Int)
     found = Question[]
     for ci in code_instances(mi)
-        haskey(asked, ci) && continue
+        # asked already, or dead before the recording began
+        (haskey(r.asked, ci) || ci.max_world < r.first_world) && continue
         q = question(mi, ci, d, now, depth)
         q === nothing || push!(found, q)
     end
@@ -169,21 +181,33 @@ function drain!(r::Recording)
     e = r.encoder
     now = UInt64(Base.get_world_counter())
     scope = IdDict{Method,Definition}()
-    for d in definitions(methods_in_scope(r))
+    methods, late = methods_in_scope(r)
+    for d in definitions(methods)
         scope[d.method] = d
         method!(e, d)
     end
-    events!(e, r, scope)
     level = Question[]
     for (m, d) in scope, mi in specializations(m)
-        append!(level, questions_of(mi, d, now, 0, r.asked))
+        append!(level, questions_of(r, mi, d, now, 0))
     end
+    causes!(e, late, level, scope)
+    events!(e, r, scope)
     depth = 0
     while !isempty(level)
         level = drain_level!(r, level, scope, now, depth)
         depth += 1
     end
     note!(e, :last_world, now)
+    nothing
+end
+
+# Methods out of scope that were defined in the world after a recorded code object's last.
+function causes!(e::Encoder, late, level, scope)
+    capped = Set{UInt64}(UInt64(q.ci.max_world) + 1 for q in level if q.ci.max_world != OPEN_WORLD)
+    for d in definitions(filter(m -> UInt64(m.primary_world) in capped, late))
+        scope[d.method] = d
+        method!(e, d)
+    end
     nothing
 end
 
@@ -222,7 +246,7 @@ function callee_questions!(r::Recording, callees, scope, now::UInt64, depth::Int
     end
     for mi in keys(callees)
         in_shim(mi) && continue
-        append!(below, questions_of(mi, scope[mi.def::Method], now, depth, r.asked))
+        append!(below, questions_of(r, mi, scope[mi.def::Method], now, depth))
     end
     return below
 end

@@ -22,7 +22,7 @@ hex_digest(bytes) = bytes2hex(Base.invokelatest(SHA256[], bytes))::String
 hashed(s::String) = string(ncodeunits(s), ':', hex_digest(Vector{UInt8}(codeunits(s))))
 too_long(s::String) = ncodeunits(s) > LONG_TEXT || !isvalid(s)
 
-module_path(m::Module) = join(fullname(m), '.')
+module_path(m::Module) = join(String[String(name) for name in fullname(m)], ".")
 
 short_symbol(s::Symbol) = (t = String(s); too_long(t) ? hashed(t) : t)
 
@@ -60,7 +60,11 @@ function unionall_text(t::UnionAll, scope::Scope, short::Bool)
 end
 
 function union_text(t::Union, scope::Scope, short::Bool)
-    members = sort!([type_text(m, scope, short) for m in Base.uniontypes(t)])
+    members = String[]
+    for m in Base.uniontypes(t)
+        push!(members, type_text(m, scope, short))
+    end
+    sort!(members)
     return string("Union{", join(members, ", "), "}")
 end
 

@@ -29,7 +29,7 @@ function put_column(io::IO, index::Int, values::Vector{T}) where {T}
     end
 end
 
-function put_table(io::IO, t::Table)
+function put_table(io::IO, @nospecialize(t::Table))
     write(io, htol(t.id), htol(UInt16(length(t.columns))), htol(UInt32(rows(t))))
     for (index, values) in enumerate(t.columns)
         put_column(io, index - 1, values)
