@@ -36,7 +36,7 @@ def cast(values: Any, dtype: np.dtype[Any], what: str) -> Array:
     O(values). ``what`` names the values in the error.
     """
     try:
-        given = np.asarray(values) if np.size(values) else np.zeros(np.shape(values), dtype)
+        given = _given(values, dtype)
         stored = np.array(given, dtype=dtype, order="C", copy=True)
     except (OverflowError, TypeError, ValueError) as error:
         raise UsageError(f"{what}: these values do not fit {dtype.name} ({error})") from error
@@ -45,6 +45,16 @@ def cast(values: Any, dtype: np.dtype[Any], what: str) -> Array:
     if given.dtype != dtype and not _same(given, stored):
         raise UsageError(f"{what}: some values of dtype {given.dtype} do not fit {dtype.name}")
     return frozen(stored)
+
+
+def _given(values: Any, dtype: np.dtype[Any]) -> Array:
+    if not np.size(values):
+        return np.zeros(np.shape(values), dtype)
+    given = np.asarray(values)
+    if given.dtype.kind == "f" and dtype.kind in "iu" and given is not values:
+        # numpy makes floats of a list that mixes integers below and above 2**63: keep them exact.
+        given = np.array(values, dtype=object)
+    return given
 
 
 def _same(given: Array, stored: Array) -> bool:

@@ -99,12 +99,18 @@ class _Names:
         columns = [c for c in sorted(kind.columns, key=lambda c: c.id) if c.digest]
         count = len(held[columns[0].name])
         plain = [
-            self.resolve(c, held[c.name]).view(np.uint8).reshape(count, -1)
+            _bytes_of(self.resolve(c, held[c.name]), count)
             for c in columns
             if c.ref != name
         ]
         own = [held[c.name] for c in columns if c.ref == name]
         return _levels(np.concatenate(plain, axis=1), own)
+
+
+def _bytes_of(cells: Array, count: int) -> Array:
+    """(count, width) bytes of contiguous cells."""
+    width = cells.nbytes // count if count else 0
+    return np.ascontiguousarray(cells).view(np.uint8).reshape(count, width)
 
 
 def _named(table: Array, ids: Array) -> Array:

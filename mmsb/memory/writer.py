@@ -70,6 +70,7 @@ class Writer:
         self.log, self.durability = log, durability
         self._lock = lock
         self._failure: str | None = None
+        self._behind = 0  # bytes visible and not yet durable, written by this writer
         self._number, self._at = log.end
         self._handle = self._open(file_name(self._number))
         self._header = self._open("header")
@@ -112,6 +113,7 @@ class Writer:
         durable = self.log.marks.durable
         self._guard("header write", lambda: self._publish(visible, durable), full=False)
         self._at = end
+        self._behind += draft.size
         self.log.position, self.log.end = visible, visible.place
         segment = self.log.segments[self._number]
         if len(segment.bytes) < end:
@@ -120,9 +122,7 @@ class Writer:
 
     def settle(self) -> None:
         """What the policy asks for after a commit."""
-        durable, visible = self.log.marks.durable, self.log.marks.visible
-        behind = visible.offset - (durable.offset if durable.segment == visible.segment else 0)
-        grouped = self.durability == "group" and behind >= GROUP_BYTES
+        grouped = self.durability == "group" and self._behind >= GROUP_BYTES
         if grouped or self.durability == "every":
             self.sync()
 
@@ -136,6 +136,7 @@ class Writer:
             self._guard("fsync", lambda: os.fsync(self._handle), full=False)
             self._guard("header write", lambda: self._publish(visible, visible), full=False)
             self._guard("fsync", lambda: os.fsync(self._header), full=False)
+        self._behind = 0
 
     def close(self) -> None:
         """Syncs unless the policy is "none", gives preallocated bytes back, releases the lock."""

@@ -1,0 +1,110 @@
+"""A memory and a dictionary side by side, through any history Hypothesis thinks of."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from mmsb.memory.check import check
+from mmsb.memory.memory import Memory
+from mmsb.testing.contracts import assert_same_diff, assert_same_epoch
+from mmsb.testing.oracle import Oracle
+from mmsb.testing.strategies import KINDS, Operation, commits, play
+
+
+class SideBySide(RuleBasedStateMachine):
+    """Commits, closings, crashes, readers; every read at any epoch is the oracle's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+        self.path = self.folder / "a.mmsb"
+        self.oracle = Oracle(KINDS)
+        self.digests: dict[int, str] = {}
+
+    @initialize(durability=st.sampled_from(["none", "group", "every"]))
+    def create(self, durability: str) -> None:
+        # Segments of 4 KiB, so that histories cross many of them.
+        self.memory = Memory.create(self.path, KINDS, durability=durability, segment_bytes=4096)
+        self.reader = Memory.open(self.path, kinds=KINDS)
+
+    @rule(operations=commits)
+    def commit(self, operations: list[Operation]) -> None:
+        ours, theirs = self.memory.changes(), self.oracle.changes()
+        play(operations, ours)
+        play(operations, theirs)
+        assert self.memory.commit(ours) == self.oracle.commit(theirs)
+        self.digests[self.memory.head] = self.memory.digest()
+
+    @rule()
+    def sync(self) -> None:
+        assert self.memory.sync() == self.memory.durable == self.oracle.head
+
+    @rule()
+    def close_and_open(self) -> None:
+        self.memory.close()
+        self.memory = Memory.open(self.path, write=True, kinds=KINDS)
+
+    @rule(kinds=st.sampled_from([KINDS, ()]))
+    def look_from_outside(self, kinds: tuple[object, ...]) -> None:
+        # Without any kinds of its own a reader learns them from the log.
+        with Memory.open(self.path, kinds=kinds) as other:  # type: ignore[arg-type]
+            assert other.head == self.oracle.head
+            assert_same_epoch(other, self.oracle, other.head)
+
+    @rule(data=st.data())
+    def old_reader_follows(self, data: st.DataObject) -> None:
+        assert self.reader.refresh() == self.oracle.head
+        epoch = data.draw(st.integers(0, self.oracle.head))
+        assert_same_epoch(self.reader, self.oracle, epoch)
+
+    @rule(data=st.data())
+    def read_any_epoch(self, data: st.DataObject) -> None:
+        epoch = data.draw(st.integers(0, self.oracle.head))
+        assert_same_epoch(self.memory, self.oracle, epoch)
+        assert self.memory.digest(epoch) == self.digests.get(epoch, self.memory.digest(epoch))
+
+    @precondition(lambda self: self.oracle.head > 0)
+    @rule(data=st.data())
+    def diff(self, data: st.DataObject) -> None:
+        new = data.draw(st.integers(1, self.oracle.head))
+        old = data.draw(st.integers(0, new))
+        assert_same_diff(self.memory, self.oracle, old, new)
+
+    @rule(data=st.data())
+    def digest_says_what_content_says(self, data: st.DataObject) -> None:
+        one, two = (data.draw(st.integers(0, self.oracle.head)) for _ in range(2))
+        equal = self.oracle.at(one).content() == self.oracle.at(two).content()
+        assert (self.memory.digest(one) == self.memory.digest(two)) == equal
+
+    @rule()
+    def check_finds_nothing(self) -> None:
+        report = check(self.path)
+        assert (report.problems, report.torn) == ((), ())
+        assert report.epochs == self.oracle.head + 1
+
+    @invariant()
+    def heads_agree(self) -> None:
+        if hasattr(self, "memory"):
+            assert self.memory.head == self.oracle.head
+
+    def teardown(self) -> None:
+        if hasattr(self, "memory"):
+            self.memory.close()
+            self.reader.close()
+        shutil.rmtree(self.folder)
+
+
+TestSideBySide = SideBySide.TestCase
+TestSideBySide.settings = settings(
+    max_examples=100,
+    stateful_step_count=20,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
