@@ -149,11 +149,12 @@ function literal_text(@nospecialize(x), depth::Int = 0, short::Bool = false)::St
     is_function_type(T) && return string(module_path(T.name.module), '.', function_name(T))
     x isa Ptr && return string("::", type_text(T, Scope(), short))
     isprimitivetype(T) && return string(type_text(T, Scope(), short), '(', primitive_hex(x), ')')
-    if x isa Tuple && depth < DEPTH_LIMIT
-        return string('(', join([literal_text(v, depth + 1, short) for v in x], ", "), ",)")
-    elseif is_structural(x) && depth < DEPTH_LIMIT
-        fields = [isdefined(x, k) ? literal_text(getfield(x, k), depth + 1, short) : "#undef"
-                  for k in 1:nfields(x)]
+    if is_structural(x) && depth < DEPTH_LIMIT
+        fields = String[]            # a loop: a comprehension would be compiled for each type
+        for k in 1:nfields(x)
+            push!(fields, isdefined(x, k) ? literal_text(getfield(x, k), depth + 1, short) : "#undef")
+        end
+        x isa Tuple && return string('(', join(fields, ", "), ",)")
         return string(type_text(T, Scope(), short), '(', join(fields, ", "), ')')
     end
     return string("::", type_text(T, Scope(), short))
