@@ -1,7 +1,7 @@
 """mmsb: a semantic memory beside the Julia compiler.
 
-``mmsb.record`` runs a Julia program and keeps what its compiler did; ``mmsb.open`` reads it, and
-``memory.at(epoch)`` reads it as of any epoch.
+``mmsb.record`` runs a Julia program and keeps what its compiler did, ``mmsb.start`` a Julia that
+you send code to; ``mmsb.open`` reads a memory, and ``memory.at(epoch)`` as of any epoch.
 """
 
 from __future__ import annotations
@@ -10,8 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmsb.interfaces.notebook import open_memory as open  # noqa: A004
-    from mmsb.session import record
+    from mmsb.session import open_memory as open
+    from mmsb.session import record, start, stop
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "open", "record"]
+__all__ = ["__version__", "open", "record", "start", "stop"]
+
+# Loaded when first used: importing mmsb alone must stay quick.
+_FROM_SESSION = {"open": "open_memory", "record": "record", "start": "start", "stop": "stop"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FROM_SESSION:
+        return getattr(import_module("mmsb.session"), _FROM_SESSION[name])
+    raise AttributeError(f"module 'mmsb' has no attribute {name!r}")

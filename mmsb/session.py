@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsb.base.errors import JuliaFailed, JuliaNotFound, ReadOnly, UsageError
+from mmsb.base.errors import JuliaFailed, JuliaNotFound, ReadOnly, StateError, UsageError
 from mmsb.capture import command, process
 from mmsb.capture import julia as finder
+from mmsb.capture.conversation import Conversation
 from mmsb.capture.process import Progress, Recorded, Settings
 from mmsb.capture.scheduler import compilations
 from mmsb.capture.translate import Translator
@@ -184,6 +185,73 @@ def _remember_sources(recorded: Recorded) -> None:
         for content, _name, _lines, path in recorded.stream.files
         if symbols[content] and symbols[path]
     )
+
+
+class Session:
+    """A live Julia that is recorded while you send it code. Made by ``start``.
+
+    >>> session = mmsb.start("session.mmsb")
+    >>> session.run("f(x) = x + 1; f(2)")
+    >>> memory = session.stop()
+    """
+
+    def __init__(self, path: Path, julia: finder.Candidate, settings: Settings) -> None:
+        process.precompile(julia, command.JuliaCommand("julia", (), ()))
+        self.path = path
+        self.julia = str(julia.version)
+        self.result: RecordingResult | None = None
+        self._conversation: Conversation | None = Conversation(julia, settings)
+
+    def run(self, code: str) -> None:
+        """Evaluate Julia code at top level in Main; its output goes where Python's goes.
+
+        Raises JuliaFailed with Julia's message and stack, and StateError after ``stop``.
+        """
+        if self._conversation is None:
+            raise StateError("this session has been stopped: start another")
+        self._conversation.run(code)
+
+    def stop(self) -> Memory:
+        """End Julia, write the memory, and open it for reading. Stopping twice opens it again."""
+        if self._conversation is not None:
+            conversation, self._conversation = self._conversation, None
+            self.result = write(conversation.end(), self.path)
+        return Memory.open(self.path)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop().close()
+
+
+def start(
+    path: str | os.PathLike[str] = "session.mmsb",
+    *,
+    julia: str = "auto",
+    depth: int = 1,
+    modules: Sequence[str] = (),
+    literals: bool = True,
+    replace: bool = False,
+) -> Session:
+    """Start a Julia of its own and record what its compiler does with the code it is sent.
+
+    ``julia``: ``"auto"`` or the path of one. The memory is written to ``path`` by ``stop``.
+    Raises UsageError (``path`` exists), JuliaNotFound, JuliaFailed.
+    """
+    parsed = command.JuliaCommand("julia" if julia == "auto" else julia, (), ())
+    where = _output(path, parsed, replace)
+    return Session(where, _julia_of(parsed), Settings(depth, tuple(modules), literals))
+
+
+def stop(session: Session) -> Memory:
+    """``session.stop()``."""
+    return session.stop()
+
+
+def open_memory(path: str | os.PathLike[str], *, write: bool = False) -> Memory:
+    """Open a memory, for reading unless asked otherwise. Raises NotAMemory and DamageError."""
+    return Memory.open(Path(path), write=write)
 
 
 def doctor(*, install: bool = False, progress: finder.Progress | None = None) -> finder.Decision:

@@ -13,6 +13,7 @@ let settings = ENV
         depth = parse(Int, pop!(settings, "MMSB_DEPTH", "1"))
         modules = map(String, filter(!isempty, split(pop!(settings, "MMSB_MODULES", ""), ',')))
         literals = pop!(settings, "MMSB_LITERALS", "1") == "1"
+        code, reply = pop!(settings, "MMSB_CODE_FD", ""), pop!(settings, "MMSB_REPLY_FD", "")
         depot = pop!(settings, "MMSB_DEPOT", "")
         pushfirst!(LOAD_PATH, dirname(@__DIR__), "@stdlib")
         isempty(depot) || pushfirst!(DEPOT_PATH, depot)
@@ -24,5 +25,6 @@ let settings = ENV
             popfirst!(LOAD_PATH)
         end
         Base.invokelatest(shim.start, fd, trace, depth, modules, literals)
+        isempty(code) || Base.invokelatest(shim.serve, parse(Int, code), parse(Int, reply))
     end
 end

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from mmsb.base.errors import JuliaFailed
 from mmsb.capture.command import JuliaCommand
@@ -97,41 +98,105 @@ def _marker(julia: Candidate, switches: Sequence[str], shim: Path) -> Path:
 
 
 def run(
-    julia: Candidate,
-    command: JuliaCommand,
-    settings: Settings,
-    progress: Progress,
-    *,
-    stdin: int | None = None,
+    julia: Candidate, command: JuliaCommand, settings: Settings, progress: Progress
 ) -> Recorded:
     """Runs the program to its end and returns what was recorded of it.
 
     The child's standard streams are this process's own. Raises JuliaFailed if it cannot start.
     """
-    recorded = Recorded()
-    with tempfile.TemporaryDirectory(prefix="mmsb-") as folder:
-        trace = Path(folder) / "trace"
-        trace.touch()
-        receive, send = os.pipe()
-        words = command.recorded(str(julia.path), shim_path() / "loader.jl", trace)
-        environment = _environment(julia, settings, send, trace)
+    with _interrupts_go_to_the_child(), Child(julia, command, settings) as child:
+        return child.collect(progress)
+
+
+class Child:
+    """A Julia with the recorder in it. ``collect`` waits for its end; leaving kills it."""
+
+    def __init__(
+        self,
+        julia: Candidate,
+        command: JuliaCommand,
+        settings: Settings,
+        pipes: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """``pipes``: further descriptors handed down, by the variable that names them."""
+        self._folder = tempfile.TemporaryDirectory(prefix="mmsb-")
+        self._trace = Path(self._folder.name) / "trace"
+        self._trace.touch()
+        self._receive, send = os.pipe()
+        words = command.recorded(str(julia.path), shim_path() / "loader.jl", self._trace)
+        handed = {**pipes, "MMSB_FD": send}
         try:
-            child = subprocess.Popen(words, env=environment, pass_fds=(send,), stdin=stdin)
+            self.process = subprocess.Popen(
+                words,
+                env=_environment(julia, settings, handed, self._trace),
+                pass_fds=tuple(handed.values()),
+            )
         except OSError as problem:
-            os.close(receive)
+            os.close(self._receive)
+            self._folder.cleanup()
             raise JuliaFailed(f"{julia.path} cannot be started: {problem}") from problem
         finally:
             os.close(send)
-        recorded.exit_code = _collect(child, receive, recorded, progress)
-        recorded.trace = trace.read_bytes()
-    return recorded
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._receive)
+        self._folder.cleanup()
+
+    def collect(self, progress: Progress) -> Recorded:
+        """Reads frames until the child has ended: its own children may hold the pipe longer."""
+        recorded = Recorded()
+        reader = FrameReader()
+        for data in self._chunks():
+            for frame in reader.feed(data):
+                recorded.stream.add(frame)
+                progress("asking Julia", len(recorded.stream.codes), recorded.stream.questions)
+        recorded.leftover = reader.leftover
+        recorded.trace = self._trace.read_bytes()
+        code = self.process.returncode
+        recorded.exit_code = code if code >= 0 else 128 - code
+        return recorded
+
+    def _chunks(self) -> Iterator[bytes]:
+        os.set_blocking(self._receive, False)
+        wake, waker = os.pipe()
+
+        def wait() -> None:
+            self.process.wait()
+            os.write(waker, b"x")
+
+        waiter = threading.Thread(target=wait, daemon=True)
+        waiter.start()
+        try:
+            ended, open_ = False, True
+            while not ended:
+                ready, _, _ = select.select([wake, *([self._receive] if open_ else [])], [], [])
+                ended = wake in ready
+                while open_:
+                    try:
+                        data = os.read(self._receive, 1 << 20)
+                    except BlockingIOError:
+                        break
+                    open_ = bool(data)
+                    yield data
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+            waiter.join()
+            os.close(wake)
+            os.close(waker)
 
 
 def _environment(
-    julia: Candidate, settings: Settings, pipe: int, trace: Path
+    julia: Candidate, settings: Settings, pipes: Mapping[str, int], trace: Path
 ) -> Mapping[str, str]:
     own = {
-        "MMSB_FD": str(pipe),
+        **{name: str(descriptor) for name, descriptor in pipes.items()},
         "MMSB_HOST": str(os.getpid()),
         "MMSB_TRACE": str(trace),
         "MMSB_DEPTH": str(settings.depth),
@@ -142,63 +207,6 @@ def _environment(
     if "LD_LIBRARY_PATH" in julia.env:
         own["MMSB_LD_LIBRARY_PATH"] = os.environ.get("LD_LIBRARY_PATH", "")
     return {**os.environ, **julia.env, **own}
-
-
-def _collect(
-    child: subprocess.Popen[bytes], receive: int, recorded: Recorded, progress: Progress
-) -> int:
-    """Reads frames until the child has ended: its own children may hold the pipe longer."""
-    ended = threading.Event()
-    reader = FrameReader()
-    os.set_blocking(receive, False)
-    wake, waker = os.pipe()
-
-    def wait() -> None:
-        child.wait()
-        ended.set()
-        os.write(waker, b"x")
-
-    waiter = threading.Thread(target=wait, daemon=True)
-    with _interrupts_go_to_the_child():
-        waiter.start()
-        try:
-            for data in _chunks(receive, wake, ended):
-                for frame in reader.feed(data):
-                    recorded.stream.add(frame)
-                    progress("asking Julia", len(recorded.stream.codes), recorded.stream.questions)
-        except BaseException:
-            child.kill()
-            raise
-        finally:
-            waiter.join()
-            for descriptor in (receive, wake, waker):
-                os.close(descriptor)
-    recorded.leftover = reader.leftover
-    code = child.returncode
-    return code if code >= 0 else 128 - code
-
-
-def _chunks(receive: int, wake: int, ended: threading.Event) -> Iterator[bytes]:
-    open_ = True
-    while True:
-        last = ended.is_set()
-        if open_ and not last:
-            select.select([receive, wake], [], [])
-        elif not last:
-            ended.wait()
-            continue
-        try:
-            data = os.read(receive, 1 << 20) if open_ else b""
-        except BlockingIOError:
-            if last:
-                return
-            continue
-        if data:
-            yield data
-        elif last:
-            return
-        else:
-            open_ = False
 
 
 @contextlib.contextmanager

@@ -12,11 +12,13 @@ include("encode.jl")
 include("wire.jl")
 include("reflect.jl")
 include("record.jl")
+include("serve.jl")
 
 # What runs in the observed process is compiled beforehand, as far as this Julia keeps such code.
 precompile(start, (Int, String, Int, Vector{String}, Bool))
 precompile(finish, ())
 precompile(drain!, (Recording,))
 precompile(on_method, (Any,))
+precompile(serve, (Int, Int))
 
 end

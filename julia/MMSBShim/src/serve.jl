@@ -1,0 +1,46 @@
+# Code to evaluate, sent by a Python session: u32 bytes, then the text; answered by u8 (1: it threw),
+# u32 bytes, the message. The end of the pipe ends the session.
+
+function read_exactly(fd::Cint, n::Int)
+    bytes = Vector{UInt8}(undef, n)
+    done = 0
+    GC.@preserve bytes while done < n
+        got = ccall(:read, Cssize_t, (Cint, Ptr{UInt8}, Csize_t), fd, pointer(bytes, done + 1), n - done)
+        if got < 0
+            Base.Libc.errno() == Base.Libc.EINTR && continue
+            return nothing
+        end
+        got == 0 && return nothing
+        done += got
+    end
+    return bytes
+end
+
+function answer(fd::Cint, failed::Bool, text::String)
+    io = IOBuffer()
+    write(io, UInt8(failed), htol(UInt32(ncodeunits(text))), text)
+    return write_all(fd, take!(io))
+end
+
+"""Evaluate code in Main as it comes, at top level, until the pipe ends."""
+function serve(code_fd::Int, reply_fd::Int)
+    input, output = Cint(code_fd), Cint(reply_fd)
+    foreach(close_on_exec, (input, output))
+    count = 0
+    while true
+        head = read_exactly(input, 4)
+        head === nothing && return nothing
+        bytes = read_exactly(input, Int(ltoh(reinterpret(UInt32, head)[1])))
+        bytes === nothing && return nothing
+        count += 1
+        failed, text = false, ""
+        try
+            Base.include_string(Main, String(bytes), string("session[", count, ']'))
+        catch problem
+            failed, text = true, Base.invokelatest(sprint, showerror, unwrap(problem), catch_backtrace())
+        end
+        answer(output, failed, text) || return nothing
+    end
+end
+
+unwrap(@nospecialize(problem)) = problem isa LoadError ? unwrap(problem.error) : problem
