@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsb.base.errors import JuliaFailed, JuliaNotFound, ReadOnly, StateError, UsageError
+from mmsb.base.errors import EnvironmentProblem, JuliaFailed, JuliaNotFound, ReadOnly, StateError, UsageError
 from mmsb.capture import command, process
 from mmsb.capture import julia as finder
 from mmsb.capture.conversation import Conversation
@@ -257,3 +257,44 @@ def open_memory(path: str | os.PathLike[str], *, write: bool = False) -> Memory:
 def doctor(*, install: bool = False, progress: finder.Progress | None = None) -> finder.Decision:
     """Every Julia that could be used, the one that is, and why. Installs only if asked to."""
     return finder.find(install=install, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What ``demo`` shows. ``played``: no Julia was there, and the memory ships with mmsb."""
+
+    path: str
+    played: bool
+    decision: finder.Decision
+    result: RecordingResult | None
+
+
+def demo(
+    output: str | os.PathLike[str] = "tour.mmsb",
+    *,
+    progress: Progress = _quiet,
+    install_progress: finder.Progress | None = None,
+) -> Demo:
+    """Record ``examples/tour.jl``, with a Julia that is installed if none is there; without one,
+    the memory that ships with the package. Replaces an earlier ``output``.
+    """
+    decision = finder.find(install=True, progress=install_progress)
+    if decision.chosen is None:
+        return Demo(str(_shipped("tour.mmsb")), True, decision, None)
+    result = record(
+        [str(_shipped("tour.jl"))],
+        output,
+        replace=Path(output).is_dir() and (Path(output) / "manifest").exists(),
+        progress=progress,
+        julia=decision.chosen,
+    )
+    return Demo(str(result.path), False, decision, result)
+
+
+def _shipped(name: str) -> Path:
+    """A file of the demo: in a wheel under mmsb/data, in a checkout under examples too."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "data", package.parent / "examples"):
+        if (folder / name).exists():
+            return folder / name
+    raise EnvironmentProblem(f"this installation of mmsb lacks {name}: install mmsb again")
