@@ -14,6 +14,7 @@ from mmsb.base.model import NONE_U32, CodeState, Compiled, EventKind, Lattice, P
 from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
 from mmsb.query.answers import Function
+from mmsb.query.juliatext import short
 
 STAGE_EVENTS = {
     Stage.LOWERED: EventKind.LOWERED,
@@ -197,7 +198,7 @@ class Facts:
         cells = [self._first_cells(schema.INSTANCE, name, pages) for name in names]
         return tuple(
             Function(
-                name=self.text(name),
+                name=short(self.text(name)),
                 key=self.snapshot.subject(page),
                 method=self.text(method),
                 module=self.text(module),

@@ -12,20 +12,20 @@ from mmsb.query.answers import Answer, Function
 from mmsb.query.body import Body, Statement, read_body
 from mmsb.query.document import Block, Document, Line, Listing, line, note
 from mmsb.query.facts import EVENT_STAGES, Code, Event, Facts
-from mmsb.query.juliatext import short
+from mmsb.query.juliatext import short, tuple_parameters
 from mmsb.query.layout import Layout, lattice
 from mmsb.query.places import Place, Places, SourceLine
 
 PROVENANCE = {
-    Provenance.NATIVE: "what really ran",
-    Provenance.REDERIVED: "the compiler asked again",
-    Provenance.SHADOW: "our interpreter's run of the compiler",
-    Provenance.REFLECTED: "reflected: asked after the program ended, at its own world",
+    Provenance.NATIVE: "Native: what really ran",
+    Provenance.REDERIVED: "Rederived: the compiler was asked again",
+    Provenance.SHADOW: "Shadow: our interpreter's run of the compiler",
+    Provenance.REFLECTED: "Reflected: Julia was asked after the program ended, at this world",
 }
 COMPILED = {
-    Compiled.NATIVE: "machine code was asked for while recording",
-    Compiled.INFERRED: "inferred; never compiled by its own name (inlined, or not called)",
-    Compiled.CACHED: "cached: compiled before the recording began",
+    Compiled.NATIVE: "compiled while recording",
+    Compiled.INFERRED: "not compiled by its own name (inlined, or compiled with its caller)",
+    Compiled.CACHED: "cached before the recording began",
 }
 STATE = {
     CodeState.VALID: "valid",
@@ -101,7 +101,7 @@ class IRView(Answer):
                 ")",
             ),
             Listing((*self._body(), line(") => ", (short(self.return_type), "type")))),
-            note((f"{PROVENANCE[self.provenance]}. {COMPILED[self.compiled]}.", "dim")),
+            note((f"{PROVENANCE[self.provenance]}; {COMPILED[self.compiled]}.", "dim")),
         ]
         blocks += self._descend()
         if self.also:
@@ -251,12 +251,12 @@ def _callees(facts: Facts, body: Body) -> tuple[Callee, ...]:
 
 
 def callee_name(key: str) -> str:
-    """A readable name out of the key of an instance or method that is not in the memory."""
-    types = names.key_types(key)
+    """A readable name out of the key of a method, or of an instance that is not in the memory."""
+    path, _, signature = key.partition(" ")
+    types = names.key_types(key) or tuple_parameters(signature)
     if not types:
-        return short(key.partition(" ")[0]) if " " in key else short(key)
-    head = short(key.partition(" ")[0])
-    return f"{head}({', '.join(f'::{short(item)}' for item in types[1:])})"
+        return short(path)
+    return f"{short(path)}({', '.join(f'::{short(item)}' for item in types[1:])})"
 
 
 def _identities(body: Body) -> dict[str, int]:

@@ -63,6 +63,8 @@ class Places:
         first = 0 if self._method is None else self._method.line
         if statement.scope is None or statement.scope >= len(self._scopes["parent"]):
             own = None if self._method is None else self._method.file
+            if first + statement.line <= 0:
+                return None
             return Place(self._name, first + statement.line, self.content(own), ())
         scopes, at = self._scopes, statement.scope
         chain: list[str] = []

@@ -1,0 +1,293 @@
+"""The timeline: what each epoch holds (`log`), what last changed a statement (`blame`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mmsb.base import schema
+from mmsb.base.errors import UnknownName
+from mmsb.base.model import EventKind, Stage
+from mmsb.base.schema import staged
+from mmsb.memory.memory import Memory
+from mmsb.query import names
+from mmsb.query.answers import Answer, Function
+from mmsb.query.document import Document, Line, Listing, Span, line, note, table
+from mmsb.query.facts import EVENT_STAGES, STAGE_EVENTS, Event, Facts
+from mmsb.query.ir import callee_name, view
+from mmsb.query.names import Written
+
+_NAMED = 3
+#: Events whose world is the one they happened in.
+_AGING = frozenset(
+    {EventKind.DEFINED, EventKind.DELETED, EventKind.INVALIDATED, EventKind.SUPERSEDED}
+)
+#: Columns that are a statement's content; its place in the body is not.
+CONTENT = ("opcode", "type", "operands", "operand_count", "slot")
+_WORDS = {
+    EventKind.DEFINED: ("method defined", "methods defined"),
+    EventKind.LOWERED: ("lowered", "lowered"),
+    EventKind.INFERRED: ("inferred", "inferred"),
+    EventKind.OPTIMIZED: ("optimized", "optimized"),
+    EventKind.INVALIDATED: ("invalidated", "invalidated"),
+    EventKind.SUPERSEDED: ("superseded", "superseded"),
+    EventKind.DELETED: ("method deleted", "methods deleted"),
+    EventKind.COMPILED: ("compiled", "compiled"),
+    EventKind.LOADED: ("loaded", "loaded"),
+    EventKind.ENDED: ("the program ended", "the program ended"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One epoch. ``statements``: rows of ``statement`` written in it."""
+
+    epoch: int
+    window: int
+    first_world: int
+    last_world: int
+    events: dict[str, int]
+    functions: tuple[str, ...]
+    statements: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogView(Answer):
+    """Answer of `log`."""
+
+    order: str
+    head: int
+    filters: dict[str, str]
+    entries: tuple[LogEntry, ...]
+
+    def document(self) -> Document:
+        if not self.entries:
+            return (note("No epoch has such an event."),)
+        rows = (
+            (
+                str(entry.epoch),
+                _worlds(entry.first_world, entry.last_world),
+                str(entry.statements or ""),
+                what_happened(entry.events),
+                _shortened(entry.functions),
+            )
+            for entry in self.entries
+        )
+        heads = ("epoch", "world", "statements", "what happened", "to whom")
+        return (table(heads, rows, right={0, 2}), note((f"{self.order}.", "dim")))
+
+
+def _worlds(first: int, last: int) -> str:
+    if not last:
+        return ""
+    return str(last) if first == last else f"{first}–{last}"
+
+
+def what_happened(events: dict[str, int]) -> Line:
+    """``3 methods defined, 2 invalidated``."""
+    parts: list[Span] = []
+    for kind, count in events.items():
+        one, many = _WORDS[EventKind[kind.upper()]]
+        text = one if kind == "ended" else f"{count} {one if count == 1 else many}"
+        bad = kind in ("invalidated", "superseded")
+        parts += [Span(", " if parts else ""), Span(text, "bad" if bad else "")]
+    return line(*parts)
+
+
+def _shortened(functions: Sequence[str]) -> str:
+    more = len(functions) - _NAMED
+    return ", ".join(functions[:_NAMED]) + (f" +{more}" if more > 0 else "")
+
+
+def log(
+    memory: Memory,
+    *,
+    function: str | None = None,
+    stage: Stage | None = None,
+    kind: EventKind | None = None,
+    at: int | None = None,
+) -> LogView:
+    """Every epoch up to ``at`` with its events; filters keep the events of a function, a stage, a
+    kind, and the epochs that have one. UnknownName where no function fits."""
+    facts = Facts(memory, at)
+    subjects = None if function is None else subjects_of(facts, function)
+    kinds = {STAGE_EVENTS[stage]} if stage is not None else set(EventKind)
+    kinds &= {kind} if kind is not None else set(EventKind)
+    worlds = window_worlds(facts)
+    by_epoch: dict[int, list[Event]] = {}
+    for event in facts.events:
+        if event.kind in kinds and (subjects is None or event.subject in subjects):
+            by_epoch.setdefault(event.epoch, []).append(event)
+    filters = {
+        "function": function or "",
+        "stage": stage.name.lower() if stage is not None else "",
+        "kind": kind.name.lower() if kind is not None else "",
+    }
+    return LogView(
+        order=facts.head.recording.get("order", "logical order, reflected"),
+        head=memory.head,
+        filters={name: value for name, value in filters.items() if value},
+        entries=tuple(
+            _entry(facts, epoch, by_epoch[epoch], subjects, worlds) for epoch in sorted(by_epoch)
+        ),
+    )
+
+
+def window_worlds(facts: Facts) -> dict[int, int]:
+    """Window → the world age of its quiet interval: that of the last method defined up to then."""
+    found: dict[int, int] = {}
+    newest = 0
+    for event in facts.head.events:
+        if event.kind in _AGING:
+            newest = max(newest, event.world)
+        found[event.window] = newest
+    return found
+
+
+def _entry(
+    facts: Facts, epoch: int, events: list[Event], subjects: set[str] | None, ages: dict[int, int]
+) -> LogEntry:
+    # IR is asked for at a later world than it was made in; its window says when that was
+    worlds = [e.world if e.kind in _AGING else ages[e.window] for e in events]
+    counts = Counter(event.kind for event in events)
+    named = sorted((e for e in events if e.subject), key=lambda e: _prominence(facts, e.subject))
+    shown = [subject_name(facts, event.subject) for event in named]
+    return LogEntry(
+        epoch=epoch,
+        window=events[0].window,
+        first_world=min(worlds, default=0),
+        last_world=max(worlds, default=0),
+        events={kind.name.lower(): counts[kind] for kind in EventKind if counts[kind]},
+        functions=tuple(dict.fromkeys(shown)),
+        statements=statements_written(facts, epoch, subjects),
+    )
+
+
+def _prominence(facts: Facts, subject: str) -> tuple[int, bool]:
+    """The user's own functions first, what the compiler named itself last."""
+    known = facts.by_key.get(subject)
+    return 0 if known is None else known.depth, "#" in subject.partition(" ")[0]
+
+
+def subject_name(facts: Facts, subject: str) -> str:
+    """An event's subject as people write it."""
+    known = facts.by_key.get(subject)
+    return known.name if known is not None else callee_name(subject)
+
+
+def statements_written(facts: Facts, epoch: int, subjects: set[str] | None = None) -> int:
+    """Rows of ``statement`` that one epoch wrote. Cost follows what it wrote."""
+    pages: dict[int, list[np.ndarray[tuple[int], np.dtype[np.uint32]]]] = {}
+    for written in facts.memory.diff(epoch - 1, epoch):
+        if written.kind.id == schema.STATEMENT.id and not written.deleted:
+            pages.setdefault(written.page, []).append(written.rows)
+    return sum(
+        len(np.unique(np.concatenate(rows)))
+        for page, rows in pages.items()
+        if subjects is None or facts.snapshot.subject(page) in subjects
+    )
+
+
+def subjects_of(facts: Facts, name: str) -> set[str]:
+    """Keys of the instances a name fits, of their methods, and of the methods it fits itself."""
+    written = names.parse(name)
+    found = [f for f in facts.functions if f.key == name or names.fits(written, f)]
+    keys = {function.key for function in found} | {function.method for function in found}
+    keys |= {key for key in facts.methods if _method_fits(written, key)}
+    if not keys:
+        names.instances(facts, name)  # says what is near
+        raise UnknownName(f"no function {name!r} at epoch {facts.epoch}")
+    return keys
+
+
+def _method_fits(written: Written, key: str) -> bool:
+    return names.fits(written, Function("", f"{key} @ {key.partition(' ')[2]}", key, "", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class BlamedStatement:
+    row: int
+    number: int
+    epoch: int
+    what: str  # what that epoch was: "inferred, version 2"
+    text: str
+    type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlameView(Answer):
+    """Answer of `blame`: beside each statement the epoch that last changed it."""
+
+    function: Function
+    stage: Stage
+    epoch: int
+    version: int | None
+    statements: tuple[BlamedStatement, ...]
+    lines: tuple[Line, ...] = field(metadata={"data": False})
+
+    def document(self) -> Document:
+        width = max((len(str(s.epoch)) for s in self.statements), default=1)
+        wide = max((len(s.what) for s in self.statements), default=1)
+        rows = [
+            line((f"{s.epoch:>{width}} {s.what:<{wide}}  ", "dim"), *shown)
+            for s, shown in zip(self.statements, self.lines, strict=True)
+        ]
+        head = note(
+            (self.function.name, "name"), f"  {self.stage.name.lower()} as of epoch {self.epoch}"
+        )
+        return (head, note(("epoch that last changed each statement", "dim")), Listing(tuple(rows)))
+
+
+def blame(
+    memory: Memory, name: str, *, at: int | None = None, stage: Stage | None = None
+) -> BlameView:
+    """For each statement of a function the epoch that last changed its content, up to a stage.
+
+    UnknownName, AmbiguousName.
+    """
+    facts = Facts(memory, at)
+    function, _ = names.resolve(facts, name)
+    event = facts.seen(function, stage)
+    shown = view(facts, function, event)
+    epochs = _content_epochs(facts.at(event.epoch), function, shown.stage)
+    meaning = {e.epoch: _meaning(e) for e in facts.stage_events.get(function.key, ())}
+    return BlameView(
+        function=function,
+        stage=shown.stage,
+        epoch=facts.epoch,
+        version=event.version,
+        statements=tuple(
+            BlamedStatement(
+                row=s.row,
+                number=s.number,
+                epoch=epochs[s.row],
+                what=meaning.get(epochs[s.row], ""),
+                text=s.text,
+                type=s.type,
+            )
+            for s in shown.statements
+        ),
+        lines=shown.lines,
+    )
+
+
+def _content_epochs(facts: Facts, function: Function, stage: Stage) -> list[int]:
+    page = facts.snapshot.page(schema.STATEMENT, function.key)
+    if page is None:
+        return []
+    columns = [staged(name, seen) for seen in Stage if seen <= stage for name in CONTENT]
+    found: list[int] = facts.snapshot.blame(schema.STATEMENT, page, columns).tolist()
+    return found
+
+
+def _meaning(event: Event) -> str:
+    version = "" if event.version is None else f", version {event.version + 1}"
+    return f"{EVENT_STAGES[event.kind].name.lower()}{version}"
+
+
+def epochs_of(events: Iterable[Event]) -> tuple[int, ...]:
+    """The epochs of events, increasing, each once."""
+    return tuple(sorted({event.epoch for event in events}))

@@ -1,0 +1,97 @@
+"""A memory one can ask: all of `Memory`, and the questions as methods.
+
+``mmsb.open("tour.mmsb").at(4).show("price")`` is the IR of ``price`` as of epoch 4.
+"""
+
+from __future__ import annotations
+
+from mmsb.base.model import EventKind, Stage
+from mmsb.memory.index import Index
+from mmsb.memory.memory import Memory
+from mmsb.memory.snapshot import Snapshot
+from mmsb.memory.symbols import Symbols
+from mmsb.query import diff, history, ir, overview, story, warn, why
+from mmsb.query.answers import Function
+from mmsb.query.diff import DiffView
+from mmsb.query.facts import Facts
+from mmsb.query.history import BlameView, LogView
+from mmsb.query.ir import IRView
+from mmsb.query.overview import StatsView
+from mmsb.query.story import StoryView
+from mmsb.query.warn import WarnView
+from mmsb.query.why import WhyView
+
+
+class Moment(Snapshot):
+    """A memory as of one epoch: its columns, and the questions that a function's name answers.
+
+    A ``stage`` is a `Stage` or its name. UnknownName, AmbiguousName.
+    """
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, index: Index, symbols: Symbols, epoch: int, memory: Memory) -> None:
+        super().__init__(index, symbols, epoch)
+        self._memory = memory
+
+    def functions(self) -> tuple[Function, ...]:
+        """Every method instance known by then."""
+        return Facts(self._memory, self.epoch).functions
+
+    def show(
+        self, function: str, stage: Stage | str | None = None, *, source: bool = False
+    ) -> IRView:
+        """A function's IR."""
+        return ir.show(self._memory, function, at=self.epoch, stage=_stage(stage), source=source)
+
+    def why(self, function: str) -> WhyView:
+        """What invalidated or superseded a function."""
+        return why.why(self._memory, function, at=self.epoch)
+
+    def warn(self, function: str | None = None) -> WarnView:
+        """Type-unstable statements and runtime dispatches."""
+        return warn.warn(self._memory, function, at=self.epoch)
+
+    def blame_statements(self, function: str, stage: Stage | str | None = None) -> BlameView:
+        """Which epoch last changed each statement."""
+        return history.blame(self._memory, function, at=self.epoch, stage=_stage(stage))
+
+    def log(self, function: str | None = None) -> LogView:
+        """The epochs up to this one."""
+        return history.log(self._memory, function=function, at=self.epoch)
+
+
+class Reader(Memory):
+    """A memory, and the questions about it. Questions without an epoch mean the last one."""
+
+    def at(self, epoch: int | None = None) -> Moment:
+        """The memory as of an epoch, default the last; UnknownName if there is no such epoch."""
+        self._check_open()
+        return Moment(self._index, self._symbols, self._epoch(epoch), self)
+
+    def log(
+        self,
+        function: str | None = None,
+        stage: Stage | str | None = None,
+        kind: EventKind | None = None,
+    ) -> LogView:
+        """The timeline of epochs."""
+        return history.log(self, function=function, stage=_stage(stage), kind=kind)
+
+    def compare(
+        self, function: str, old: int, new: int, stage: Stage | str | None = None
+    ) -> DiffView:
+        """A function's statements as of two epochs (`Memory.diff` is the cells of all pages)."""
+        return diff.diff(self, function, old, new, stage=_stage(stage))
+
+    def overview(self) -> StatsView:
+        """What was recorded and how much it holds."""
+        return overview.stats(self)
+
+    def story(self) -> StoryView:
+        """What `mmsb demo` tells."""
+        return story.story(self)
+
+
+def _stage(stage: Stage | str | None) -> Stage | None:
+    return Stage[stage.upper()] if isinstance(stage, str) else stage

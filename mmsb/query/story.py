@@ -1,0 +1,192 @@
+"""The story of one memory, for a Julia developer who has never seen one: what happened, one
+function through its stages, a redefinition and what it cost, and a question about the past."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmsb.base.model import CodeState, Stage
+from mmsb.memory.memory import Memory
+from mmsb.query.answers import Answer, Function
+from mmsb.query.diff import DiffView, compare
+from mmsb.query.document import Block, Document, Line, Listing, Span, Title, line, note
+from mmsb.query.facts import Event, Facts
+from mmsb.query.history import LogView, log
+from mmsb.query.ir import IRView, code_of, view
+from mmsb.query.juliatext import short
+from mmsb.query.overview import StatsView, human, stats
+from mmsb.query.why import Reason, describe, ended_in, fate_of, reason_note
+
+_FEW, _MANY = 3, 40  # statements that make a function worth showing
+_STAGE_TITLES = {
+    Stage.LOWERED: "lowered: what Julia made of the source",
+    Stage.INFERRED: "inferred: the same statements, with types",
+    Stage.OPTIMIZED: "optimized: what is compiled; calls are inlined or named",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hero:
+    """The function the story is about: it was invalidated, and compiled again."""
+
+    function: Function
+    reason: Reason
+    before: tuple[Event, ...]  # of each stage, the version that ended
+    after: Event  # the newest stage of the version that followed
+
+
+@dataclass(frozen=True, slots=True)
+class StoryView(Answer):
+    """Answer of `story`. Without a redefinition in the memory, the parts about one are None."""
+
+    log: LogView
+    stages: tuple[IRView, ...]
+    diff: DiffView | None
+    ended: tuple[Reason, ...]
+    past: IRView | None
+    return_now: str  # of the function, as of the last epoch
+    stats: StatsView
+
+    def document(self) -> Document:
+        blocks: list[Block] = [*self._timeline(), *self._stages()]
+        blocks += [*self._redefinition(), *self._past(), *self._size(), *self._next()]
+        return tuple(blocks)
+
+    def _timeline(self) -> list[Block]:
+        return [
+            Title("1. What the compiler did, epoch by epoch"),
+            note(
+                "An epoch is one step in what is known of the program: methods were defined, or "
+                "their code was lowered, inferred, optimized, or lost its validity. The world is "
+                "Julia's own world age."
+            ),
+            *self.log.document(),
+        ]
+
+    def _stages(self) -> list[Block]:
+        if not self.stages:
+            return []
+        first = self.stages[0]
+        title = f"2. {first.function.name} at each stage it went through"
+        blocks: list[Block] = [Title(title)]
+        for shown in self.stages:
+            head = f"epoch {shown.written_epoch}, {_STAGE_TITLES[shown.stage]}"
+            blocks += [note((head, "head")), Listing(tuple(_ir_lines(shown)))]
+        return blocks
+
+    def _redefinition(self) -> list[Block]:
+        if self.diff is None or not self.ended:
+            return []
+        causes = " and ".join(dict.fromkeys(describe(c) for r in self.ended for c in r.causes))
+        name = self.diff.function.name
+        blocks: list[Block] = [
+            Title(f"3. Then came {causes}"),
+            note(
+                f"{name} itself was not touched, but it was compiled anew. Statement by statement, "
+                f"epoch {self.diff.old_epoch} against epoch {self.diff.new_epoch}:"
+            ),
+            *self.diff.document()[1:],
+            Title("4. What the redefinition cost, and why"),
+        ]
+        for reason in self.ended:
+            blocks += [note((reason.function, "name")), reason_note(reason)]
+        return blocks
+
+    def _past(self) -> list[Block]:
+        if self.past is None:
+            return []
+        name, epoch = self.past.function.name, self.past.epoch
+        return [
+            Title(f"5. A question about the past: what did {name} return as of epoch {epoch}?"),
+            note(
+                "Then: ",
+                (short(self.past.return_type), "type"),
+                ". Now: ",
+                (short(self.return_now), "type"),
+                f". Its code as of epoch {epoch}, which no running Julia has any more:",
+            ),
+            Listing(tuple(_ir_lines(self.past))),
+        ]
+
+    def _size(self) -> list[Block]:
+        found = self.stats
+        return [
+            Title("How large this memory is"),
+            note(
+                f"{found.facts:,} facts about {found.functions} functions in {found.epochs} "
+                f"epochs; {human(found.stored_bytes)} of log, {human(found.bytes)} on disk. "
+                f"Recorded from Julia {found.recording.get('julia', '?')}."
+            ),
+            note((" ".join(found.limits), "dim")),
+        ]
+
+    def _next(self) -> list[Block]:
+        memory = f"-m {self.stats.path}"
+        name = self.stages[0].function.name if self.stages else "FUNCTION"
+        epochs = f"{self.diff.old_epoch} {self.diff.new_epoch}" if self.diff else "1 2"
+        commands = (
+            (f"mmsb log {memory}", "the timeline"),
+            (f"mmsb show '{name}' --stage inferred --source {memory}", "IR beside its source"),
+            (f"mmsb diff '{name}' {epochs} {memory}", "two epochs compared"),
+            (f"mmsb why '{name}' {memory}", "what ended its code"),
+            (f"mmsb warn {memory}", "where types are not known"),
+            ("mmsb record -- julia --project=. your_script.jl", "your own program"),
+        )
+        width = max(len(command) for command, _ in commands)
+        lines = (
+            line("  ", (f"{command:<{width}}", "command"), (f"  # {what}", "dim"))
+            for command, what in commands
+        )
+        return [Title("What to try next"), Listing(tuple(lines))]
+
+
+def _ir_lines(shown: IRView) -> list[Line]:
+    return [(Span("  "), *each) for each in shown.lines]
+
+
+def story(memory: Memory) -> StoryView:
+    """Chooses the function and tells. Deterministic: the same memory, the same story."""
+    facts = Facts(memory)
+    hero = choose(facts)
+    if hero is None:
+        return StoryView(log(memory), (), None, (), None, "", stats(memory))
+    then = facts.at(hero.reason.epoch - 1)
+    last = hero.before[-1]
+    newer = facts.stage_event(hero.function.key, Stage.OPTIMIZED) or hero.after
+    return StoryView(
+        log=log(memory),
+        stages=tuple(view(then, hero.function, event) for event in hero.before),
+        diff=compare(then, facts.at(newer.epoch), hero.function, (last, newer)),
+        ended=ended_in(facts, hero.reason.epoch),
+        past=view(then, hero.function, last),
+        return_now=code_of(facts, newer).return_type,
+        stats=stats(memory),
+    )
+
+
+def choose(facts: Facts) -> Hero | None:
+    """A function of the user's that was invalidated and compiled again: the nearest to its cause,
+    then the one with the fewest statements that are enough to look at."""
+    found: list[tuple[tuple[int, int, int, str], Hero]] = []
+    for function in facts.functions:
+        if function.depth:
+            continue
+        hero = _candidate(facts, function)
+        if hero is None:
+            continue
+        size = len(view(facts, function, hero.before[-1]).statements)
+        odd = 0 if _FEW <= size <= _MANY else 1
+        order = (odd, hero.reason.depth or 99, size, function.key)
+        found.append((order, hero))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _candidate(facts: Facts, function: Function) -> Hero | None:
+    reasons = [r for r in fate_of(facts, function).reasons if r.state is CodeState.INVALIDATED]
+    events = facts.stage_events.get(function.key, [])
+    for reason in reasons:
+        before = tuple(e for e in events if e.version == reason.version)
+        after = [e for e in events if e.epoch > reason.epoch]
+        if len(before) == len(Stage) and after:
+            return Hero(function, reason, before, after[-1])
+    return None

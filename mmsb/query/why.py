@@ -1,0 +1,228 @@
+"""What became of a function's code, and why.
+
+*Invalidated*: a caller's code object was capped at world W by what was defined at W + 1.
+*Superseded*: a method was replaced; its own code is no longer called, and Julia never caps it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mmsb.base.model import NONE_U32, OPEN_WORLD, CodeState, Compiled, EventKind
+from mmsb.memory.memory import Memory
+from mmsb.query import names
+from mmsb.query.answers import Answer, Function
+from mmsb.query.document import Block, Document, line, note, table
+from mmsb.query.facts import Code, Facts
+from mmsb.query.history import subject_name
+from mmsb.query.ir import COMPILED, STATE
+from mmsb.query.juliatext import short
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A method definition. ``definition`` is 2 for the first redefinition; 0 where unknown."""
+
+    method: str
+    name: str
+    definition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why one code object ended. ``causes`` is a set: what was defined together shares a world."""
+
+    function: str
+    version: int
+    state: CodeState
+    epoch: int
+    last_world: int  # W: the last world it was valid in
+    world: int  # W + 1: what was defined then ended it
+    causes: tuple[Cause, ...]
+    via: tuple[str, ...]  # callees on the way to what was redefined, nearest first
+    depth: int  # calls away from it; 0 where this tier cannot tell
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One compiled version."""
+
+    version: int
+    state: CodeState
+    min_world: int
+    max_world: int | None
+    definition: int
+    compiled: Compiled
+    return_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """One function's versions, and why those that ended did."""
+
+    function: Function
+    versions: tuple[Version, ...]
+    reasons: tuple[Reason, ...]
+
+    @property
+    def valid(self) -> bool:
+        return any(version.state is CodeState.VALID for version in self.versions)
+
+
+@dataclass(frozen=True, slots=True)
+class WhyView(Answer):
+    """Answer of `why`."""
+
+    asked: str
+    epoch: int
+    fates: tuple[Fate, ...]
+
+    def document(self) -> Document:
+        blocks: list[Block] = []
+        for fate in self.fates:
+            blocks += _fate_blocks(fate, self.epoch)
+        if any(reason.depth == 0 and reason.state is CodeState.INVALIDATED
+               for fate in self.fates for reason in fate.reasons):  # fmt: skip
+            unseen = "Where no way from the cause is named, this tier did not see it."
+            blocks.append(note((unseen, "dim")))
+        return tuple(blocks)
+
+
+def _fate_blocks(fate: Fate, epoch: int) -> list[Block]:
+    now = "has valid code" if fate.valid else "has no valid code"
+    blocks: list[Block] = [
+        note((fate.function.name, "name"), f" {now} as of epoch {epoch}."),
+    ]
+    blocks += [reason_note(reason) for reason in fate.reasons]
+    if not fate.reasons:
+        blocks.append(note("Nothing invalidated or superseded it up to then."))
+    rows = (
+        (
+            str(v.version + 1),
+            line((STATE[v.state], "good" if v.state is CodeState.VALID else "bad")),
+            f"{v.min_world}…{'' if v.max_world is None else v.max_world}",
+            str(v.definition or "?"),
+            short(v.return_type),
+            COMPILED[v.compiled].partition(" (")[0],
+        )
+        for v in fate.versions
+    )
+    heads = ("version", "state", "worlds", "definition", "returns", "compiled")
+    blocks.append(table(heads, rows, right={0, 3}))
+    return blocks
+
+
+def reason_note(reason: Reason) -> Block:
+    """One sentence: what ended, when, by what, through whom."""
+    causes = ", ".join(describe(cause) for cause in reason.causes) or "no method that was recorded"
+    if reason.state is CodeState.SUPERSEDED:
+        return note(
+            f"Version {reason.version + 1} was ",
+            ("superseded", "bad"),
+            f" in epoch {reason.epoch}, at world {reason.world}: its own method was replaced by ",
+            (causes, "head"),
+            ". Julia does not cap its world range; it is no longer called.",
+        )
+    way = (
+        f", through {' → '.join(reason.via)}"
+        if reason.via
+        else ", which it calls"
+        if reason.depth == 1
+        else ""
+    )
+    return note(
+        f"Version {reason.version + 1} was ",
+        ("invalidated", "bad"),
+        f" in epoch {reason.epoch}: it was valid up to world {reason.last_world}; world "
+        f"{reason.world} brought ",
+        (causes, "head"),
+        f"{way}.",
+    )
+
+
+def describe(cause: Cause) -> str:
+    """``rate(::Any), definition 2``."""
+    return f"{cause.name}, definition {cause.definition}" if cause.definition else cause.name
+
+
+def why(memory: Memory, name: str, *, at: int | None = None) -> WhyView:
+    """What invalidated or superseded each instance that fits the name. UnknownName."""
+    facts = Facts(memory, at)
+    found = names.instances(facts, name)
+    return WhyView(name, facts.epoch, tuple(fate_of(facts, function) for function in found))
+
+
+def fate_of(facts: Facts, function: Function) -> Fate:
+    """The versions of one instance and why those that ended did."""
+    reasons = [r for r in all_reasons(facts) if r[0] == function.key]
+    return Fate(
+        function,
+        tuple(map(_version, facts.codes(function.key))),
+        tuple(reason for _, reason in reasons),
+    )
+
+
+def _version(code: Code) -> Version:
+    return Version(
+        version=code.version,
+        state=code.state,
+        min_world=code.min_world,
+        max_world=None if code.max_world == OPEN_WORLD else code.max_world,
+        definition=code.definition,
+        compiled=code.compiled,
+        return_type=code.return_type,
+    )
+
+
+def all_reasons(facts: Facts) -> list[tuple[str, Reason]]:
+    """(victim's key, reason) of all that ended up to the epoch, oldest first."""
+    groups: dict[tuple[int, int, int], list[dict[str, Any]]] = {}
+    epochs: dict[tuple[int, int, int], int] = {}
+    for epoch, row in facts.invalidations:
+        key = (row["victim"], row["version"], row["world"])
+        groups.setdefault(key, []).append(row)
+        epochs[key] = epoch
+    through = {(row["victim"], row["world"]): row["via"] for _, row in facts.invalidations}
+    return [
+        (facts.text(key[0]), _reason(facts, epochs[key], rows, through))
+        for key, rows in groups.items()
+    ]
+
+
+def _reason(
+    facts: Facts, epoch: int, rows: list[dict[str, Any]], through: dict[tuple[int, int], int]
+) -> Reason:
+    first = rows[0]
+    via: list[str] = []
+    step = first["via"]
+    while step != NONE_U32 and len(via) < 64:
+        via.append(subject_name(facts, facts.text(step)))
+        step = through.get((step, first["world"]), NONE_U32)
+    causes = (_cause(facts, epoch, row["cause"]) for row in rows if row["cause"] != NONE_U32)
+    return Reason(
+        function=subject_name(facts, facts.text(first["victim"])),
+        version=first["version"],
+        state=CodeState(first["state"]),
+        epoch=epoch,
+        last_world=first["world"] - 1,
+        world=first["world"],
+        causes=tuple(causes),
+        via=tuple(via),
+        depth=first["depth"],
+    )
+
+
+def _cause(facts: Facts, epoch: int, symbol: int) -> Cause:
+    key = facts.text(symbol)
+    method = facts.at(epoch).method(key)
+    return Cause(key, subject_name(facts, key), 0 if method is None else method.definition)
+
+
+def ended_in(facts: Facts, epoch: int) -> tuple[Reason, ...]:
+    """All that one epoch invalidated or superseded."""
+    return tuple(reason for _, reason in all_reasons(facts) if reason.epoch == epoch)
+
+
+#: Events that end code.
+ENDINGS = frozenset({EventKind.INVALIDATED, EventKind.SUPERSEDED})
