@@ -10,7 +10,7 @@ import numpy as np
 from mmsb.base.schema import Kind
 from mmsb.memory.cells import U32, Array, dtype_of
 from mmsb.memory.damage import Problem, corrupt
-from mmsb.memory.frame import BLOCK, SPARSE, TOMBSTONE, Broken, Frame, padded
+from mmsb.memory.frame import SPARSE, TOMBSTONE, Broken, Frame, padded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +72,7 @@ class Batch:
 
 def block_problem(frame: Frame, pages: Array, block: int) -> Problem:
     """The Problem for a block that fails its checksum."""
-    offset = frame.at + block * BLOCK
+    offset = frame.at + frame.blocks.span(block)[0]
     concerned = tuple(int(page) for page in pages)
     what = "a block does not match its checksum"
     return Problem(frame.segment.name, offset, (frame.epoch,), concerned, what)

@@ -12,8 +12,9 @@ from mmsb.base.errors import CorruptData, NotAMemory
 from mmsb.memory.batch import Batch, block_problem
 from mmsb.memory.damage import Problem
 from mmsb.memory.files import HEADER_BYTES, Manifest, Marks, read_manifest, read_slots
-from mmsb.memory.frame import ALIGN, BLOCK, HEADER, MAGIC, Broken, Frame
+from mmsb.memory.frame import ALIGN, HEADER, MAGIC, Broken, Frame
 from mmsb.memory.index import Index
+from mmsb.memory.log import floor
 from mmsb.memory.segment import FIRST, Segment, file_name
 
 
@@ -47,7 +48,9 @@ def check(path: str | os.PathLike[str]) -> Report:
     for number, sealed in manifest.segments:
         walk.segment(number, sealed)
     walk.finish()
-    durable = walk.marks.durable.place if walk.marks else (2**32, 0)
+    # With a slot lost the durable mark is not known, and every problem counts as damage.
+    known = walk.marks is not None and walk.both_slots
+    durable = floor(manifest, walk.marks) if known and walk.marks else (2**32, 0)
     below = [problem for place, problem in walk.found if place < durable]
     above = [problem for place, problem in walk.found if place >= durable]
     return Report(tuple(below), tuple(above), walk.sound, len(manifest.segments), walk.bytes_read)
@@ -58,6 +61,7 @@ class _Walk:
     folder: Path
     found: list[tuple[tuple[int, int], Problem]] = field(default_factory=list)
     marks: Marks | None = None
+    both_slots: bool = True
     #: None once a frame is missing: without all schemas and pages, bounds cannot be checked.
     index: Index | None = None
     sound: int = 0
@@ -88,6 +92,7 @@ class _Walk:
             if slot is None:
                 self.report("header", at, (0, 0), "this slot does not match its checksum")
         sound = [slot for slot in slots if slot is not None]
+        self.both_slots = len(sound) == len(slots)
         self.marks = max(sound, key=lambda slot: slot.sequence, default=None)
 
     def segment(self, number: int, sealed: int | None) -> None:
@@ -138,7 +143,8 @@ class _Walk:
                 self.index = None
         bad = frame.unsound(0, frame.payload)
         for block in bad:
-            pages = self.pages_in(batches, block) if batches else np.unique(frame.table.delta_page)
+            span = frame.blocks.span(block)
+            pages = self.pages_in(batches, *span) if batches else np.unique(frame.table.delta_page)
             self.found.append((place, block_problem(frame, pages, block)))
         for batch in batches:
             if not bad and not _sparse_rows_hold(batch):
@@ -147,12 +153,11 @@ class _Walk:
                 )
         self.sound += len(self.found) == before
 
-    def pages_in(self, batches: list[Batch], block: int) -> np.ndarray:
-        """Pages with cells in a block."""
+    def pages_in(self, batches: list[Batch], begin: int, end: int) -> np.ndarray:
+        """Pages with cells in payload bytes [begin, end)."""
         assert self.index is not None
         kinds = self.index.kinds
-        span = block * BLOCK, (block + 1) * BLOCK
-        return np.unique(np.concatenate([b.pages_in(*span, kinds[b.kind]) for b in batches]))
+        return np.unique(np.concatenate([b.pages_in(begin, end, kinds[b.kind]) for b in batches]))
 
     def finish(self) -> None:
         """Is all there that the header says is?"""

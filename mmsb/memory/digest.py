@@ -98,11 +98,7 @@ class _Names:
         held = self._snapshot.table(kind)
         columns = [c for c in sorted(kind.columns, key=lambda c: c.id) if c.digest]
         count = len(held[columns[0].name])
-        plain = [
-            _bytes_of(self.resolve(c, held[c.name]), count)
-            for c in columns
-            if c.ref != name
-        ]
+        plain = [_bytes_of(self.resolve(c, held[c.name]), count) for c in columns if c.ref != name]
         own = [held[c.name] for c in columns if c.ref == name]
         return _levels(np.concatenate(plain, axis=1), own)
 

@@ -146,8 +146,11 @@ def _slot(raw: bytes) -> Marks | None:
 
 def read_marks(folder: Path) -> tuple[Marks, bool]:
     """The newest sound slot, and whether both are sound; CorruptData if none is."""
-    slots = read_slots(folder)
-    sound = [slot for slot in slots if slot is not None]
+    for _ in range(4):  # a slot that is being written right now is sound a moment later
+        slots = read_slots(folder)
+        sound = [slot for slot in slots if slot is not None]
+        if len(sound) == len(slots):
+            break
     if not sound:
         raise CorruptData(
             f"{folder}/header: neither of its slots matches its checksum; restore it from a copy"

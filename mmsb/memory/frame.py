@@ -1,7 +1,8 @@
 """One frame of the log, the bytes of one commit: how it is laid out, written and verified.
 
 ``docs/format.md`` draws it. A frame is a header, the checksums of its blocks, and a payload: the
-delta table as columns, then the column buffers. Nothing is decoded here but the layout.
+delta table as columns, then the column buffers. Table and buffers share no block, so a damaged
+buffer leaves the table readable. Nothing is decoded here but the layout.
 """
 
 from __future__ import annotations
@@ -105,6 +106,43 @@ def _layout() -> tuple[tuple[str, str, str], ...]:
 _LAYOUT = _layout()
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """How a payload is cut for checksums: the table, then the buffers, by at most 64 KiB each."""
+
+    table: int
+    payload: int
+
+    def __len__(self) -> int:
+        return self._of(self.table) + self._of(self.payload - self.table)
+
+    def span(self, block: int) -> tuple[int, int]:
+        """The payload bytes [start, stop) of a block."""
+        own = block - self._of(self.table)
+        start, end = (
+            (block * BLOCK, self.table) if own < 0 else (self.table + own * BLOCK, self.payload)
+        )
+        return start, min(start + BLOCK, end)
+
+    def covering(self, start: int, stop: int) -> range:
+        """The blocks that hold payload bytes [start, stop)."""
+        return range(self._at(start), self._at(stop - 1) + 1) if start < stop else range(0)
+
+    def _at(self, byte: int) -> int:
+        if byte < self.table:
+            return byte // BLOCK
+        return self._of(self.table) + (byte - self.table) // BLOCK
+
+    @staticmethod
+    def _of(size: int) -> int:
+        return -(-size // BLOCK)
+
+    @property
+    def frame_size(self) -> int:
+        """Bytes the whole frame takes in a segment, a multiple of 64."""
+        return padded(HEADER.size + 8 * len(self) + self.payload, ALIGN)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
     """A frame before it has a place in the log."""
@@ -118,15 +156,14 @@ class Draft:
     @property
     def size(self) -> int:
         """Bytes it will take in a segment, a multiple of 64."""
-        return _size(len(self.payload))
+        return Blocks(self.table_bytes, len(self.payload)).frame_size
 
     def render(self, segment: int, offset: int) -> bytes:
         """The frame's bytes at that place; the header's checksum covers the place too."""
         view = memoryview(self.payload)
-        blocks = range(0, len(view), BLOCK)
-        sums = np.array(
-            [xxh3_64_intdigest(view[at : at + BLOCK]) for at in blocks], "<u8"
-        ).tobytes()
+        blocks = Blocks(self.table_bytes, len(view))
+        spans = [blocks.span(block) for block in range(len(blocks))]
+        sums = np.array([xxh3_64_intdigest(view[at:end]) for at, end in spans], "<u8").tobytes()
         fields = (MAGIC, VERSION, self.source, 0, self.epoch, len(view), self.table_bytes)
         head = HEADER.pack(*fields, self.first_page, 0, xxh3_64_intdigest(sums), 0)[:-8]
         check = struct.pack("<Q", xxh3_64_intdigest(head, _place(segment, offset)))
@@ -137,10 +174,6 @@ def _place(segment: int, offset: int) -> int:
     return (segment << 40 | offset) & (2**64 - 1)
 
 
-def _size(payload: int) -> int:
-    return padded(HEADER.size + 8 * -(-payload // BLOCK) + payload, ALIGN)
-
-
 class Frame:
     """A stored frame. Its header and table are verified; buffers are, at first touch."""
 
@@ -148,6 +181,7 @@ class Frame:
         "_seen",
         "_sums",
         "at",
+        "blocks",
         "epoch",
         "first_page",
         "offset",
@@ -175,10 +209,11 @@ class Frame:
                 f"{segment.name} at offset {offset} has frame version {version}, this mmsb reads "
                 f"up to {VERSION}; upgrade mmsb"
             )
-        self.size = _size(self.payload)
+        self.blocks = Blocks(self.table_bytes, self.payload)
+        self.size = self.blocks.frame_size
         if offset + self.size > end or self.table_bytes > self.payload:
             raise Broken("the segment ends inside it")
-        self.at = offset + HEADER.size + 8 * -(-self.payload // BLOCK)
+        self.at = offset + HEADER.size + 8 * len(self.blocks)
         self._sums = raw[offset + HEADER.size : self.at].view("<u8")
         if xxh3_64_intdigest(self._sums.tobytes()) != sums:
             raise Broken("its list of checksums does not match its checksum")
@@ -193,11 +228,11 @@ class Frame:
         Each block is hashed once a process: O(bytes) at first touch, O(blocks) later.
         """
         bad = []
-        for block in range(start // BLOCK, -(-stop // BLOCK)):
+        for block in self.blocks.covering(start, stop):
             if not self._seen[block]:
-                at = self.at + block * BLOCK
-                data = self.segment.bytes[at : min(at + BLOCK, self.at + self.payload)]
-                if xxh3_64_intdigest(data.data) == int(self._sums[block]):
+                if xxh3_64_intdigest(self.cells(*self.blocks.span(block)).data) == int(
+                    self._sums[block]
+                ):
                     self._seen[block] = 1
                 else:
                     bad.append(block)

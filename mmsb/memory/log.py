@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from mmsb.base.errors import CorruptData
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.files import Manifest, Mark, Marks, read_manifest, read_marks
 from mmsb.memory.frame import HEADER, Broken, Frame
 from mmsb.memory.segment import FIRST, Segment, file_name
 
 
+def floor(manifest: Manifest, marks: Marks) -> tuple[int, int]:
+    """Where durable bytes end: at the durable mark, but sealed segments were synced when sealed."""
+    return max(marks.durable.place, (manifest.segments[-1][0], FIRST))
+
+
 class Log:
     """Frames in order. ``position`` lies after the last sound frame seen; ``end`` is where the next
-    frame would go. A bad frame below the durable mark is damage; above it the log simply ends there
-    and ``torn`` says what was found.
+    frame would go. A bad frame below the floor is damage; above it the log simply ends there and
+    ``torn`` says what was found.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,8 +44,9 @@ class Log:
     def scan(self, *, beyond: bool) -> Iterator[Frame]:
         """Frames from ``position`` to the visible mark; with ``beyond`` as far as they are sound.
 
-        Frames above the durable mark are verified whole before they are yielded. Where one header
-        slot is damaged the other may be a commit behind, so the scan goes beyond. CorruptData.
+        Frames above the floor are verified whole before they are yielded. Where one header slot is
+        damaged the other may be a commit behind: the scan goes beyond, and since the durable mark
+        may lie anywhere, whatever does not hold is damage. CorruptData.
         """
         beyond = beyond or not self.both_slots
         visible = self.marks.visible
@@ -59,7 +64,7 @@ class Log:
             problem = yield from self._frames(segment, min(limits, default=None))
             if problem is not None:
                 break
-        self._judge(problem, self.marks)
+        self._judge(problem)
 
     def _frames(
         self, segment: Segment, limit: int | None
@@ -86,7 +91,7 @@ class Log:
         frame = Frame(segment, at, len(segment.bytes))
         if frame.epoch != self.position.epoch + 1:
             raise Broken(f"it says epoch {frame.epoch}, not {self.position.epoch + 1}")
-        if (segment.number, at) >= self.marks.durable.place and frame.unsound(0, frame.payload):
+        if (segment.number, at) >= self.floor and frame.unsound(0, frame.payload):
             raise Broken("a block does not match its checksum")
         return frame
 
@@ -104,18 +109,19 @@ class Log:
         epochs = range(self.position.epoch + 1, self.marks.visible.epoch + 1)
         return Problem(file_name(place[0]), place[1], tuple(epochs), (), what)
 
-    def _judge(self, problem: Problem | None, marks: Marks) -> None:
+    def _judge(self, problem: Problem | None) -> None:
         """Damage or torn tail? Nothing at all if the scan reached the visible mark in peace."""
-        if self.position.place < marks.visible.place and problem is None:
+        if self.position.place < self.marks.visible.place and problem is None:
             problem = self._problem(self.end, "the log ends here, before the visible mark")
         if problem is None:
             return
-        if self.position.place < marks.durable.place:
+        if not self.both_slots or self.end < self.floor:
             raise corrupt(self.folder, problem)
         self.torn = (
             f"{self.folder}/{problem}; this tail was never durable and is cut by the next writer"
         )
 
-    def damage(self, problem: Problem) -> CorruptData:
-        """The error for damage met while reading."""
-        return corrupt(self.folder, problem)
+    @property
+    def floor(self) -> tuple[int, int]:
+        """Where durable bytes end."""
+        return floor(self.manifest, self.marks)

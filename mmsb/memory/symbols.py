@@ -26,8 +26,7 @@ class Symbols:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._texts: dict[int, str] = {}
-        self._ids: dict[str, int] = {}
-        self._head = -1  # _ids holds all symbols as of this epoch
+        self._ids: dict[str, int] = {}  # of all symbols below its length
         self._lock = threading.Lock()
 
     def count(self, epoch: int) -> int:
@@ -50,13 +49,10 @@ class Symbols:
         return [self._texts[id] for id in wanted]
 
     def id(self, text: str, count: int) -> int | None:
-        """The id of a text among the first ``count`` symbols. Reads all symbols at first use."""
+        """The id of a text among the first ``count`` symbols. Reads those at first use."""
         with self._lock:
-            head = self._index.head
-            if self._head < head:
-                new = range(len(self._ids), self.count(head))
-                self._ids.update(zip(self.texts(new, new.stop), new, strict=True))
-                self._head = head
+            new = range(len(self._ids), count)
+            self._ids.update(zip(self.texts(new, count), new, strict=True))
             found = self._ids.get(text)
         return found if found is not None and found < count else None
 

@@ -84,19 +84,11 @@ class Writer:
             raise files.denied(self.log.folder, error) or error from error
 
     def _cut(self) -> None:
-        """Drops bytes and segments after the last sound frame; whole frames found there stay."""
-        log, manifest = self.log, self.log.manifest
+        """Drops bytes after the last sound frame; whole frames found above the mark stay."""
+        log = self.log
         if log.position.place != log.marks.visible.place or not log.both_slots:
             durable = log.marks.durable
             self._guard("cut", lambda: self._publish(log.position, durable))
-        kept = [entry for entry in manifest.segments if entry[0] < self._number]
-        segments = (*kept, (self._number, None))
-        if segments != manifest.segments:
-            dropped = [number for number, _ in manifest.segments if number > self._number]
-            self._guard("cut", lambda: self._live(segments))
-            for number in dropped:
-                with suppress(FileNotFoundError):
-                    os.unlink(log.folder / file_name(number))
         with suppress(FileNotFoundError):
             os.unlink(log.folder / "manifest.new")
         self._guard("cut", lambda: os.ftruncate(self._handle, self._at))

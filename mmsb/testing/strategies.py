@@ -162,7 +162,8 @@ commits = st.lists(operations(), max_size=6)
 def deltas(draw: st.DrawFn, kind: Kind = THING, page: int = 0) -> Delta:
     """An uncommitted delta of one page; sparse, dense or empty."""
     rows = draw(row_lists())
-    if rows and draw(st.booleans()):
+    gapless: bool = draw(st.booleans())
+    if rows and gapless:
         rows = list(range(rows[0], rows[0] + len(rows)))
     held = draw(columns(kind, len(rows)))
     buffers = {
