@@ -1,6 +1,7 @@
-# `julia -L loader.jl script.jl`: starts the recorder and leaves everything else as it was.
-# No name is left in Main, and the environment is what the program would have had without it.
-let settings = ENV
+# `julia -L loader.jl script.jl`: starts the recorder and leaves everything else as it was. It runs
+# in a module of its own, so that Main looks up no name for it; and the environment is what the
+# program would have had without it.
+Core.eval(Core.Module(:MMSBLoader), :(let settings = ENV, here = $(Base.@__DIR__)
     if haskey(settings, "MMSB_FD") && settings["MMSB_HOST"] == string(ccall(:getppid, Cint, ()))
         fd = parse(Int, pop!(settings, "MMSB_FD"))
         pop!(settings, "MMSB_HOST")
@@ -15,7 +16,7 @@ let settings = ENV
         literals = pop!(settings, "MMSB_LITERALS", "1") == "1"
         code, reply = pop!(settings, "MMSB_CODE_FD", ""), pop!(settings, "MMSB_REPLY_FD", "")
         depot = pop!(settings, "MMSB_DEPOT", "")
-        pushfirst!(LOAD_PATH, dirname(@__DIR__), "@stdlib")
+        pushfirst!(LOAD_PATH, dirname(here), "@stdlib")
         isempty(depot) || pushfirst!(DEPOT_PATH, depot)
         shim = try
             Base.require(Base.PkgId(Base.UUID("6d0a2f3e-7f0b-4d8c-9b52-3c6f1d2a9e41"), "MMSBShim"))
@@ -27,4 +28,4 @@ let settings = ENV
         Base.invokelatest(shim.start, fd, trace, depth, modules, literals)
         isempty(code) || Base.invokelatest(shim.serve, parse(Int, code), parse(Int, reply))
     end
-end
+end))

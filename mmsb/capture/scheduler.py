@@ -18,6 +18,7 @@ import numpy as np
 from mmsb.base.model import OPEN_WORLD, CallKind, EventKind, Stage
 from mmsb.capture.stream import Code, Stream
 
+_RECORDER = "MMSBShim."  # in a signature: the recorder's own code
 _LINE = re.compile(r"precompile\((.*)\)\s*(#.*)?$")
 
 
@@ -44,7 +45,7 @@ def compilations(trace: bytes, start: int, stop: int | None) -> list[Compilation
         if offset < start or (stop is not None and offset >= stop) or not line.endswith(b"\n"):
             continue
         match = _LINE.match(line.decode("utf-8", "surrogateescape").rstrip("\n"))
-        if match:
+        if match and _RECORDER not in match[1]:
             found.append(Compilation(offset, match[1]))
     return found
 

@@ -60,11 +60,12 @@ function start(fd::Int, trace_path::String, depth::Int, modules::Vector{String},
                   IdDict{Core.CodeInstance,Nothing}(), true)
     RECORDING[] = r
     hello!(r)
+    send!(r.fd, r.encoder.tables)
     atexit(finish)
-    # last: from here on definitions are the program's
+    trace_methods()
+    # last, in a frame of its own: from here on what is defined and compiled is the program's
     note!(r.encoder, :trace_start, trace_offset())
     send!(r.fd, r.encoder.tables)
-    trace_methods()
     nothing
 end
 
@@ -106,14 +107,15 @@ in_order(methods) = sort!(methods, by = m -> (UInt64(m.primary_world), method_ke
 function methods_in_scope(r::Recording)
     found = IdDict{Method,Nothing}()
     late = IdDict{Method,Nothing}()
-    in_root = IdDict{Module,Bool}()
+    asked = IdDict{Module,Bool}()
     consider = m -> begin
         m isa Method || return nothing
         root = root_module(m.module)
         old = m.primary_world <= r.first_world
         # what is the user's came after the recording began; what was asked for by name need not
-        (old && !(String(nameof(root)) in r.modules)) && return nothing
-        if get!(() -> root_in_scope(root, r.modules, r.loaded_before), in_root, root)
+        wanted = get!(() -> is_asked(m.module, r.modules), asked, m.module)
+        old && !wanted && return nothing
+        if wanted || root_in_scope(root, r.loaded_before)
             found[m] = nothing
         elseif !old && root !== @__MODULE__()
             late[m] = nothing

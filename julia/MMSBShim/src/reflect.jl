@@ -55,10 +55,13 @@ root_module(m::Module) =
 
 is_stdlib(m::Module) = (p = pathof(m); p !== nothing && startswith(p, Sys.STDLIB))
 
-# Root modules whose code is recorded by itself: the user's, and those asked for by name.
-function root_in_scope(root::Module, asked::Vector{String}, loaded_before)
+# Asked for by name: "Dates" is all of that root, "Base.Sort" that part of Base.
+is_asked(m::Module, asked::Vector{String}) = module_path(m) in asked ||
+    (root_module(m) !== m && is_asked(parentmodule(m), asked))
+
+# Root modules whose code is recorded by itself: the user's.
+function root_in_scope(root::Module, loaded_before)
     root === @__MODULE__() && return false
-    String(nameof(root)) in asked && return true
     return !(root in loaded_before) && !is_stdlib(root) && root !== Base && root !== Core
 end
 
