@@ -87,8 +87,17 @@ def test_the_installed_doctor_finds_this_julia(
     assert julia.version in json.dumps(json.loads(done.stdout))
 
 
-@needs_command_line
 def test_the_installed_package_records(installed: Path, julia: Candidate, tmp_path: Path) -> None:
+    (tmp_path / "double.jl").write_text(PROGRAM)
+    code = "import mmsb, sys; mmsb.record(sys.argv[1:], 'double.mmsb')"
+    done = _run(installed / "python", "-c", code, str(julia.path), "double.jl", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["42"]
+    assert any((tmp_path / "double.mmsb").iterdir())
+
+
+@needs_command_line
+def test_the_installed_command_records(installed: Path, julia: Candidate, tmp_path: Path) -> None:
     (tmp_path / "double.jl").write_text(PROGRAM)
     words = ["record", "-o", "double.mmsb", "--", str(julia.path), "double.jl"]
     done = _run(installed / "mmsb", *words, folder=tmp_path)
