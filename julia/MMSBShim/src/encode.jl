@@ -361,7 +361,7 @@ function operand_type(src::Core.CodeInfo, sparams, @nospecialize(x))
     x isa QuoteNode && return value_type(x.value)
     return value_type(x)
 end
-value_type(@nospecialize(v)) = v isa Type ? Type{v} : typeof(v)
+value_type(@nospecialize(v)) = v isa Type && !is_vararg(v) ? Type{v} : typeof(v)
 
 # (kind, callee, signature, function) of a call.
 function call_target(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector,
