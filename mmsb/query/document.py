@@ -46,11 +46,15 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns with a head each; numbers are set right where ``right`` names their column."""
+    """Columns with a head each; numbers are set right where ``right`` names their column.
+
+    ``crop`` names the columns that lose their ends where a terminal is narrow; others wrap.
+    """
 
     heads: tuple[str, ...]
     rows: tuple[tuple[Line, ...], ...]
     right: frozenset[int] = frozenset()
+    crop: frozenset[int] = frozenset()
 
 
 Block = Title | Note | Listing | Table
@@ -71,13 +75,17 @@ def note(*parts: str | Span | tuple[str, Role]) -> Note:
 
 
 def table(
-    heads: Sequence[str], rows: Iterable[Sequence[str | Line]], right: Iterable[int] = ()
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str | Line]],
+    *,
+    right: Iterable[int] = (),
+    crop: Iterable[int] = (),
 ) -> Table:
     """A table whose cells are texts or lines."""
     lines = tuple(
         tuple(line(cell) if isinstance(cell, str) else cell for cell in row) for row in rows
     )
-    return Table(tuple(heads), lines, frozenset(right))
+    return Table(tuple(heads), lines, frozenset(right), frozenset(crop))
 
 
 def text_of(shown: Line) -> str:

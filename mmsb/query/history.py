@@ -28,13 +28,13 @@ _AGING = frozenset(
 #: Columns that are a statement's content; its place in the body is not.
 CONTENT = ("opcode", "type", "operands", "operand_count", "slot")
 _WORDS = {
-    EventKind.DEFINED: ("method defined", "methods defined"),
+    EventKind.DEFINED: ("defined", "defined"),
     EventKind.LOWERED: ("lowered", "lowered"),
     EventKind.INFERRED: ("inferred", "inferred"),
     EventKind.OPTIMIZED: ("optimized", "optimized"),
     EventKind.INVALIDATED: ("invalidated", "invalidated"),
     EventKind.SUPERSEDED: ("superseded", "superseded"),
-    EventKind.DELETED: ("method deleted", "methods deleted"),
+    EventKind.DELETED: ("deleted", "deleted"),
     EventKind.COMPILED: ("compiled", "compiled"),
     EventKind.LOADED: ("loaded", "loaded"),
     EventKind.ENDED: ("the program ended", "the program ended"),
@@ -76,8 +76,9 @@ class LogView(Answer):
             )
             for entry in self.entries
         )
-        heads = ("epoch", "world", "statements", "what happened", "to whom")
-        return (table(heads, rows, right={0, 2}), note((f"{self.order}.", "dim")))
+        heads = ("epoch", "world", "rows", "what happened", "to whom")
+        legend = f"{self.order[:1].upper()}{self.order[1:]}; rows: statements written."
+        return (table(heads, rows, right={0, 2}, crop={4}), note((legend, "dim")))
 
 
 def _worlds(first: int, last: int) -> str:

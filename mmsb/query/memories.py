@@ -50,4 +50,6 @@ def open_memory(path: str | os.PathLike[str] | None = None, *, write: bool = Fal
     if not found.is_dir():
         what = "is a file, not a folder" if found.exists() else "does not exist"
         raise NotAMemory(f"{found} {what}: a memory is a folder that `mmsb record` makes")
-    return Reader.open(found, write=write)
+    opened = Reader.open(found, write=write)
+    assert isinstance(opened, Reader)
+    return opened

@@ -12,10 +12,11 @@ from mmsb.query.diff import DiffView, compare
 from mmsb.query.document import Block, Document, Line, Listing, Span, Title, line, note
 from mmsb.query.facts import Event, Facts
 from mmsb.query.history import LogView, log
-from mmsb.query.ir import IRView, code_of, view
+from mmsb.query.ir import IRView, view
 from mmsb.query.juliatext import short
 from mmsb.query.overview import StatsView, human, stats
-from mmsb.query.why import Reason, describe, ended_in, fate_of, reason_note
+from mmsb.query.warn import Warnings, unstable_lines, warnings_of
+from mmsb.query.why import Reason, all_reasons, describe, ended_in, fate_of, reason_note
 
 _FEW, _MANY = 3, 40  # statements that make a function worth showing
 _STAGE_TITLES = {
@@ -36,6 +37,16 @@ class Hero:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """Were a function's types known? Asked as of the epoch before the redefinition, and now."""
+
+    function: Function
+    epoch: int
+    then: Warnings
+    now: Warnings
+
+
+@dataclass(frozen=True, slots=True)
 class StoryView(Answer):
     """Answer of `story`. Without a redefinition in the memory, the parts about one are None."""
 
@@ -43,8 +54,7 @@ class StoryView(Answer):
     stages: tuple[IRView, ...]
     diff: DiffView | None
     ended: tuple[Reason, ...]
-    past: IRView | None
-    return_now: str  # of the function, as of the last epoch
+    past: Past | None
     stats: StatsView
 
     def document(self) -> Document:
@@ -95,18 +105,20 @@ class StoryView(Answer):
     def _past(self) -> list[Block]:
         if self.past is None:
             return []
-        name, epoch = self.past.function.name, self.past.epoch
-        return [
-            Title(f"5. A question about the past: what did {name} return as of epoch {epoch}?"),
+        asked, epoch = self.past, self.past.epoch
+        blocks: list[Block] = [
+            Title(f"5. A question about the past: when did {asked.function.name} lose its types?"),
             note(
-                "Then: ",
-                (short(self.past.return_type), "type"),
-                ". Now: ",
-                (short(self.return_now), "type"),
-                f". Its code as of epoch {epoch}, which no running Julia has any more:",
+                f"As of epoch {epoch}: {_known(asked.then)}, it returned ",
+                (short(asked.then.return_type), "type"),
+                f". As of epoch {self.log.head}: {_known(asked.now)}, it returns ",
+                (short(asked.now.return_type), "type"),
+                ".",
             ),
-            Listing(tuple(_ir_lines(self.past))),
         ]
+        if asked.now.count > asked.then.count:
+            blocks.append(Listing(tuple(unstable_lines(asked.now.unstable))))
+        return blocks
 
     def _size(self) -> list[Block]:
         found = self.stats
@@ -140,6 +152,12 @@ class StoryView(Answer):
         return [Title("What to try next"), Listing(tuple(lines))]
 
 
+def _known(found: Warnings) -> str:
+    if not found.count:
+        return "every type was known"
+    return f"{found.count} types or calls are not known"
+
+
 def _ir_lines(shown: IRView) -> list[Line]:
     return [(Span("  "), *each) for each in shown.lines]
 
@@ -149,7 +167,7 @@ def story(memory: Memory) -> StoryView:
     facts = Facts(memory)
     hero = choose(facts)
     if hero is None:
-        return StoryView(log(memory), (), None, (), None, "", stats(memory))
+        return StoryView(log(memory), (), None, (), None, stats(memory))
     then = facts.at(hero.reason.epoch - 1)
     last = hero.before[-1]
     newer = facts.stage_event(hero.function.key, Stage.OPTIMIZED) or hero.after
@@ -158,10 +176,23 @@ def story(memory: Memory) -> StoryView:
         stages=tuple(view(then, hero.function, event) for event in hero.before),
         diff=compare(then, facts.at(newer.epoch), hero.function, (last, newer)),
         ended=ended_in(facts, hero.reason.epoch),
-        past=view(then, hero.function, last),
-        return_now=code_of(facts, newer).return_type,
+        past=_past(then, facts, hero),
         stats=stats(memory),
     )
+
+
+def _past(then: Facts, now: Facts, hero: Hero) -> Past | None:
+    """Of what was invalidated with the hero, the function that lost most; the hero if none did."""
+    keys = {key for key, reason in all_reasons(now) if reason.epoch == hero.reason.epoch}
+    pairs = []
+    for function in (f for f in now.functions if f.key in keys):
+        before, after = warnings_of(then, function), warnings_of(now, function)
+        if before is not None and after is not None:
+            pairs.append(Past(function, then.epoch, before, after))
+    lost = max(pairs, key=lambda p: p.now.count - p.then.count, default=None)
+    if lost is not None and lost.now.count > lost.then.count:
+        return lost
+    return next((p for p in pairs if p.function.key == hero.function.key), None)
 
 
 def choose(facts: Facts) -> Hero | None:

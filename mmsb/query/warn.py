@@ -87,8 +87,8 @@ class WarnView(Answer):
         )
         heads = ("function", "unstable", "small unions", "dispatches", "returns")
         total = f"{len(self.functions)} of {self.checked} functions as of epoch {self.epoch}; "
-        more = "unions of the iteration protocol are not counted. `mmsb warn FUNCTION` shows statements."
-        return (table(heads, rows, right={1, 2, 3}), note((total + more, "dim")))
+        more = "`mmsb warn FUNCTION` shows the statements. The unions of loops are not counted."
+        return (table(heads, rows, right={1, 2, 3}, crop={0, 4}), note((total + more, "dim")))
 
 
 def _detail(found: Warnings) -> list[Block]:
@@ -101,7 +101,7 @@ def _detail(found: Warnings) -> list[Block]:
     ]
     if found.unstable:
         blocks.append(note(("Inferred types that are not concrete", "head")))
-        blocks.append(Listing(tuple(_unstable_lines(found.unstable))))
+        blocks.append(Listing(tuple(unstable_lines(found.unstable))))
     if found.dispatches:
         blocks.append(note(("Runtime dispatches in the optimised code", "head")))
         lines = (
@@ -111,7 +111,8 @@ def _detail(found: Warnings) -> list[Block]:
     return blocks
 
 
-def _unstable_lines(found: Sequence[Unstable]) -> list[Line]:
+def unstable_lines(found: Sequence[Unstable]) -> list[Line]:
+    """A line each, the first of them."""
     lines = []
     for item in found[:_SHOWN]:
         role: Role = "warn" if item.small else "bad"
@@ -130,7 +131,7 @@ def warn(memory: Memory, name: str | None = None, *, at: int | None = None) -> W
         chosen = names.instances(facts, name)
     else:
         chosen = tuple(f for f in facts.functions if f.depth == 0 and _is_valid(facts, f))
-    looked = [_warnings(facts, function) for function in chosen]
+    looked = [warnings_of(facts, function) for function in chosen]
     found = [one for one in looked if one is not None]
     told = sorted((w for w in found if w.count), key=_severity)
     return WarnView(facts.epoch, len(found), name is not None, tuple(told))
@@ -145,8 +146,8 @@ def _is_valid(facts: Facts, function: Function) -> bool:
     return any(code.state is CodeState.VALID for code in facts.codes(function.key))
 
 
-def _warnings(facts: Facts, function: Function) -> Warnings | None:
-    """None where neither stage was seen."""
+def warnings_of(facts: Facts, function: Function) -> Warnings | None:
+    """Of the newest version as of the epoch; None where it was never inferred."""
     inferred = facts.stage_event(function.key, Stage.INFERRED)
     if inferred is None:
         return None

@@ -109,7 +109,7 @@ def _fate_blocks(fate: Fate, epoch: int) -> list[Block]:
         for v in fate.versions
     )
     heads = ("version", "state", "worlds", "definition", "returns", "compiled")
-    blocks.append(table(heads, rows, right={0, 3}))
+    blocks.append(table(heads, rows, right={0, 3}, crop={4, 5}))
     return blocks
 
 
