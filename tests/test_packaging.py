@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,6 @@ double(x) = x isa Number ? 2x : error("not a number")
 safe(x) = try double(x) catch; 0 end
 println(double(21) + safe("a"))
 """
-
-needs_command_line = pytest.mark.skipif(
-    find_spec("mmsb.interfaces.cli") is None, reason="the command line is not there yet"
-)
 
 
 def _run(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -77,7 +72,6 @@ def test_the_installed_package_finds_its_own_shim(installed: Path, tmp_path: Pat
     assert (shim / "src" / "MMSBShim.jl").is_file()
 
 
-@needs_command_line
 def test_the_installed_doctor_finds_this_julia(
     installed: Path, julia: Candidate, tmp_path: Path
 ) -> None:
@@ -89,20 +83,10 @@ def test_the_installed_doctor_finds_this_julia(
 
 def test_the_installed_package_records(installed: Path, julia: Candidate, tmp_path: Path) -> None:
     (tmp_path / "double.jl").write_text(PROGRAM)
-    code = "import mmsb, sys; mmsb.record(sys.argv[1:], 'double.mmsb')"
-    done = _run(installed / "python", "-c", code, str(julia.path), "double.jl", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["42"]
-    assert any((tmp_path / "double.mmsb").iterdir())
-
-
-@needs_command_line
-def test_the_installed_command_records(installed: Path, julia: Candidate, tmp_path: Path) -> None:
-    (tmp_path / "double.jl").write_text(PROGRAM)
     words = ["record", "-o", "double.mmsb", "--", str(julia.path), "double.jl"]
     done = _run(installed / "mmsb", *words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "42"
-    shown = _run(installed / "mmsb", "stats", "double.mmsb", "--json", folder=tmp_path)
+    shown = _run(installed / "mmsb", "stats", "-m", "double.mmsb", "--json", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)

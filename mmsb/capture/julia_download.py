@@ -85,7 +85,7 @@ def ask_juliapkg(*, download: bool = False, progress: Progress | None = None) ->
 
 
 def _answer(output: IO[str], progress: Progress) -> Path:
-    patience, problem, last = ANSWER_SECONDS, "juliapkg", "it said nothing"
+    patience, problem, last = ANSWER_SECONDS, "its finder says", "nothing"
     lines = _arriving(output)
     try:
         while (line := lines.get(timeout=patience)) is not None:

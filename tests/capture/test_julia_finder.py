@@ -226,7 +226,7 @@ def test_juliapkg_is_asked_for_the_versions_of_the_package(juliapkg: Callable[..
 
 def test_juliapkg_never_downloads_unless_asked(juliapkg: Callable[..., None]) -> None:
     juliapkg("raise Exception('downloading' if install else 'none here')")
-    with pytest.raises(install.InstallFailed, match=r"^juliapkg: none here$"):
+    with pytest.raises(install.InstallFailed, match=r"^its finder says: none here$"):
         julia_download.ask_juliapkg()
 
 
@@ -240,7 +240,7 @@ def test_a_download_shows_progress(juliapkg: Callable[..., None]) -> None:
 
 def test_a_crash_of_juliapkg_is_one_clause(juliapkg: Callable[..., None]) -> None:
     juliapkg("import os; print('almost there', flush=True); os._exit(9)")
-    with pytest.raises(install.InstallFailed, match=r"^juliapkg: almost there$"):
+    with pytest.raises(install.InstallFailed, match=r"^its finder says: almost there$"):
         julia_download.ask_juliapkg()
 
 
@@ -273,7 +273,7 @@ def test_a_network_that_swallows_everything_is_given_up(
 def test_the_real_juliapkg_finds_a_julia_or_says_so() -> None:
     pytest.importorskip("juliapkg")
     asked = {c.source: c for c in finder.find().candidates}["juliapkg"]
-    assert asked.path is not None or asked.reason.startswith("juliapkg: could not find Julia")
+    assert asked.path is not None or asked.reason.startswith("its finder says: could not find")
 
 
 # Installing, with nothing installed in truth
