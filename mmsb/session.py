@@ -9,8 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsb.base.errors import EnvironmentProblem, JuliaFailed, JuliaNotFound, ReadOnly, StateError, UsageError
+from mmsb.base.errors import (
+    EnvironmentProblem,
+    JuliaFailed,
+    JuliaNotFound,
+    ReadOnly,
+    StateError,
+    UsageError,
+)
 from mmsb.capture import command, process
+from mmsb.capture import install as installer
 from mmsb.capture import julia as finder
 from mmsb.capture.conversation import Conversation
 from mmsb.capture.process import Progress, Recorded, Settings
@@ -254,7 +262,7 @@ def open_memory(path: str | os.PathLike[str], *, write: bool = False) -> Memory:
     return Memory.open(Path(path), write=write)
 
 
-def doctor(*, install: bool = False, progress: finder.Progress | None = None) -> finder.Decision:
+def doctor(*, install: bool = False, progress: installer.Progress | None = None) -> finder.Decision:
     """Every Julia that could be used, the one that is, and why. Installs only if asked to."""
     return finder.find(install=install, progress=progress)
 
@@ -273,7 +281,7 @@ def demo(
     output: str | os.PathLike[str] = "tour.mmsb",
     *,
     progress: Progress = _quiet,
-    install_progress: finder.Progress | None = None,
+    install_progress: installer.Progress | None = None,
 ) -> Demo:
     """Record ``examples/tour.jl``, with a Julia that is installed if none is there; without one,
     the memory that ships with the package. Replaces an earlier ``output``.

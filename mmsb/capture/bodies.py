@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmsb.base import schema
 from mmsb.base.model import NONE_U32, Stage, Tag
-from mmsb.capture.identity import SELF, Rows
+from mmsb.capture.identity import SELF, Origins, Rows
 from mmsb.capture.intern import Intern, Sink
 from mmsb.capture.staged import PlainPage, StagedPage, Values
 from mmsb.capture.stream import U32, Body, Stream
@@ -100,9 +100,7 @@ class InstancePages:
         self._lowered_lines = [(SELF, line) for line in zeros]
         return self.rows.set_lowered(tokens, definition)
 
-    def _place(
-        self, body: Body, stage: Stage, opcodes: U32, scopes: U32, exact: bool
-    ) -> list[int]:
+    def _place(self, body: Body, stage: Stage, opcodes: U32, scopes: U32, exact: bool) -> list[int]:
         lowered = self.rows.lowered
         origins = body.statement["origin"].tolist()
         if stage == Stage.INFERRED and len(opcodes) == len(lowered):
@@ -126,8 +124,8 @@ class InstancePages:
         inserted = frozenset(
             op for op, name in zip(ops, names, strict=True) if symbols[name] in _PHI_LIKE
         )
-        lowered_opcodes = dict(enumerate(self._lowered_opcodes))
-        return self.rows.place(inlined, origins, ops, roots, lowered_opcodes, inserted)
+        found = Origins(inlined, origins, ops, roots, inserted)
+        return self.rows.place(found, self._lowered_opcodes)
 
     def _root(self, scope: int) -> int:
         while True:
@@ -144,7 +142,7 @@ class InstancePages:
 
     # Operands.
 
-    def _operands(self, sink: Sink, wire: dict[str, NDArray[np.generic]]) -> Operands:
+    def _operands(self, sink: Sink, wire: dict[str, NDArray[Any]]) -> Operands:
         out = np.zeros(len(wire["tag"]) if wire else 0, _OPERAND)
         if not len(out):
             return out
@@ -254,7 +252,7 @@ def _nothing(page: StagedPage) -> Values:
     return {name: np.empty(0, np.uint32) for name in ("first", "last", "source", "target")}
 
 
-def _tokens(opcodes: U32, slots: NDArray[np.generic], operands: Operands, cuts: list[int]) -> list[object]:
+def _tokens(opcodes: U32, slots: NDArray[Any], operands: Operands, cuts: list[int]) -> list[object]:
     """What each lowered statement is, without the positions it refers to."""
     plain = operands.copy()
     plain["value"][np.isin(plain["tag"], _POSITIONAL)] = 0
@@ -266,7 +264,9 @@ def _tokens(opcodes: U32, slots: NDArray[np.generic], operands: Operands, cuts: 
     return tokens
 
 
-def _lists(operands: Operands, cuts: list[int], rows: NDArray[np.int64]) -> list[tuple[bytes, Operands]]:
+def _lists(
+    operands: Operands, cuts: list[int], rows: NDArray[np.int64]
+) -> list[tuple[bytes, Operands]]:
     """The operand list of each statement: positions are rows, starts count from the list."""
     out = operands.copy()
     places = np.isin(out["tag"], _POSITIONAL) & (out["value"] != NONE_U32)

@@ -37,12 +37,12 @@ def fates(stream: Stream, schedule: Schedule) -> list[Fate]:
             capped[code.max_world + 1].append(index)
             continue
         instance = stream.instances[code.instance]
-        method = replaced.get((instance.method, code.method_world))
-        if method is None or method.last_world == OPEN_WORLD:
+        own = replaced.get((instance.method, code.method_world))
+        if own is None or own.last_world == OPEN_WORLD:
             continue
-        world = method.last_world + 1
+        world = own.last_world + 1
         causes = tuple(
-            sorted(m.key for m in by_world.get(world, []) if m.signature == method.signature)
+            sorted(m.key for m in by_world.get(world, []) if m.signature == own.signature)
         )
         found.append(Fate(index, CodeState.SUPERSEDED, world, causes or ("",), "", 0))
     for world, victims in capped.items():

@@ -11,11 +11,13 @@ from mmsb.base.errors import UsageError
 
 # Julia's switches that take the next argument as their value.
 _WITH_VALUE = frozenset(
-    "-e --eval -E --print -L --load -J --sysimage -H --home -C --cpu-target -p --procs -t --threads "
-    "-m --module --machine-file --project-file".split()
-)
+    (
+        "-e", "--eval", "-E", "--print", "-L", "--load", "-J", "--sysimage", "-H", "--home", "-C",
+        "--cpu-target", "-p", "--procs", "-t", "--threads", "-m", "--module", "--machine-file",
+    )
+)  # fmt: skip
 # Those that take their program from the command line itself.
-_INLINE = frozenset("-e --eval -E --print -m --module".split())
+_INLINE = frozenset(["-e", "--eval", "-E", "--print", "-m", "--module"])
 # Switches that decide which precompiled code can be used; the shim is precompiled under the same.
 _CACHE_SWITCHES = (
     "-O", "--optimize", "-g", "--check-bounds", "--inline", "--math-mode", "--code-coverage",

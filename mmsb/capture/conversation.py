@@ -9,7 +9,7 @@ import threading
 from mmsb.base.errors import JuliaFailed
 from mmsb.capture.command import JuliaCommand
 from mmsb.capture.julia import Candidate
-from mmsb.capture.process import Child, Progress, Recorded, Settings
+from mmsb.capture.process import Child, Recorded, Settings
 
 _SIZE = struct.Struct("<I")
 _ANSWER = struct.Struct("<BI")

@@ -10,12 +10,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from mmsb.base.model import NONE_U32, Identity
 
 SELF = NONE_U32 - 1
 Key = tuple[int, int, int, int]  # scope, origin, opcode, ordinal
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where each statement of a later stage came from, as the compiler says.
+
+    ``scopes``: its inlined frame. ``origins``: the lowered statement in that frame, NONE where the
+    compiler kept none. ``roots``: the lowered statement (0-based) of the method itself that it goes
+    back to through its frames. ``inserted``: opcodes of merges, never a lowered statement.
+    """
+
+    scopes: Sequence[int]
+    origins: Sequence[int]
+    opcodes: Sequence[int]
+    roots: Sequence[int]
+    inserted: frozenset[int] = frozenset()
 
 
 class Rows:
@@ -63,46 +80,37 @@ class Rows:
                 self.identity[row] = Identity.GUESSED
         return rows
 
-    def place(
-        self,
-        scopes: Sequence[int],
-        origins: Sequence[int],
-        opcodes: Sequence[int],
-        roots: Sequence[int],
-        lowered_opcodes: dict[int, int],
-        phis: frozenset[int],
-    ) -> list[int]:
-        """Rows of a later stage's statements.
-
-        ``roots``: the lowered statement (0-based) each goes back to through its inlined frames,
-        NONE where the compiler kept none. ``lowered_opcodes``: by lowered statement. ``phis``: the
-        opcodes of inserted merges, which are never a lowered statement themselves.
-        """
-        rows = [-1] * len(origins)
+    def place(self, found: Origins, lowered_opcodes: Sequence[int]) -> list[int]:
+        """Rows of a later stage's statements. ``lowered_opcodes``: by lowered statement."""
+        rows = [-1] * len(found.origins)
         groups: dict[int, list[int]] = defaultdict(list)
-        for at, (scope, origin) in enumerate(zip(scopes, origins, strict=True)):
-            if scope == SELF and origin < len(self.lowered) and opcodes[at] not in phis:
+        for at, (scope, origin) in enumerate(zip(found.scopes, found.origins, strict=True)):
+            inserted = found.opcodes[at] in found.inserted
+            if scope == SELF and origin < len(self.lowered) and not inserted:
                 groups[origin].append(at)
         for origin, members in groups.items():
-            same = [at for at in members if opcodes[at] == lowered_opcodes.get(origin)]
+            same = [at for at in members if found.opcodes[at] == lowered_opcodes[origin]]
             rows[(same or members)[0]] = self.lowered[origin]
         ordinals: dict[tuple[int, int, int], int] = defaultdict(int)
         for at, row in enumerate(rows):
             if row >= 0:
                 continue
-            group = (scopes[at], origins[at], opcodes[at])
+            group = (found.scopes[at], found.origins[at], found.opcodes[at])
             key = (*group, ordinals[group])
             ordinals[group] += 1
             if key not in self._inserted:
-                root = roots[at]
+                root = found.roots[at]
                 source = self.lowered[root] if root < len(self.lowered) else NONE_U32
                 self._inserted[key] = self.new(source, Identity.NEW)
             rows[at] = self._inserted[key]
         return rows
 
     def by_line(
-        self, lines: Sequence[tuple[int, int]], opcodes: Sequence[int],
-        lowered_lines: Sequence[tuple[int, int]], lowered_opcodes: Sequence[int],
+        self,
+        lines: Sequence[tuple[int, int]],
+        opcodes: Sequence[int],
+        lowered_lines: Sequence[tuple[int, int]],
+        lowered_opcodes: Sequence[int],
     ) -> list[int]:
         """The last resort, where a Julia keeps lines alone: origin by line and opcode, in order."""
         waiting: dict[tuple[tuple[int, int], int], list[int]] = defaultdict(list)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,12 +22,10 @@ class Sink(Protocol):
 
     def symbol(self, text: str) -> int: ...
     def page(self, kind: Kind, subject: str) -> int: ...
-    def append(self, kind: Kind, columns: dict[str, ArrayLike]) -> int: ...
-    def patch(
-        self, kind: Kind, page: int, columns: dict[str, ArrayLike], start: int = 0
-    ) -> None: ...
+    def append(self, kind: Kind, columns: Mapping[str, Any]) -> int: ...
+    def patch(self, kind: Kind, page: int, columns: Mapping[str, Any], start: int = 0) -> None: ...
     def patch_rows(
-        self, kind: Kind, page: int, rows: ArrayLike, columns: dict[str, ArrayLike]
+        self, kind: Kind, page: int, rows: ArrayLike, columns: Mapping[str, Any]
     ) -> None: ...
 
 
@@ -40,13 +39,13 @@ class Intern:
         self._files: dict[int, int] = {}
         self._scopes: dict[int, int] = {}
 
-    def symbols(self, sink: Sink, ids: U32) -> U32:
+    def symbols(self, sink: Sink, ids: NDArray[Any]) -> U32:
         return _each(ids, lambda i: self._symbol(sink, i))
 
-    def types(self, sink: Sink, ids: U32) -> U32:
+    def types(self, sink: Sink, ids: NDArray[Any]) -> U32:
         return _each(ids, lambda i: self.type(sink, i))
 
-    def scopes(self, sink: Sink, ids: U32) -> U32:
+    def scopes(self, sink: Sink, ids: NDArray[Any]) -> U32:
         return _each(ids, lambda i: self._scope(sink, i))
 
     def _symbol(self, sink: Sink, id_: int) -> int:
@@ -100,13 +99,13 @@ class Intern:
         return self._scopes[id_]
 
 
-def _each(ids: NDArray[np.uint32], lookup: object) -> U32:
+def _each(ids: NDArray[Any], lookup: Callable[[int], int]) -> U32:
     """``lookup`` of every id, in order of first appearance; sentinels stay."""
     out = ids.astype(np.uint32)
     unique, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
     values = unique.copy()
     for at in np.argsort(first, kind="stable").tolist():
         if unique[at] < _FIRST_SENTINEL:
-            values[at] = lookup(int(unique[at]))  # type: ignore[operator]
+            values[at] = lookup(int(unique[at]))
     out[:] = values[inverse]
     return out

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mmsb.base.errors import JuliaFailed
+from mmsb.base.paths import cache_path
 from mmsb.capture.command import JuliaCommand
 from mmsb.capture.frames import FrameReader
-from mmsb.base.paths import cache_path
 from mmsb.capture.julia import Candidate, shim_path
 from mmsb.capture.stream import Stream
 

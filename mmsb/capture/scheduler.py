@@ -86,14 +86,12 @@ def schedule(stream: Stream, trace: list[Compilation]) -> Schedule:
         if instance is not None:
             placed.trace(offset, instance.key)
     placed.settle()
-    for index, window in enumerate(placed.window_of):
-        windows[window].codes.append(index)
+    for index, at in enumerate(placed.window_of):
+        windows[at].codes.append(index)
     for window in windows:
         window.codes.sort(key=lambda i: _code_order(codes[i]))
     unmatched = [
-        line.signature
-        for line, (_, instance) in zip(trace, lines, strict=True)
-        if instance is None
+        line.signature for line, (_, instance) in zip(trace, lines, strict=True) if instance is None
     ]
     return Schedule(windows, codes, placed.window_of, placed.traced, unmatched)
 

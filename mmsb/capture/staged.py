@@ -7,6 +7,7 @@ of a stage therefore becomes the fewest own cells that make it read right.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from mmsb.base.model import Stage
 from mmsb.base.schema import DTYPES, Kind, staged
 from mmsb.capture.intern import Sink
 
-Values = dict[str, NDArray[np.generic]]
+Values = dict[str, NDArray[Any]]
 
 
 def _attributes(kind: Kind) -> dict[str, tuple[str, int]]:
@@ -28,7 +29,9 @@ def _attributes(kind: Kind) -> dict[str, tuple[str, int]]:
     }
 
 
-def write(sink: Sink, kind: Kind, page: int, changed: dict[str, NDArray[np.bool_]], values: Values) -> None:
+def write(
+    sink: Sink, kind: Kind, page: int, changed: dict[str, NDArray[np.bool_]], values: Values
+) -> None:
     """Patches the changed cells: columns whose changed rows agree share one delta."""
     groups: dict[bytes, tuple[NDArray[np.int64], list[str]]] = {}
     for name, mask in changed.items():
@@ -52,7 +55,7 @@ class PlainPage:
         self._fill = {name: kind.column(name) for name in names}
         self._now: Values = {n: np.empty(0, DTYPES[c.dtype][1]) for n, c in self._fill.items()}
 
-    def get(self, name: str) -> NDArray[np.generic]:
+    def get(self, name: str) -> NDArray[Any]:
         return self._now[name]
 
     def update(self, sink: Sink, values: dict[str, object], start: int = 0) -> None:
@@ -102,16 +105,16 @@ class StagedPage:
                 own[name] = np.concatenate([own[name], np.full(size - self.size, unset, dtype)])
         self.size = size
 
-    def reads(self, name: str, stage: Stage) -> NDArray[np.generic]:
+    def reads(self, name: str, stage: Stage) -> NDArray[Any]:
         """One attribute of every row as it reads at a stage."""
         _, unset = self._attributes[name]
-        seen = self._own[Stage.LOWERED][name].copy()
+        seen: NDArray[Any] = self._own[Stage.LOWERED][name].copy()
         for later in list(Stage)[1 : stage + 1]:
             own = self._own[later][name]
             seen = np.where(own == unset, seen, own)
         return seen
 
-    def own(self, name: str, stage: Stage) -> NDArray[np.generic]:
+    def own(self, name: str, stage: Stage) -> NDArray[Any]:
         """One attribute's own cells at a stage; unset where it reads as the stage before."""
         return self._own[stage][name]
 

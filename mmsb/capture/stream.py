@@ -5,7 +5,9 @@ Nothing is decided here; ``scheduler.py`` finds the order and ``translate.py`` t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,32 +147,28 @@ class Stream:
             self.events.append(Event(kind, self.symbols[subject], world, offset))
 
     def _add_method(self, t: Columns) -> None:
-        s = self.symbols
-        names = ("key", "name", "module", "signature", "file", "line", "world", "last_world")
-        for row in _rows(t, *names, "arguments", "function", "deleted"):
-            key, name, module, *numbers, function, deleted = row
-            self.methods.append(
-                Method(s[key], s[name], s[module], *numbers, s[function], bool(deleted))
-            )
+        for row in self._records(t, "key", "name", "module", "function"):
+            self.methods.append(Method(**{**row, "deleted": bool(row["deleted"])}))
 
     def _add_instance(self, t: Columns) -> None:
-        s = self.symbols
-        names = ("key", "method", "signature", "name", "depth", "module", "trace")
-        for key, method, signature, name, depth, module, trace in _rows(t, *names):
-            self.instances.setdefault(
-                s[key],
-                Instance(s[key], s[method], signature, s[name], depth, s[module], s[trace]),
-            )
+        for row in self._records(t, "key", "method", "name", "module", "trace"):
+            self.instances.setdefault(row["key"], Instance(**row))
 
     def _add_code(self, t: Columns) -> None:
-        names = ("instance", "method_world", "min_world", "max_world", "asked_world")
-        for row in _rows(t, *names, "return_type", "cached", "provenance"):
-            instance, *numbers, cached, provenance = row
-            self.codes.append(Code(self.symbols[instance], *numbers, bool(cached), provenance))
+        for row in self._records(t, "instance"):
+            self.codes.append(Code(**{**row, "cached": bool(row["cached"])}))
+
+    def _records(self, t: Columns, *symbolic: str) -> Iterator[dict[str, Any]]:
+        """Rows by column name; those of the symbolic columns as text."""
+        for values in _rows(t, *t):
+            row = dict(zip(t, values, strict=True))
+            for name in symbolic:
+                row[name] = self.symbols[row[name]]
+            yield row
 
     def _add_bodies(self, frame: Frame) -> None:
         bodies = frame.tables["body"]
-        starts = {name: 0 for name in ("statement", "block", "edge", "call", "slot")}
+        starts = dict.fromkeys(("statement", "block", "edge", "call", "slot"), 0)
         counts = {name: bodies[f"{name}s"].tolist() for name in starts}
         operands = frame.tables.get("operand", {})
         first = frame.tables["statement"]["operands"] if "statement" in frame.tables else None
@@ -197,7 +195,8 @@ class Stream:
             self.codes[code].bodies[body.stage] = body
 
 
-def _rows(table: Columns, *names: str) -> list[tuple[int, ...]]:
+def _rows(table: Columns, *names: str) -> list[Any]:
+    """Rows as tuples of the named columns' integers."""
     return list(zip(*(table[name].tolist() for name in names), strict=True))
 
 

@@ -121,9 +121,7 @@ class Translator:
             events.append(_EventRow(window.index, kind, code.instance, fate.world, version))
         self._write_events(sink, events)
 
-    def _write_fate(
-        self, sink: Sink, fate: Fate, code: Code, version: int, window: Window
-    ) -> None:
+    def _write_fate(self, sink: Sink, fate: Fate, code: Code, version: int, window: Window) -> None:
         for cause in fate.causes:
             sink.append(
                 schema.INVALIDATION,
