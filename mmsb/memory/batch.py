@@ -60,6 +60,16 @@ class Batch:
         found = [self._pages_of(max(low, 0), min(high, self.rows)) for low, high in spans]
         return np.unique(np.concatenate([np.zeros(0, "<u4"), *found]))
 
+    def touched(self) -> tuple[Array, Array]:
+        """How many rows each delta touches, and the row of every cell, i64."""
+        table, own = self.frame.table, slice(self.first, self.first + self.deltas)
+        edges = np.append(table.delta_offset[own], np.uint32(self.rows)).astype(np.int64)
+        counts = np.diff(edges)
+        if self.sparse is not None:
+            return counts, self.row_numbers(0, self.rows).astype(np.int64)
+        shift = table.delta_start[own].astype(np.int64) - edges[:-1]
+        return counts, np.arange(self.rows) + np.repeat(shift, counts)
+
     def size(self, kind: Kind) -> int:
         """Bytes of its cells and row numbers, without padding."""
         widths = sum(dtype_of(c).itemsize for c in kind.columns if c.id in self.places)

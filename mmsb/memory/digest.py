@@ -7,6 +7,7 @@ files or scopes were met nor the history or layout of a page shows. Trailing fil
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 from xxhash import xxh3_128_digest
@@ -15,6 +16,7 @@ from mmsb.base.errors import CorruptData
 from mmsb.base.schema import Column, Kind
 from mmsb.memory.cells import Array, filled
 from mmsb.memory.snapshot import Snapshot
+from mmsb.memory.symbols import to_bytes
 
 _WIDTH = 16
 #: Kinds that count only where something refers to them, and what is known of the recording.
@@ -28,42 +30,61 @@ def digest(snapshot: Snapshot) -> str:
     for kind in snapshot.kinds:
         if kind.name in _NOT_HASHED:
             continue
-        for subject, page in _by_subject(snapshot, kind):
-            content = _page(snapshot, names, kind, page)
+        columns = _columns(snapshot, names, kind)
+        for subject, at in _by_subject(snapshot, kind):
+            content = b"".join(column.of_page(at) for column in columns)
             if content or not kind.append_only:
-                _put(total, b"page", str(kind.id).encode(), subject, content)
+                for part in (str(kind.id).encode(), subject, content):
+                    total.update(_u64(len(part)))
+                    total.update(part)
     return total.hexdigest()
 
 
-def _put(total: hashlib._Hash, *parts: bytes) -> None:
-    for part in parts:
-        total.update(len(part).to_bytes(8, "little"))
-        total.update(part)
+def _u64(number: int) -> bytes:
+    return number.to_bytes(8, "little")
 
 
 def _by_subject(snapshot: Snapshot, kind: Kind) -> list[tuple[bytes, int]]:
-    pages = snapshot.pages(kind).tolist()
-    return sorted((snapshot.subject(p).encode("utf-8", "surrogateescape"), p) for p in pages)
+    """Subjects as bytes, sorted, each with the place of its page among the live ones."""
+    subjects = snapshot.subjects(snapshot.pages(kind))
+    return sorted((to_bytes(subject), at) for at, subject in enumerate(subjects))
 
 
-def _page(snapshot: Snapshot, names: _Names, kind: Kind, page: int) -> bytes:
-    parts: list[bytes] = []
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """One column over all live pages: page i's cells [starts[i], stops[i]), no trailing fill."""
+
+    id: int
+    cells: Array
+    starts: list[int]
+    stops: list[int]
+
+    def of_page(self, at: int) -> bytes:
+        """What the digest takes of a page: column id, number of cells, cells; b"" for none."""
+        start, stop = self.starts[at], self.stops[at]
+        if start == stop:
+            return b""
+        return _u64(self.id) + _u64(stop - start) + self.cells[start:stop].tobytes()
+
+
+def _columns(snapshot: Snapshot, names: _Names, kind: Kind) -> list[_Content]:
+    found = []
     for column in sorted(kind.columns, key=lambda column: column.id):
         if column.digest:
-            values = _trimmed(column, snapshot.column(kind, page, column.name))
-            if len(values):
-                content = names.resolve(column, values).tobytes()
-                parts += [column.id.to_bytes(8, "little"), len(values).to_bytes(8, "little")]
-                parts.append(content)
-    return b"".join(parts)
+            values, offsets = snapshot.gather(kind, column.name)
+            kept = _not_fill(column, values)
+            if len(kept):
+                last = np.append(-1, kept)[np.searchsorted(kept, offsets[1:])]
+                stops = np.maximum(last + 1, offsets[:-1]).tolist()
+                cells = names.resolve(column, values)
+                found.append(_Content(column.id, cells, offsets[:-1].tolist(), stops))
+    return found
 
 
-def _trimmed(column: Column, values: Array) -> Array:
-    """Without trailing cells that hold the fill value, bit for bit."""
-    width = values.dtype.itemsize
-    bits = np.ascontiguousarray(values).view(f"<u{width}")
-    kept = np.flatnonzero(bits != filled(column, 1).view(f"<u{width}")[0])
-    return values[: int(kept[-1]) + 1] if len(kept) else values[:0]
+def _not_fill(column: Column, values: Array) -> Array:
+    """Where the cells differ from the fill value, bit for bit."""
+    bits = f"<u{values.dtype.itemsize}"
+    return np.flatnonzero(values.view(bits) != filled(column, 1).view(bits)[0])
 
 
 class _Names:

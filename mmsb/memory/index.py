@@ -8,7 +8,8 @@ number, and a snapshot needs no copy.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -199,11 +200,16 @@ class Index:
         """For every page the epoch that deleted it, or NEVER; u64."""
         return self._deleted_at.values
 
-    def row_counts(self) -> Array:
-        """Rows of every page as of the head, u32. O(deltas)."""
-        counts = np.zeros(self.page_count, "<u4")
-        np.maximum.at(counts, self._page.values, self._stop.values)
+    def row_counts(self, epoch: int) -> Array:
+        """Rows of every page as of the epoch, u32. O(deltas)."""
+        counts = np.zeros(int(self._pages_to.values[epoch]), "<u4")
+        upto = int(self._deltas_to.values[epoch])
+        np.maximum.at(counts, self._page.values[:upto], self._stop.values[:upto])
         return counts
+
+    def batches_to(self, epoch: int) -> Iterator[Batch]:
+        """Batches committed up to the epoch, oldest first."""
+        return takewhile(lambda batch: batch.frame.epoch <= epoch, self.batches)
 
     def exists(self, page: int, epoch: int) -> bool:
         """Was the page created up to the epoch? It may be deleted since."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from mmsb.base.rect import Rows
-from mmsb.base.schema import Column
+from mmsb.base.schema import Column, Kind
 from mmsb.memory.cells import Array, dtype_of, filled, frozen
 from mmsb.memory.index import Index
 
@@ -22,9 +24,22 @@ def read(index: Index, page: int, column: Column, rows: Rows, epoch: int) -> Arr
     Zero-copy where one patch covers all of ``rows`` and none after it touches them; else O(rows)
     for each patch that touches them, newest first, until each row has its value.
     """
+    return read_from(index, _touching(index, page, rows, epoch), column, rows)
+
+
+def read_all(
+    index: Index, page: int, columns: Iterable[Column], rows: Rows, epoch: int
+) -> dict[str, Array]:
+    """`read` for several columns of a page, by name."""
+    numbers = _touching(index, page, rows, epoch)
+    return {column.name: read_from(index, numbers, column, rows) for column in columns}
+
+
+def read_from(index: Index, numbers: Array, column: Column, rows: Rows) -> Array:
+    """`read` from deltas of one page that touch the rows, numbers increasing."""
     out: Array | None = None
     missing = np.zeros(0, bool)
-    for number in _touching(index, page, rows, epoch)[::-1].tolist():
+    for number in numbers[::-1].tolist():
         batch = index.batch(number)[0]
         if column.id not in batch.places:
             continue
@@ -64,6 +79,31 @@ def _clip(index: Index, number: int, rows: Rows) -> tuple[slice | Array, int, in
     touched = batch.row_numbers(begin, end)
     low, high = np.searchsorted(touched, [rows.start, rows.stop])
     return touched[low:high].astype(np.int64) - rows.start, begin + int(low), begin + int(high)
+
+
+def gather(
+    index: Index, kind: Kind, column: Column, pages: Array, epoch: int
+) -> tuple[Array, Array]:
+    """One column of many pages, end to end, with offsets (i64); later cells over earlier ones.
+
+    One pass over each batch that wrote the column: O(cells ever written to it), whatever the
+    number of pages. CorruptData, also for damaged cells that later ones hide.
+    """
+    counts = index.row_counts(epoch)
+    offsets = np.cumsum(np.append(0, counts[pages]), dtype=np.int64)
+    places = np.full(len(counts), -1, np.int64)
+    places[pages] = offsets[:-1]
+    out = filled(column, int(offsets[-1]))
+    for batch in index.batches_to(epoch):
+        if batch.kind == kind.id and column.id in batch.places:
+            bases = places[batch.pages()]
+            if (bases >= 0).any():
+                each, rows = batch.touched()
+                bases = np.repeat(bases, each)
+                cells = batch.cells(column.id, dtype_of(column), 0, batch.rows)
+                wanted = bases >= 0
+                out[(bases + rows)[wanted]] = cells[wanted]
+    return frozen(out), frozen(offsets)
 
 
 def last_written(

@@ -58,6 +58,12 @@ class Snapshot:
         symbol = int(self._index.page_subjects()[page])
         return "" if symbol == NONE_U32 else self.symbol(symbol)
 
+    def subjects(self, pages: Array) -> list[str]:
+        """The subjects of many pages."""
+        symbols = self._index.page_subjects()[pages]
+        texts = iter(self.symbols(symbols[symbols != NONE_U32]))
+        return ["" if symbol == NONE_U32 else next(texts) for symbol in symbols.tolist()]
+
     def kind_of(self, page: int) -> Kind:
         """The kind of a page."""
         self._check_exists(page)
@@ -86,8 +92,9 @@ class Snapshot:
         """Whole columns by name, all of them by default, each ``row_count`` cells."""
         shown = self._live(kind, page)
         rows = Rows(0, replay.row_count(self._index, page, self.epoch))
-        wanted = [column.name for column in shown.columns] if names is None else names
-        return {name: self.column(shown, page, name, rows) for name in wanted}
+        named = (self._index.column(shown, name) for name in names or ())
+        wanted = shown.columns if names is None else tuple(named)
+        return replay.read_all(self._index, page, wanted, rows, self.epoch)
 
     def table(self, kind: Kind | str) -> dict[str, Array]:
         """Whole columns of an append-only kind by name. UsageError for another kind."""
@@ -104,12 +111,14 @@ class Snapshot:
     ) -> tuple[Array, Array]:
         """One column over many pages (default: all live): values end to end, offsets i64.
 
-        Page i holds ``values[offsets[i]:offsets[i + 1]]``.
+        Page i holds ``values[offsets[i]:offsets[i + 1]]``. All pages: one pass over the column's
+        batches; chosen pages: a `column` for each.
         """
         shown = self._index.kind(kind)
         column = self._index.column(shown, name)
-        chosen = self.pages(shown) if pages is None else as_ids(_listed(pages))
-        parts = [self.column(shown, int(page), name) for page in chosen]
+        if pages is None:
+            return replay.gather(self._index, shown, column, self.pages(shown), self.epoch)
+        parts = [self.column(shown, int(page), name) for page in as_ids(_listed(pages))]
         offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
         values = np.concatenate([np.zeros(0, dtype_of(column)), *parts])
         return frozen(values), frozen(offsets)

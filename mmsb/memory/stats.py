@@ -19,7 +19,7 @@ def stats(folder: Path, index: Index, manifest: Manifest) -> dict[str, Any]:
     of the head, over live pages. ``pages``: live pages, tables of append-only kinds included.
     """
     live = index.deleted_flags() == NEVER
-    rows = index.row_counts()
+    rows = index.row_counts(index.head)
     kinds = index.page_kinds().astype(np.int64)
     by_kind = np.bincount(kinds[live], weights=rows[live], minlength=max(index.kinds) + 1)
     sizes = dict.fromkeys((kind.name for kind in index.kinds.values()), 0)

@@ -284,7 +284,7 @@ def test_half_a_frame_that_the_header_does_not_know_is_cut(path: Path) -> None:
     end = Log(path).marks.visible.offset
     with open(path / "segment-000001", "r+b") as file:
         file.seek(end)
-        file.write(b"mmsbfrm\0 and then the power went")
+        file.write(b"mmsbfrm\0 and then the power went" * 200)
     assert check(path).sound
     with Memory.open(path, kinds=KINDS) as memory:
         assert (memory.head, memory.torn) == (2, None)
