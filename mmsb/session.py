@@ -153,6 +153,9 @@ def _state(recorded: Recorded) -> tuple[str, str]:
         return "incomplete", f"the program was killed by signal {recorded.exit_code - 128}"
     if "fault" in notes:
         return "incomplete", f"the recorder failed: {notes['fault']}"
+    if "faults" in notes:
+        first = notes["first_fault"]
+        return "incomplete", f"{notes['faults']} code objects could not be asked for: {first}"
     if "ended" not in notes or recorded.leftover:
         return "incomplete", "the program ended without its exit hooks"
     return "complete", ""

@@ -70,6 +70,11 @@ function clear!(@nospecialize(t::Table))
     nothing
 end
 
+function truncate!(@nospecialize(t::Table), n::Int)
+    foreach(c -> resize!(c, n), Tuple(t.columns))
+    nothing
+end
+
 # add!(table, values…): one row, values in the contract's order and of its types. Returns the row's
 # 0-based number. One method a table, so that all of it can be compiled beforehand.
 for entry in CONTRACT

@@ -12,6 +12,7 @@ mutable struct Recording
     encoder::Encoder
     code_rows::UInt32                 # rows of `code` sent so far
     asked::IdDict{Core.CodeInstance,Nothing}
+    faults::Int                       # questions that threw
     active::Bool
 end
 
@@ -57,7 +58,7 @@ function start(fd::Int, trace_path::String, depth::Int, modules::Vector{String},
     sizehint!(TRACED_AT, 1 << 14)
     before = filter(m -> m !== Main, Base.loaded_modules_array())
     r = Recording(fd, trace_fd, TRACED, TRACED_AT, before, Base.get_world_counter(), modules, depth, Encoder(), 0,
-                  IdDict{Core.CodeInstance,Nothing}(), true)
+                  IdDict{Core.CodeInstance,Nothing}(), 0, true)
     RECORDING[] = r
     hello!(r)
     send!(r.fd, r.encoder.tables)
@@ -90,6 +91,7 @@ function finish()
     note!(r.encoder, :trace_end, trace_offset())
     try
         drain!(r)
+        r.faults == 0 || note!(r.encoder, :faults, r.faults)
         note!(r.encoder, :ended, "yes")
     catch problem
         note!(r.encoder, :fault, sprint(showerror, problem))
@@ -166,6 +168,7 @@ end
 
 function questions_of(r::Recording, mi, d::Definition, now::UInt64, depth::Int)
     found = Question[]
+    in_shim(mi) && return found
     for ci in code_instances(mi)
         # asked already, or dead before the recording began
         (haskey(r.asked, ci) || ci.max_world < r.first_world) && continue
@@ -175,7 +178,9 @@ function questions_of(r::Recording, mi, d::Definition, now::UInt64, depth::Int)
     return sort!(found, by = q -> (UInt64(q.ci.min_world), q.world))
 end
 
-in_shim(mi::Core.MethodInstance) = root_module((mi.def::Method).module) === @__MODULE__()
+# The shim's own code, and others' code compiled for its types.
+in_shim(mi::Core.MethodInstance) = root_module((mi.def::Method).module) === @__MODULE__() ||
+    occursin("MMSBShim.", instance_key(mi))
 
 function drain!(r::Recording)
     load_sha!()
@@ -213,6 +218,26 @@ function causes!(e::Encoder, late, level, scope)
     nothing
 end
 
+# A question the compiler or the encoder throws at costs that answer alone, and is counted.
+function ask_safely!(r::Recording, q::Question)
+    e = r.encoder
+    before = map(rows, answer_tables(e))
+    try
+        final = ask!(e, q, r.code_rows)
+        r.code_rows += 0x00000001
+        return final
+    catch problem
+        foreach(truncate!, answer_tables(e), before)
+        r.faults += 1
+        r.faults == 1 && note!(e, :first_fault, string(typeof(problem), " for ", instance_key(q.mi)))
+        return nothing
+    end
+end
+
+# Tables whose rows belong to one answer, unlike ids, which are written once for all.
+answer_tables(e::Encoder) = (e.tables.code, e.tables.body, e.tables.statement, e.tables.operand,
+                             e.tables.block, e.tables.edge, e.tables.call, e.tables.slot)
+
 # Asks one level's questions in the order of their keys; returns those of the level below.
 function drain_level!(r::Recording, level, scope, now::UInt64, depth::Int)
     e = r.encoder
@@ -225,8 +250,7 @@ function drain_level!(r::Recording, level, scope, now::UInt64, depth::Int)
         key = instance_key(q.mi)
         haskey(sent, key) || instance!(e, q.mi, depth)
         sent[key] = nothing
-        final = ask!(e, q, r.code_rows)
-        r.code_rows += 0x00000001
+        final = ask_safely!(r, q)
         final === nothing || foreach(mi -> callees[mi] = nothing, invoked(final))
         rows(e.tables.operand) > 100_000 && send!(r.fd, e.tables)
     end
@@ -239,16 +263,14 @@ function callee_questions!(r::Recording, callees, scope, now::UInt64, depth::Int
     below = Question[]
     outside = Method[]
     for mi in keys(callees)
-        (in_shim(mi) || haskey(scope, mi.def::Method)) && continue
-        push!(outside, mi.def::Method)
+        haskey(scope, mi.def::Method) || in_shim(mi) || push!(outside, mi.def::Method)
     end
     for d in definitions(sort!(unique(outside), by = method_key))
         scope[d.method] = d
         method!(r.encoder, d)
     end
     for mi in keys(callees)
-        in_shim(mi) && continue
-        append!(below, questions_of(r, mi, scope[mi.def::Method], now, depth))
+        in_shim(mi) || append!(below, questions_of(r, mi, scope[mi.def::Method], now, depth))
     end
     return below
 end
