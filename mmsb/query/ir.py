@@ -12,7 +12,7 @@ from mmsb.query.answers import Answer, Function
 from mmsb.query.body import Body, Statement, read_body
 from mmsb.query.document import Block, Document, Line, Listing, line, note
 from mmsb.query.facts import EVENT_STAGES, Code, Event, Facts
-from mmsb.query.juliatext import short, tuple_parameters
+from mmsb.query.juliatext import function_path, short, tuple_parameters
 from mmsb.query.layout import Layout, lattice
 from mmsb.query.places import Place, Places, SourceLine
 
@@ -26,6 +26,11 @@ COMPILED = {
     Compiled.NATIVE: "compiled while recording",
     Compiled.INFERRED: "not compiled by its own name (inlined, or compiled with its caller)",
     Compiled.CACHED: "cached before the recording began",
+}
+COMPILED_SHORT = {
+    Compiled.NATIVE: "by name",
+    Compiled.INFERRED: "with callers",
+    Compiled.CACHED: "before",
 }
 STATE = {
     CodeState.VALID: "valid",
@@ -254,6 +259,8 @@ def callee_name(key: str) -> str:
     """A readable name out of the key of a method, or of an instance that is not in the memory."""
     path, _, signature = key.partition(" ")
     types = names.key_types(key) or tuple_parameters(signature)
+    if key.startswith("Tuple{"):  # a line of --trace-compile, of an incomplete recording
+        path = function_path(types[0]) if types else key
     if not types:
         return short(path)
     return f"{short(path)}({', '.join(f'::{short(item)}' for item in types[1:])})"

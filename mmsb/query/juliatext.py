@@ -27,6 +27,14 @@ _EXPORTED_TEXT = """
     ComposedFunction AsyncCondition Base Docs Iterators Libc
 """
 _EXPORTED = frozenset(_EXPORTED_TEXT.split())
+# What Core does not export.
+_CORE_OWN_TEXT = """
+    AddrSpace Argument Binding Box Builtin CodeInfo CodeInstance Const GotoIfNot GotoNode
+    IntrinsicFunction LineInfoNode MethodInstance MethodMatch NewvarNode PartialStruct PhiNode
+    PiNode ReturnNode SSAValue SimpleVector SlotNumber TypeName TypedSlot TypeofBottom TypeofVararg
+    UpsilonNode
+"""
+_CORE_OWN = frozenset(_CORE_OWN_TEXT.split())
 
 _WORD = r"[^\W\d][\w!#′']*|#[\w!#]+"
 _PATH = re.compile(
@@ -124,7 +132,11 @@ def _short_path(found: re.Match[str]) -> str:
         return character(found["skip"]) if found["skip"].startswith("'") else found["skip"]
     path, name = found["path"], found["name"]
     function = found.string[: found.start()].endswith("typeof(")
-    known = path in ("Main.", "Core.") or (path == "Base." and (function or name in _EXPORTED))
+    known = (
+        path == "Main."
+        or (path == "Core." and name not in _CORE_OWN)
+        or (path == "Base." and (function or name in _EXPORTED))
+    )
     shown = name if _PLAIN_NAME.match(name) or not name.startswith("#") else f'var"{name}"'
     return shown if known else path + shown
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -101,10 +102,9 @@ class Layout:
 
     def _call(self, operands: Sequence[Operand]) -> str:
         function, arguments = operands[0], [self.operand(value) for value in operands[1:]]
-        name = base_name(function.text) if function.tag in (Tag.GLOBAL, Tag.FUNCTION) else ""
-        if name in OPERATORS and len(arguments) == 2:
-            space = "" if name == ":" else " "
-            return f"{arguments[0]}{space}{name}{space}{arguments[1]}"
+        operator = _operator(operands)
+        if operator is not None:
+            return (":" if operator == ":" else f" {operator} ").join(arguments)
         return f"{self._callee(function)}({', '.join(arguments)})"
 
     def _callee(self, function: Operand) -> str:
@@ -215,6 +215,7 @@ _WRITERS: dict[str, tuple[int, Callable[[Layout, Sequence[Operand]], str]]] = {
     "new": (1, Layout._new),
     "goto": (1, Layout._goto),
     "gotoifnot": (1, Layout._gotoifnot),
+    "enter": (1, lambda layout, operands: f"enter {', '.join(map(layout.operand, operands))}"),
     "return": (0, Layout._return),
     "phi": (0, Layout._phi),
     "phic": (0, Layout._phic),
@@ -232,10 +233,20 @@ _WRITERS: dict[str, tuple[int, Callable[[Layout, Sequence[Operand]], str]]] = {
 def _is_infix(statement: Statement) -> bool:
     if statement.opcode == "=":
         return True
-    if statement.opcode != "call" or len(statement.operands) != 3:
-        return False
-    function = statement.operands[0]
-    return function.tag in (Tag.GLOBAL, Tag.FUNCTION) and base_name(function.text) in OPERATORS
+    return statement.opcode == "call" and _operator(statement.operands) is not None
+
+
+def _operator(call: Sequence[Operand]) -> str | None:
+    """The operator a call is written with: ``a + b``, ``a + b + c``, ``low:step:high``."""
+    function, arguments = call[0], len(call) - 1
+    if function.tag not in (Tag.GLOBAL, Tag.FUNCTION):
+        return None
+    name = base_name(function.text)
+    if name not in OPERATORS or arguments < 2:
+        return None
+    if arguments > 2 and name not in ("+", "*") and not (name == ":" and arguments == 3):
+        return None
+    return name
 
 
 def _collect(operands: Sequence[Operand], found: set[int]) -> None:
@@ -281,12 +292,14 @@ def constant(value: Operand, children: Sequence[str]) -> str:
     tag, text = value.tag, value.text
     inside = ", ".join(children)
     if tag is Tag.STRUCT:
+        if value.type == "Core.GotoNode":
+            return f":(goto %{inside})"
         single = "," if len(children) == 1 else ""
         head, _ = parameters(value.type)
         return f"({inside}{single})" if head == "Core.Tuple" else f"{short(value.type)}({inside})"
     written = {
         Tag.NONE: "#undef",
-        Tag.TYPE: short(value.type),
+        Tag.TYPE: element_text(value.type),
         Tag.SVEC: f"svec({inside})",
         Tag.MODULE: text,
         Tag.OPAQUE: f"‹{short(value.type)}›",
@@ -336,9 +349,18 @@ def literal(text: str, type_: str) -> str:
 
 def lattice(type_: TypeText) -> str:
     """Short text of a type or lattice element: ``Core.Const(2)``, ``Vector{Int64}``."""
-    text = short(type_.text)
-    element = text.startswith(("Const(", "Partial", "Conditional(", "InterConditional("))
-    return f"Core.{text}" if element else text
+    return element_text(type_.text)
+
+
+_ELEMENT = re.compile(r"(?<![\w.])(Const|PartialStruct|PartialTypeVar|PartialOpaque)\(")
+
+
+def element_text(text: str) -> str:
+    """Short text, with ``Core.`` before the names of lattice elements."""
+    shown = short(text)
+    if text.startswith(("Const(", "Partial", "Conditional(", "InterConditional(")):
+        shown = _ELEMENT.sub(r"Core.\1(", shown)
+    return shown
 
 
 def type_role(type_: TypeText) -> Role:

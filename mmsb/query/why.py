@@ -16,7 +16,7 @@ from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Block, Document, line, note, table
 from mmsb.query.facts import Code, Facts
 from mmsb.query.history import subject_name
-from mmsb.query.ir import COMPILED, STATE
+from mmsb.query.ir import COMPILED_SHORT, STATE
 from mmsb.query.juliatext import short
 
 
@@ -104,12 +104,12 @@ def _fate_blocks(fate: Fate, epoch: int) -> list[Block]:
             f"{v.min_world}…{'' if v.max_world is None else v.max_world}",
             str(v.definition or "?"),
             short(v.return_type),
-            COMPILED[v.compiled].partition(" (")[0],
+            COMPILED_SHORT[v.compiled],
         )
         for v in fate.versions
     )
     heads = ("version", "state", "worlds", "definition", "returns", "compiled")
-    blocks.append(table(heads, rows, right={0, 3}, crop={4, 5}))
+    blocks.append(table(heads, rows, right={0, 3}, crop={4}))
     return blocks
 
 

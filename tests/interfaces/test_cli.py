@@ -1,0 +1,157 @@
+"""Each command on a hand-made memory: what it prints, its JSON, its errors and exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from mmsb import __version__, session
+from mmsb.base.errors import JuliaFailed
+from mmsb.interfaces.cli import app
+from mmsb.session import RecordingResult
+
+run = CliRunner()
+
+
+def ask(*words: str, code: int = 0) -> Any:
+    result = run.invoke(app, [*words, "--json"])
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout if code == 0 else result.stderr)
+
+
+def told(*words: str) -> str:
+    result = run.invoke(app, list(words))
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(autouse=True)
+def named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMSB_MEMORY", str(made))
+
+
+def test_version() -> None:
+    assert told("--version").strip() == f"mmsb {__version__}"
+
+
+@pytest.mark.parametrize("words", [[], ["record"], ["show"]], ids=["mmsb", "record", "show"])
+def test_help_has_an_example(words: list[str]) -> None:
+    assert "mmsb " in told(*words, "--help")
+
+
+def test_show() -> None:
+    assert "│   %2 = Base.mul_int(%1, 2)::Int64" in told("show", "f", "--at", "4")
+    assert "│   %2 = %1 * 2\n" in told("show", "f", "--stage", "lowered")
+    assert ask("show", "f(::Int64)")["function"]["name"] == "f(::Int64)"
+
+
+def test_source_that_is_not_here_is_said() -> None:
+    assert "source not on this machine" in told("show", "f", "--source", "--at", "4")
+
+
+def test_log() -> None:
+    assert [
+        e["epoch"] for e in ask("log", "--function", "f", "--stage", "inferred")["entries"]
+    ] == [
+        3,
+        7,
+    ]
+    assert "2 invalidated" in told("log", "--kind", "invalidated")
+
+
+def test_diff_why_blame_warn_stats() -> None:
+    assert ask("diff", "f", "4", "8")["counts"] == {
+        "kept": 1,
+        "changed": 1,
+        "removed": 1,
+        "added": 1,
+    }
+    assert ask("why", "top")["fates"][0]["reasons"][0]["state"] == "invalidated"
+    assert [s["epoch"] for s in ask("blame", "f", "--at", "4")["statements"]] == [4, 4, 2]
+    assert ask("warn")["functions"][0]["dispatches"][0]["number"] == 2
+    assert ask("stats")["epochs"] == 9
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "name"),
+    [
+        (["show", "nobody"], 2, "unknown-name"),
+        (["show", "f", "--at", "99"], 2, "unknown-name"),
+        (["show", "f("], 2, "usage"),
+        (["log", "-m", "nowhere.mmsb"], 2, "not-a-memory"),
+        (["check", "-m", "nowhere.mmsb"], 2, "not-a-memory"),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(words: list[str], code: int, name: str) -> None:
+    plain = run.invoke(app, words)
+    assert plain.exit_code == code
+    assert plain.stdout == ""
+    assert plain.stderr.startswith("mmsb: ")
+    assert plain.stderr.rstrip("\n").endswith(f"[{name}]")
+    assert plain.stderr.count("\n") == 1
+    assert ask(*words, code=code)["error"]["code"] == name
+
+
+def test_usage_errors_exit_2() -> None:
+    assert run.invoke(app, ["show"]).exit_code == 2
+    assert run.invoke(app, ["show", "f", "--stage", "nonsense"]).exit_code == 2
+
+
+def test_check_finds_a_flipped_bit(made: Path, tmp_path: Path) -> None:
+    assert ask("check")["sound"] is True
+    copy = tmp_path / "copy.mmsb"
+    shutil.copytree(made, copy)
+    segment = next(copy.glob("segment-*"))
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 1
+    segment.write_bytes(content)
+    result = run.invoke(app, ["check", "-m", str(copy)])
+    assert result.exit_code == 4
+    assert "damaged" in result.stdout
+
+
+# record: only how the command line is read, and what is passed on; Julia has its own tests.
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+
+    def record(argv: list[str], output: Path | None, **options: Any) -> RecordingResult:
+        seen.update(argv=argv, output=output, **options)
+        return RecordingResult("x.mmsb", 3, "complete", "x.mmsb: done", "1.5.3", 1, 1, 1, 1)
+
+    monkeypatch.setattr(session, "record", record)
+    return seen
+
+
+def test_record_passes_the_programs_arguments_and_exit_code_on(recorded: dict[str, Any]) -> None:
+    words = ["record", "-o", "a.mmsb", "--depth", "2", "--module", "A", "--module", "B"]
+    result = run.invoke(
+        app, [*words, "--no-literals", "--", "julia", "-t4", "s.jl", "--json", "-o"]
+    )
+    assert result.exit_code == 3
+    assert recorded["argv"] == ["julia", "-t4", "s.jl", "--json", "-o"]
+    assert recorded["output"] == Path("a.mmsb")
+    assert (recorded["depth"], recorded["modules"], recorded["literals"]) == (2, ("A", "B"), False)
+
+
+def test_record_a_script_for_short(recorded: dict[str, Any]) -> None:
+    assert run.invoke(app, ["record", "s.jl", "-x", "--depth", "7"]).exit_code == 3
+    assert recorded["argv"] == ["s.jl", "-x", "--depth", "7"]
+    assert (recorded["depth"], recorded["literals"]) == (1, True)
+
+
+def test_record_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(*_: object, **__: object) -> RecordingResult:
+        raise JuliaFailed("Julia did not start:\n  no such library")
+
+    monkeypatch.setattr(session, "record", record)
+    result = run.invoke(app, ["record", "s.jl"])
+    assert result.exit_code == 5
+    assert "mmsb: Julia did not start: no such library [julia-failed]" in result.stderr
