@@ -1,0 +1,26 @@
+"""The recording that several tests look at: Base and the standard library, widely used."""
+
+from __future__ import annotations
+
+import live
+import pytest
+
+from mmsb.capture.julia import Candidate
+
+# What is compiled of these modules is recorded whether the program calls it or not. Left out are
+# parts of Base that the recorder itself keeps busy. A module that a Julia lacks adds nothing.
+MODULES = (
+    "Dates Printf Random Markdown Serialization Base.CoreLogging Base.Filesystem Base.GMP "
+    "Base.Grisu Base.Enums Base.IteratorsMD Base.Multimedia"
+).split()
+# An older Julia brings less compiled code along.
+OLDER = "LinearAlgebra Base.Cartesian Base.Docs Base.MPFR Base.Math Base.PCRE Base.Ryu".split()
+
+
+@pytest.fixture(scope="session")
+def library(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> live.Recorded:
+    """A memory of at least 2,000 method instances of Base and the standard library."""
+    output = tmp_path_factory.mktemp("library") / "library.mmsb"
+    script = str(live.HERE / "driver.jl")
+    modules = MODULES + (OLDER if live.version(julia) < (1, 10) else [])
+    return live.record(julia, output, [script], depth=1, modules=modules)

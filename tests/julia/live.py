@@ -1,0 +1,102 @@
+"""Live programs: run as they are, or recorded into a memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mmsb import session
+from mmsb.capture.julia import Candidate
+from mmsb.memory.memory import Memory
+from mmsb.memory.snapshot import Snapshot
+
+HERE = Path(__file__).parent
+
+
+def version(julia: Candidate) -> tuple[int, int]:
+    """(1, 12) for 1.12.5."""
+    major, minor, *_ = str(julia.version).split(".")
+    return int(major), int(minor)
+
+
+@dataclass
+class Recorded:
+    """A memory of a live program."""
+
+    path: Path
+    exit_code: int
+
+    @cached_property
+    def memory(self) -> Memory:
+        return Memory.open(self.path)
+
+    @cached_property
+    def head(self) -> Snapshot:
+        return self.memory.at()
+
+    def keys(self, kind: str = "instance") -> list[str]:
+        """The subjects of a kind."""
+        return [self.head.subject(int(page)) for page in self.head.pages(kind)]
+
+    def notes(self) -> dict[str, str]:
+        """What is known of the recording as a whole."""
+        table = self.head.table("recording")
+        names, values = (self.head.symbols(table[name]) for name in ("key", "value"))
+        return dict(zip(names, values, strict=True))
+
+
+def record(
+    julia: Candidate,
+    output: Path,
+    argv: Sequence[str],
+    *,
+    depth: int = 0,
+    modules: Sequence[str] = (),
+    literals: bool = True,
+) -> Recorded:
+    """Record ``julia argv``; fails where the recording is not complete."""
+    result = session.record(
+        ["julia", *argv], output, depth=depth, modules=modules, literals=literals, julia=julia
+    )
+    assert result.path is not None, result.message
+    assert result.state == "complete", result.message
+    return Recorded(Path(result.path), result.exit_code)
+
+
+def record_text(julia: Candidate, folder: Path, text: str, *, depth: int = 0) -> Recorded:
+    """Record a script of this text."""
+    script = folder / "program.jl"
+    script.write_text(text)
+    return record(julia, folder / "program.mmsb", [str(script)], depth=depth)
+
+
+def run(
+    julia: Candidate,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """``julia argv``, as a user would."""
+    return subprocess.run(
+        [str(julia.path), *argv],
+        env={**os.environ, **julia.env, **(env or {})},
+        input=stdin,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def said(julia: Candidate, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> str:
+    """Standard output of a program that has to succeed."""
+    done = run(julia, argv, env=env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,109 @@
+"""IR rebuilt from the memory alone equals Julia's own answer, statement by statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
+from pathlib import Path
+
+import live
+import pytest
+import rebuild
+
+from mmsb.base.model import Stage
+from mmsb.capture.julia import Candidate
+
+SET = 2000  # method instances compared at least
+OPAQUE = 0.01  # operands whose inside may be unknown
+SHOWN = 5  # mismatches printed in full
+
+Answers = Mapping[str, Mapping[str, list[str]]]  # instance → stage → lines
+
+
+def read_answers(path: Path) -> Answers:
+    """What ``canonical.jl`` wrote."""
+    answers: dict[str, dict[str, list[str]]] = {}
+    with path.open() as lines:
+        for line in (line.removesuffix("\n") for line in lines):
+            if line.startswith("@@ "):
+                instance = answers[line[3:]] = {}
+            elif line.startswith("## "):
+                stage = instance[line[3:]] = []
+            else:
+                stage.append(line)
+    return answers
+
+
+@pytest.fixture(scope="session")
+def answers(
+    julia: Candidate, library: live.Recorded, tmp_path_factory: pytest.TempPathFactory
+) -> Answers:
+    """Julia's own answer for each recorded instance, from a process without mmsb."""
+    folder = tmp_path_factory.mktemp("answers")
+    keys, out = folder / "keys", folder / "answers"
+    keys.write_text("".join(f"{rebuild.escape(key)}\n" for key in library.keys()))
+    env = {
+        "MMSB_CANONICAL": str(live.HERE / "canonical.jl"),
+        "MMSB_KEYS": str(keys),
+        "MMSB_ANSWERS": str(out),
+    }
+    live.said(julia, [str(live.HERE / "driver.jl")], env=env)
+    return read_answers(out)
+
+
+def both_sides(key: str, stage: str, ours: list[str], julias: list[str]) -> str:
+    """The first differing lines of one instance."""
+    differing = [
+        f"  {at}\n    mmsb  {mine}\n    julia {theirs}"
+        for at, (mine, theirs) in enumerate(zip_longest(ours, julias), 1)
+        if mine != theirs
+    ]
+    return "\n".join([f"{stage} of {key}", *differing[:3]])
+
+
+def mismatches(keys: Iterable[str], answers: Answers, names: rebuild.Names) -> Iterator[str]:
+    """Every instance and stage in which the memory and Julia differ."""
+    for key in keys:
+        julias = answers[rebuild.escape(key)]
+        for stage in Stage:
+            name = stage.name.lower()
+            ours = rebuild.body(names, key, stage)
+            if ours != julias.get(name, []):
+                yield both_sides(key, name, ours, julias.get(name, []))
+        returned = [rebuild.returns(names, key)] if "returns" in julias else []
+        if returned != julias.get("returns", []):
+            yield both_sides(key, "return type", returned, julias.get("returns", []))
+
+
+def test_every_recorded_instance_is_one_that_julia_has(
+    library: live.Recorded, answers: Answers
+) -> None:
+    assert len(answers) == len(library.keys())
+    missing = [key for key, stages in answers.items() if "missing" in stages]
+    assert not missing, f"{len(missing)} instances that Julia does not have: {missing[:SHOWN]}"
+
+
+def test_ir_rebuilt_from_the_memory_equals_julias_own(
+    library: live.Recorded, answers: Answers
+) -> None:
+    names = rebuild.Names(library.head)
+    compared = [key for key, stages in answers.items() if len(stages) == 4]
+    of_julia = [key for key in compared if not key.startswith("Main.")]
+    wrong = list(mismatches(library.keys(), answers, names))
+    print(
+        f"{len(compared)} instances in three stages, {len(of_julia)} of Base and the standard "
+        f"library; {names.count.operands} operands, {names.count.opaque} opaque"
+    )
+    assert not wrong, "\n".join([f"{len(wrong)} differ:", *wrong[:SHOWN]])
+    assert len(of_julia) >= SET
+    assert names.count.opaque <= OPAQUE * names.count.operands
+
+
+def test_a_changed_operand_would_be_seen(library: live.Recorded, answers: Answers) -> None:
+    """The comparison can fail: one statement's type, changed, is a mismatch."""
+    names = rebuild.Names(library.head)
+    key = next(k for k in library.keys() if len(answers[rebuild.escape(k)]) == 4)
+    changed = {stage: list(lines) for stage, lines in answers[rebuild.escape(key)].items()}
+    changed["optimized"][-1] += " changed"
+    wrong = list(mismatches([key], {rebuild.escape(key): changed}, names))
+    assert [line.splitlines()[0] for line in wrong] == [f"optimized of {key}"]
