@@ -40,7 +40,15 @@ def create(folder: Path, draft: Draft, segment_bytes: int) -> None:
         for name, data in ((file_name(1), first), ("header", bytes(slots)), ("lock", b"")):
             _write_file(folder / name, data)
         files.write_manifest(folder, Manifest(segment_bytes, ((1, None),)))
+    except FileExistsError as error:
+        raise UsageError(
+            f"{folder} is being made by someone else; open it, or choose a new path"
+        ) from error
     except OSError as error:
+        # The segment was made here and not before, so what lies there is of this attempt.
+        for left in (file_name(1), "header", "lock", "manifest.new"):
+            with suppress(OSError):
+                os.unlink(folder / left)
         if error.errno in _FULL:
             raise _no_space(folder, error) from error
         raise files.denied(folder, error) or error from error

@@ -169,6 +169,18 @@ def test_a_full_disk_fails_the_commit_and_nothing_else(mount: Callable[[str], Pa
         assert reader.head == head + 1
 
 
+def test_a_memory_that_found_no_space_can_be_made_later(mount: Callable[[str], Path]) -> None:
+    disk = mount("size=64k")
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(50_000))
+    with pytest.raises(errors.NoSpace):
+        Memory.create(disk / "a.mmsb")
+    assert list((disk / "a.mmsb").iterdir()) == []
+    ballast.unlink()
+    Memory.create(disk / "a.mmsb").close()
+    assert check(disk / "a.mmsb").sound
+
+
 def test_changes_that_found_no_space_can_be_committed_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

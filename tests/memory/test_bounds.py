@@ -1,0 +1,105 @@
+"""Frames whose checksums hold and whose numbers make no sense: refused before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmsb.base import errors
+from mmsb.memory import encode
+from mmsb.memory.check import check
+from mmsb.memory.frame import Draft, Table
+from mmsb.memory.memory import Memory
+from mmsb.testing.strategies import KINDS, SMALL, THING
+
+
+def append(path: Path, change: Callable[[Table], Table], **changed: int) -> None:
+    """Commits epoch 2 with a table that was tampered with, all checksums right."""
+    with Memory.open(path, write=True, kinds=KINDS) as memory:
+        changes = memory.changes()
+        for name in "ab":
+            changes.patch(SMALL, changes.page(SMALL, name), {"value": [1, 2, 3]})
+        changes.patch_rows(THING, changes.page(THING, "f"), [1, 4], {"byte": [1, 2]})
+        sound = encode.draft(changes.seal(), 2, 0, memory._index.page_count)
+        raw = np.frombuffer(bytes(sound.payload[: sound.table_bytes]), np.uint8)
+        table = change(Table.decode(raw)).encode()
+        payload = bytearray(table) + sound.payload[sound.table_bytes :]
+        fields = {"epoch": 2, "first_page": sound.first_page} | changed
+        draft = Draft(source=0, table_bytes=len(table), payload=payload, **fields)
+        assert memory._writer is not None
+        memory._writer.append(draft)
+
+
+def with_(field: str, at: int, value: int) -> Callable[[Table], Table]:
+    def change(table: Table) -> Table:
+        array = getattr(table, field).copy()
+        array[at] = value
+        return replace(table, **{field: array})
+
+    return change
+
+
+@pytest.fixture
+def memory(path: Path) -> Path:
+    with Memory.create(path, KINDS) as made:
+        changes = made.changes()
+        changes.page(SMALL, "first")
+        made.commit(changes)
+    return path
+
+
+def test_the_frame_as_it_should_be(memory: Path) -> None:
+    append(memory, lambda table: table)
+    assert check(memory).sound
+    with Memory.open(memory, kinds=KINDS) as after:
+        assert after.at().gather(SMALL, "value")[0].tolist() == [1, 2, 3, 1, 2, 3]
+
+
+# Batches in order: heap, symbol, thing (sparse), small (pages a and b).
+TAMPERED = {
+    "a page that does not exist": with_("delta_page", -1, 99),
+    "a page of another kind": with_("delta_page", -1, 2),
+    "a kind that no schema names": with_("batch_kind", -1, 77),
+    "a new page of a kind that no schema names": with_("page_kind", 0, 77),
+    "a column that no schema names": with_("column_id", -1, 77),
+    "more cells than there are": with_("batch_rows", -1, 7),
+    "far more cells than there are": with_("batch_rows", -1, 700),
+    "more rows than cells": with_("delta_stop", -1, 4),
+    "rows that end before they start": with_("delta_start", -1, 9),
+    "offsets that do not start at zero": with_("delta_offset", -2, 1),
+    "sparse offsets that do not start at zero": with_("delta_offset", 2, 1),
+    "offsets that go back": with_("delta_offset", -1, 2**32 - 1),
+    "fewer deltas than the table holds": with_("batch_deltas", -1, 1),
+    "more deltas than the table holds": with_("batch_deltas", -1, 3),
+    "fewer columns than the table holds": with_("batch_columns", -1, 0),
+    "a schema that is none": lambda table: replace(table, schema=b'[[1,"x"]]'),
+    "a schema that is no JSON": lambda table: replace(table, schema=b"\xff"),
+}
+
+
+@pytest.mark.parametrize("change", TAMPERED.values(), ids=TAMPERED.keys())
+def test_numbers_out_of_bounds_are_damage(memory: Path, change: Callable[[Table], Table]) -> None:
+    append(memory, change)
+    with pytest.raises(errors.CorruptData, match="segment-000001 at offset"):
+        Memory.open(memory, kinds=KINDS)
+    assert not check(memory).sound
+
+
+@pytest.mark.parametrize("changed", [{"epoch": 3}, {"epoch": 1}, {"first_page": 3}])
+def test_a_frame_out_of_order_is_damage(memory: Path, changed: dict[str, int]) -> None:
+    append(memory, lambda table: table, **changed)
+    with pytest.raises(errors.CorruptData, match="segment-000001"):
+        Memory.open(memory, kinds=KINDS)
+    assert not check(memory).sound
+
+
+@pytest.mark.parametrize("stop", [4, 2])
+def test_sparse_rows_outside_their_range_are_found_by_check(memory: Path, stop: int) -> None:
+    # Rows 1 and 4: the table says less. Two rows still fit into [0, 4), and not into [0, 1).
+    append(memory, lambda t: with_("delta_stop", 2, stop)(with_("delta_start", 2, 0)(t)))
+    (problem,) = check(memory).problems
+    assert "rows" in problem.what
