@@ -9,12 +9,15 @@ from mmsb.capture.julia import Candidate
 
 # What is compiled of these modules is recorded whether the program calls it or not. Left out are
 # parts of Base that the recorder itself keeps busy. A module that a Julia lacks adds nothing.
-MODULES = (
-    "Dates Printf Random Markdown Serialization Base.CoreLogging Base.Filesystem Base.GMP "
-    "Base.Grisu Base.Enums Base.IteratorsMD Base.Multimedia"
-).split()
+MODULES = [
+    *("Dates", "Markdown", "Printf", "Random", "Serialization", "Base.CoreLogging", "Base.Enums"),
+    *("Base.Filesystem", "Base.GMP", "Base.Grisu", "Base.IteratorsMD", "Base.Multimedia"),
+]
 # An older Julia brings less compiled code along.
-OLDER = "LinearAlgebra Base.Cartesian Base.Docs Base.MPFR Base.Math Base.PCRE Base.Ryu".split()
+OLDER = [
+    *("LinearAlgebra", "Base.Cartesian", "Base.Docs", "Base.MPFR", "Base.Math", "Base.PCRE"),
+    "Base.Ryu",
+]
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ class Recorded:
     def head(self) -> Snapshot:
         return self.memory.at()
 
-    def keys(self, kind: str = "instance") -> list[str]:
+    def subjects(self, kind: str = "instance") -> list[str]:
         """The subjects of a kind."""
         return [self.head.subject(int(page)) for page in self.head.pages(kind)]
 

@@ -240,7 +240,10 @@ def _blocks(snapshot: Snapshot, key: str, stage: Stage) -> Iterator[str]:
 
 
 def body(names: Names, key: str, stage: Stage) -> Body:
-    """One instance at one stage; [] where the memory holds none. KeyError, ValueError, AssertionError."""
+    """One instance at one stage; [] where the memory holds none.
+
+    KeyError, ValueError, AssertionError where what is held makes no sense.
+    """
     snapshot = names.snapshot
     page, held = snapshot.page("statement", key), snapshot.page("operand", key)
     if page is None:

@@ -41,7 +41,7 @@ def answers(
     """Julia's own answer for each recorded instance, from a process without mmsb."""
     folder = tmp_path_factory.mktemp("answers")
     keys, out = folder / "keys", folder / "answers"
-    keys.write_text("".join(f"{rebuild.escape(key)}\n" for key in library.keys()))
+    keys.write_text("".join(f"{rebuild.escape(key)}\n" for key in library.subjects()))
     env = {
         "MMSB_CANONICAL": str(live.HERE / "canonical.jl"),
         "MMSB_KEYS": str(keys),
@@ -78,7 +78,7 @@ def mismatches(keys: Iterable[str], answers: Answers, names: rebuild.Names) -> I
 def test_every_recorded_instance_is_one_that_julia_has(
     library: live.Recorded, answers: Answers
 ) -> None:
-    assert len(answers) == len(library.keys())
+    assert len(answers) == len(library.subjects())
     missing = [key for key, stages in answers.items() if "missing" in stages]
     assert not missing, f"{len(missing)} instances that Julia does not have: {missing[:SHOWN]}"
 
@@ -89,7 +89,7 @@ def test_ir_rebuilt_from_the_memory_equals_julias_own(
     names = rebuild.Names(library.head)
     compared = [key for key, stages in answers.items() if len(stages) == 4]
     of_julia = [key for key in compared if not key.startswith("Main.")]
-    wrong = list(mismatches(library.keys(), answers, names))
+    wrong = list(mismatches(library.subjects(), answers, names))
     print(
         f"{len(compared)} instances in three stages, {len(of_julia)} of Base and the standard "
         f"library; {names.count.operands} operands, {names.count.opaque} opaque"
@@ -102,7 +102,7 @@ def test_ir_rebuilt_from_the_memory_equals_julias_own(
 def test_a_changed_operand_would_be_seen(library: live.Recorded, answers: Answers) -> None:
     """The comparison can fail: one statement's type, changed, is a mismatch."""
     names = rebuild.Names(library.head)
-    key = next(k for k in library.keys() if len(answers[rebuild.escape(k)]) == 4)
+    key = next(k for k in library.subjects() if len(answers[rebuild.escape(k)]) == 4)
     changed = {stage: list(lines) for stage, lines in answers[rebuild.escape(key)].items()}
     changed["optimized"][-1] += " changed"
     wrong = list(mismatches([key], {rebuild.escape(key): changed}, names))
