@@ -181,7 +181,7 @@ def global_name(path: str, *, qualified: bool = True) -> str:
     head, _, name = _last(path)
     shown = name
     if not _PLAIN_NAME.match(name):
-        shown = f':(var"{name}")' if "#" in name else f":{name}"
+        shown = f':(var"{name}")' if "#" in name else ":(:)" if name == ":" else f":{name}"
     return f"{head}.{shown}" if qualified and head else name
 
 

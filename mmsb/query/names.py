@@ -77,6 +77,8 @@ def instances(facts: Facts, text: str) -> tuple[Function, ...]:
     written = parse(text)
     found = tuple(f for f in facts.functions if fits(written, f))
     if not found:
+        found = tuple(f for f in facts.functions if fits(written, f, varargs=True))
+    if not found:
         raise UnknownName(_unknown(facts, written))
     return found
 
@@ -106,17 +108,26 @@ def _currency(facts: Facts, function: Function) -> tuple[bool, int]:
     return valid, -1 if event is None else event.row
 
 
-def fits(written: Written, function: Function) -> bool:
-    """Whether an instance is one that the name stands for."""
+def fits(written: Written, function: Function, *, varargs: bool = False) -> bool:
+    """Whether an instance is one that the name stands for; with ``varargs`` also one whose last
+    ``Vararg{T}`` takes what is written."""
     called = key_types(function.key)
     if not any(_same_path(written.name, path) for path in _paths(function, called)):
         return False
     if written.arguments is None:
         return True
-    given = called[1:]
+    given = _spread(called[1:], len(written.arguments)) if varargs else called[1:]
     return len(given) == len(written.arguments) and all(
         same_type(asked, actual) for asked, actual in zip(written.arguments, given, strict=True)
     )
+
+
+def _spread(types: list[str], count: int) -> list[str]:
+    """Parameters with a last ``Vararg{T}`` written out to ``count`` arguments."""
+    head, inside = parameters(types[-1]) if types else ("", None)
+    if head not in ("Vararg", "Core.Vararg") or not inside or len(inside) != 1:
+        return types
+    return types[:-1] + inside * (count - len(types) + 1)
 
 
 def key_types(key: str) -> list[str]:

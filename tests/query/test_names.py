@@ -65,6 +65,20 @@ def test_several_signatures_are_ambiguous(builder: Builder) -> None:
         assert len(names.instances(facts, "k")) == 2
 
 
+def test_arguments_that_a_vararg_takes(builder: Builder) -> None:
+    with builder.epoch():
+        for types in (("Core.Int64", "Vararg{Core.Int64}"), ("Core.Int64", "Core.Int64")):
+            builder.instance(instance_key("k", *types), f"k({len(types[1])})")
+    with builder.done() as memory:
+        facts = Facts(memory)
+        (exact,) = names.instances(facts, "k(Int, Int)")
+        assert exact.name == f"k({len('Core.Int64')})"
+        (spread,) = names.instances(facts, "k(Int, Int, Int)")
+        assert spread.name == f"k({len('Vararg{Core.Int64}')})"
+        with pytest.raises(UnknownName):
+            names.instances(facts, "k(Int, Int, Float64)")
+
+
 def test_of_equal_signatures_the_valid_one_is_meant(builder: Builder) -> None:
     old = instance_key("k", "Core.Int64")
     new = instance_key("k", "Core.Int64", method=("Core.Int64",))
