@@ -159,7 +159,7 @@ println("total again   ", total([1, 2, 3]))
 kind(x::Int) = "an integer"
 println("labels again  ", labels([1, 2]))
 
-# A method for a whole family of types: nobody who was compiled is touched.
+# A method for a whole family of types: who counted on there being only two is invalidated.
 noise(::Animal) = "…"
 struct Fish <: Animal end
 println("a fish says   ", noise(Fish()))
