@@ -30,14 +30,18 @@ class Sink(Protocol):
 
 
 class Intern:
-    """Stream ids → memory ids. Only what a stored fact refers to is ever written."""
+    """Stream ids → memory ids of a new memory. Only what a stored fact refers to is ever written,
+    a commit's rows at once: call ``flush`` at its end."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._symbols: dict[int, int] = {}
-        self._types: dict[int, int] = {}
-        self._files: dict[int, int] = {}
-        self._scopes: dict[int, int] = {}
+        self._tables = {kind.id: _Table(kind) for kind in (schema.TYPE, schema.FILE, schema.SCOPE)}
+
+    def flush(self, sink: Sink) -> None:
+        """Write the rows that this commit refers to first."""
+        for table in self._tables.values():
+            table.flush(sink)
 
     def symbols(self, sink: Sink, ids: NDArray[Any]) -> U32:
         return _each(ids, lambda i: self._symbol(sink, i))
@@ -54,49 +58,60 @@ class Intern:
         return self._symbols[id_]
 
     def type(self, sink: Sink, id_: int) -> int:
-        if id_ >= _FIRST_SENTINEL:
-            return id_
-        if id_ not in self._types:
+        def row() -> tuple[int, ...]:
             name, lattice, widened = self._stream.types[id_]
-            self._types[id_] = sink.append(
-                schema.TYPE,
-                {
-                    "name": [self._symbol(sink, name)],
-                    "lattice": [lattice],
-                    "widened": [self._symbol(sink, widened)],
-                },
-            )
-        return self._types[id_]
+            return self._symbol(sink, name), lattice, self._symbol(sink, widened)
+
+        return self._tables[schema.TYPE.id].id(id_, row)
 
     def file(self, sink: Sink, id_: int) -> int:
-        if id_ >= _FIRST_SENTINEL:
-            return id_
-        if id_ not in self._files:
+        def row() -> tuple[int, ...]:
             content, name, lines, _path = self._stream.files[id_]
-            self._files[id_] = sink.append(
-                schema.FILE,
-                {
-                    "content": [self._symbol(sink, content)],
-                    "name": [self._symbol(sink, name)],
-                    "lines": [lines],
-                },
-            )
-        return self._files[id_]
+            return self._symbol(sink, content), self._symbol(sink, name), lines
+
+        return self._tables[schema.FILE.id].id(id_, row)
 
     def _scope(self, sink: Sink, id_: int) -> int:
-        if id_ not in self._scopes:
+        def row() -> tuple[int, ...]:
             parent, method, file, line, origin = self._stream.scopes[id_]
-            self._scopes[id_] = sink.append(
-                schema.SCOPE,
-                {
-                    "parent": [parent if parent >= _FIRST_SENTINEL else self._scope(sink, parent)],
-                    "method": [self._symbol(sink, method)],
-                    "file": [self.file(sink, file)],
-                    "line": [line],
-                    "origin": [origin],
-                },
+            return (
+                self._scope(sink, parent),
+                self._symbol(sink, method),
+                self.file(sink, file),
+                line,
+                origin,
             )
-        return self._scopes[id_]
+
+        return self._tables[schema.SCOPE.id].id(id_, row)
+
+
+class _Table:
+    """Rows of one append-only kind: known ids, and those of this commit not yet written."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._ids: dict[int, int] = {}
+        self._rows: list[tuple[int, ...]] = []
+        self._written = 0
+
+    def id(self, stream_id: int, row: Callable[[], tuple[int, ...]]) -> int:
+        if stream_id >= _FIRST_SENTINEL:
+            return stream_id
+        if stream_id not in self._ids:
+            values = row()  # first: a scope's parent comes before it
+            self._ids[stream_id] = self._written + len(self._rows)
+            self._rows.append(values)
+        return self._ids[stream_id]
+
+    def flush(self, sink: Sink) -> None:
+        if not self._rows:
+            return
+        names = [column.name for column in self._kind.columns]
+        columns = dict(zip(names, map(list, zip(*self._rows, strict=True)), strict=True))
+        first = sink.append(self._kind, columns)
+        assert first == self._written, "a recording is written to a memory of its own"
+        self._written += len(self._rows)
+        self._rows = []
 
 
 def _each(ids: NDArray[Any], lookup: Callable[[int], int]) -> U32:

@@ -61,6 +61,15 @@ class Translator:
 
     def steps(self) -> Iterator[Step]:
         """The commits, to be applied in this order, each to a sink of its own."""
+        for step in self._steps():
+
+            def whole(sink: Sink, step: Step = step) -> None:
+                step(sink)
+                self._intern.flush(sink)
+
+            yield whole
+
+    def _steps(self) -> Iterator[Step]:
         for window in self.schedule.windows:
             early = [f for f in self._fates[window.index] if not self._opens_here(f, window)]
             late = [f for f in self._fates[window.index] if self._opens_here(f, window)]

@@ -170,6 +170,13 @@ else
     end
 end
 
+# --- worlds ---------------------------------------------------------------------------------------
+
+# Runs in the world of the recording's begin: what the program defined since has not made the shim's
+# compiled code invalid there. Bindings of later worlds are asked for by `constant`.
+in_world(world::UInt64, f, args...) = isdefined(Base, :invoke_in_world) ?
+    Base.invoke_in_world(UInt(world), f, args...) : f(args...)
+
 # --- asking the compiler -----------------------------------------------------------------------------
 
 lowered(m::Method) = Base.uncompressed_ast(m)

@@ -339,6 +339,9 @@ function slots!(e::Encoder, src::Core.CodeInfo)
     return length(src.slotnames)
 end
 
+struct Unknown end
+const UNKNOWN = Unknown()
+
 # Type of an operand, as far as the statements say; `Any` where they do not.
 function operand_type(src::Core.CodeInfo, sparams, @nospecialize(x))
     x isa Core.SSAValue && return (t = statement_type(src, x.id); t === nothing ? Any : widen(t))
@@ -349,8 +352,8 @@ function operand_type(src::Core.CodeInfo, sparams, @nospecialize(x))
     nameof(typeof(x)) === :TypedSlot && return widen(x.typ)
     nameof(typeof(x)) === :Argument && return (t = slot_type(src, x.n); t === nothing ? Any : widen(t))
     if x isa GlobalRef
-        (isdefined(x.mod, x.name) && isconst(x.mod, x.name)) || return Any
-        return value_type(getfield(x.mod, x.name))
+        value = constant(x.mod, x.name, UNKNOWN)
+        return value === UNKNOWN ? Any : value_type(value)
     end
     if x isa Expr
         if x.head === :static_parameter && x.args[1] <= length(sparams)

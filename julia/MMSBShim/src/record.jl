@@ -90,7 +90,7 @@ function finish()
     untrace_methods()
     note!(r.encoder, :trace_end, trace_offset())
     try
-        drain!(r)
+        in_world(r.first_world, drain!, r)
         r.faults == 0 || note!(r.encoder, :faults, r.faults)
         note!(r.encoder, :ended, "yes")
     catch problem
@@ -194,8 +194,8 @@ function drain!(r::Recording)
         method!(e, d)
     end
     level = Question[]
-    for (m, d) in scope, mi in specializations(m)
-        append!(level, questions_of(r, mi, d, now, 0))
+    for (m, d) in scope, mi in specializations(m), q in questions_of(r, mi, d, now, 0)
+        is_root(r, q) && push!(level, q)
     end
     causes!(e, late, level, scope)
     events!(e, r, scope)
@@ -237,6 +237,12 @@ end
 # Tables whose rows belong to one answer, unlike ids, which are written once for all.
 answer_tables(e::Encoder) = (e.tables.code, e.tables.body, e.tables.statement, e.tables.operand,
                              e.tables.block, e.tables.edge, e.tables.call, e.tables.slot)
+
+# What is recorded by itself: new code, code that something ended, and all of what was asked for by
+# name. Other code that was compiled before is recorded where recorded code calls it.
+is_root(r::Recording, q::Question) =
+    !in_image(q.ci) || q.ci.max_world != OPEN_WORLD ||
+    is_asked((q.mi.def::Method).module, r.modules)
 
 # Asks one level's questions in the order of their keys; returns those of the level below.
 function drain_level!(r::Recording, level, scope, now::UInt64, depth::Int)

@@ -19,15 +19,18 @@ instance_key(mi::Core.MethodInstance) = get!(INSTANCE_KEYS, mi) do
     string(method_key(m), " @ ", type_text(mi.specTypes))
 end
 
+# The function's name, with its module unless that is one everyone knows.
 function function_text(m::Method)
     s = Base.unwrap_unionall(m.sig)
-    s isa DataType && length(s.parameters) > 0 || return string(m.name)
-    f = s.parameters[1]
-    name = f isa DataType && is_function_type(f) ? string(function_name(f)) :
-        f isa DataType && f.name === Type.body.name && length(f.parameters) == 1 ?
-        type_text(f.parameters[1], Scope(), true) : string(m.name)
-    prefix = f isa DataType && is_function_type(f) ? f.name.module : m.module
-    return prefix in (Main, Base, Core) ? name : string(module_path(prefix), '.', name)
+    f = s isa DataType && length(s.parameters) > 0 ? s.parameters[1] : nothing
+    home, name = m.module, string(m.name)
+    if f isa DataType && is_function_type(f)
+        home, name = f.name.module, string(function_name(f))
+    elseif f isa DataType && f.name === Base.unwrap_unionall(Type).name
+        made = Base.unwrap_unionall(f.parameters[1])
+        made isa DataType && ((home, name) = (made.name.module, string(made.name.name)))
+    end
+    return home in (Main, Base, Core) ? name : string(module_path(home), '.', name)
 end
 
 # As people write it: f(::Int64, ::Vararg{Any})

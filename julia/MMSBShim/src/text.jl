@@ -107,11 +107,17 @@ function type_text(@nospecialize(t), scope::Scope = Scope(), short::Bool = false
     return string(name, '{', join(texts, ", "), '}')
 end
 
+# A module's constant of this name, or `default`. Bindings belong to worlds, and the shim runs in an
+# old one: this asks in the newest.
+constant(m::Module, name::Symbol, default) =
+    Base.invokelatest(isdefined, m, name)::Bool && Base.invokelatest(isconst, m, name)::Bool ?
+    Base.invokelatest(getfield, m, name) : default
+
 # The type of a function that a module knows by name; not a closure's, not Colon.
 function is_function_type(t::DataType)
     (t <: Function && length(t.parameters) == 0 && isdefined(t, :instance)) || return false
     m, name = t.name.module, function_name(t)
-    return isdefined(m, name) && isconst(m, name) && typeof(getfield(m, name)) === t
+    return typeof(constant(m, name, nothing)) === t
 end
 
 primitive_hex(@nospecialize(x)) = (r = Ref{Any}(x); GC.@preserve r begin
