@@ -11,10 +11,16 @@ from mmsb.base.model import OPEN_WORLD, CallKind, CodeState, Stage
 from mmsb.capture.scheduler import Schedule
 from mmsb.capture.stream import Code, Method, Stream
 
+#: Where no recorded call explains a code object's end, every method of that world may be its cause;
+#: of more than this many none is named, and the world alone is kept.
+_MOST_CAUSES = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """One code object that stopped being valid. ``causes``: keys of methods, "" where none."""
+    """One code object that stopped being valid. ``causes``: keys of methods, "" where none is
+    known. Where recorded calls lead to it, they are the methods of functions it calls.
+    """
 
     code: int  # row of Schedule.codes
     state: CodeState
@@ -46,37 +52,60 @@ def fates(stream: Stream, schedule: Schedule) -> list[Fate]:
         )
         found.append(Fate(index, CodeState.SUPERSEDED, world, causes or ("",), "", 0))
     for world, victims in capped.items():
-        causes = tuple(sorted({method.key for method in by_world.get(world, [])}))
-        chains = _chains(stream, schedule, victims, by_world.get(world, []))
+        defined = by_world.get(world, [])
+        chains = _chains(stream, schedule, victims, defined)
         for index in victims:
-            via, depth = chains.get(index, ("", 0))
-            found.append(Fate(index, CodeState.INVALIDATED, world, causes or ("",), via, depth))
+            chain = chains.get(index)
+            if chain is None:
+                everything = tuple(sorted({method.key for method in defined}))
+                causes = everything if len(everything) <= _MOST_CAUSES else ()
+                found.append(Fate(index, CodeState.INVALIDATED, world, causes or ("",), "", 0))
+            else:
+                causes = tuple(sorted({m.key for m in defined if m.function in chain.functions}))
+                found.append(
+                    Fate(index, CodeState.INVALIDATED, world, causes, chain.via, chain.depth)
+                )
     return sorted(found, key=lambda f: (f.world, f.state, schedule.codes[f.code].instance, f.code))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """How a victim reaches a cause: through ``via``, in ``depth`` calls, of these functions."""
+
+    via: str
+    depth: int
+    functions: frozenset[str]
 
 
 def _chains(
     stream: Stream, schedule: Schedule, victims: list[int], causes: list[Method]
-) -> dict[int, tuple[str, int]]:
-    """Victim → (callee instance it came through, depth), nearest first, found among victims."""
+) -> dict[int, _Chain]:
+    """The nearest way from each victim to a cause, through other victims; none where unknown."""
     functions = {method.function for method in causes}
     calls = {index: _calls(stream, schedule.codes[index]) for index in victims}
-    reached = {i: ("", 1) for i in victims if calls[i][1] & functions}
+    reached = {
+        index: _Chain("", 1, frozenset(calls[index][1] & functions))
+        for index in victims
+        if calls[index][1] & functions
+    }
     level = sorted(reached)
     depth = 1
     while level:
         depth += 1
-        following = []
+        callees: dict[str, list[int]] = defaultdict(list)
+        for index in level:
+            method = stream.instances[schedule.codes[index].instance].method
+            callees[method].append(index)
+        following: dict[int, _Chain] = {}
         for index in victims:
             if index in reached:
                 continue
-            via = [
-                schedule.codes[j].instance
-                for j in level
-                if stream.instances[schedule.codes[j].instance].method in calls[index][0]
-            ]
-            if via:
-                reached[index] = (min(via), depth)
-                following.append(index)
+            through = [j for key in sorted(calls[index][0] & set(callees)) for j in callees[key]]
+            if through:
+                nearest = min(through, key=lambda j: schedule.codes[j].instance)
+                united = frozenset().union(*(reached[j].functions for j in through))
+                following[index] = _Chain(schedule.codes[nearest].instance, depth, united)
+        reached.update(following)
         level = sorted(following)
     return reached
 
