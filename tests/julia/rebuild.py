@@ -84,8 +84,12 @@ class Names:
         widened = self.snapshot.symbols(table["widened"])
         return list(zip(names, widened, strict=True))
 
+    @cached_property
+    def _symbols(self) -> list[str]:
+        return self.snapshot.symbols(range(len(self.snapshot.table("symbol")["length"])))
+
     def symbol(self, id: int) -> str:
-        return self.snapshot.symbol(id)
+        return self._symbols[id]
 
     def type(self, id: int) -> str:
         return escape(self._types[id][0])

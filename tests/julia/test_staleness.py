@@ -1,0 +1,259 @@
+"""What became stale, and by what: small programs with the truth written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import live
+import numpy as np
+import pytest
+
+from mmsb.base.model import NONE_U32, CodeState
+from mmsb.capture.julia import Candidate
+from mmsb.memory.snapshot import Snapshot
+
+Causes = dict[str, set[str]]  # victim as people write it → keys of the methods that did it
+
+
+def method(name: str, *types: str, of: str = "Main") -> str:
+    """A method's key."""
+    signature = ", ".join([f"typeof({of}.{name})", *types])
+    return f"Core.Tuple{{{signature}}}"
+
+
+ANY, INT = "Core.Any", "Core.Int64"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program and what it makes stale."""
+
+    name: str
+    program: str
+    invalidated: Causes = field(default_factory=dict)
+    superseded: Causes = field(default_factory=dict)
+
+
+CASES = [
+    Case(
+        "callee redefined",
+        """
+        @noinline g(x) = x + 1
+        f(x) = g(x) * 2
+        f(1)
+        g(x) = x + 5
+        f(1)
+        """,
+        invalidated={"f(::Int64)": {method("g", ANY)}},
+        superseded={"g(::Int64)": {method("g", ANY)}},
+    ),
+    Case(
+        "new more specific method",
+        """
+        @noinline g(x) = 1
+        f(x) = g(x) + 1
+        f(1); f("text")
+        g(x::Int) = 2
+        f(1)
+        """,
+        invalidated={"f(::Int64)": {method("g", INT)}},
+    ),
+    Case(
+        "method on an abstract type",
+        """
+        abstract type Animal end
+        struct Dog <: Animal end
+        struct Cat <: Animal end
+        noise(x) = "?"
+        say(x) = string(noise(x), "!")
+        say(Dog()); say(Cat()); say(1)
+        noise(x::Animal) = "grr"
+        say(Dog())
+        """,
+        invalidated={
+            "say(::Cat)": {method("noise", "Main.Animal")},
+            "say(::Dog)": {method("noise", "Main.Animal")},
+        },
+    ),
+    Case(
+        "a method where a call had too few",
+        """
+        abstract type Animal end
+        struct Dog <: Animal end
+        struct Cat <: Animal end
+        noise(x::Dog) = "woof"
+        first_noise(animals) = noise(animals[1])
+        first_noise(Animal[Dog()])
+        noise(x::Cat) = "meow"
+        first_noise(Animal[Cat()])
+        """,
+        invalidated={"first_noise(::Array{Animal, 1})": {method("noise", "Main.Cat")}},
+    ),
+    Case(
+        "unrelated method",
+        """
+        @noinline g(x) = 1
+        f(x) = g(x) + 1
+        f(1)
+        g(x::String) = 3
+        h(x) = 4
+        h(1)
+        f(1)
+        """,
+    ),
+    Case(
+        "two levels of callers",
+        """
+        @noinline g(x) = x + 1
+        @noinline f(x) = g(x) * 2
+        top(x) = f(x) - 1
+        top(1)
+        g(x) = x + 5
+        top(1)
+        """,
+        invalidated={"f(::Int64)": {method("g", ANY)}, "top(::Int64)": {method("g", ANY)}},
+        superseded={"g(::Int64)": {method("g", ANY)}},
+    ),
+    Case(
+        "a caller never compiled",
+        """
+        @noinline g(x) = x + 1
+        never(x) = g(x) * 2
+        g(1)
+        g(x) = x + 5
+        g(1)
+        """,
+        superseded={"g(::Int64)": {method("g", ANY)}},
+    ),
+    Case(
+        "a method that was replaced unused",
+        """
+        g(x) = x + 1
+        f(x) = g(x)
+        g(x) = x + 2
+        f(1)
+        """,
+    ),
+    Case(
+        "redefined twice, called between",
+        """
+        @noinline g(x) = x + 1
+        f(x) = g(x) * 2
+        f(1)
+        g(x) = x + 5
+        f(1)
+        g(x) = x + 6
+        """,
+        invalidated={"f(::Int64)": {method("g", ANY)}},
+        superseded={"g(::Int64)": {method("g", ANY)}},
+    ),
+]
+
+
+def fates(head: Snapshot, state: CodeState) -> dict[str, set[str]]:
+    """Victim, as people write it → keys of its causes, without the module."""
+    table = head.table("invalidation")
+    found: dict[str, set[str]] = {}
+    for row in np.flatnonzero(table["state"] == state):
+        key = head.symbol(int(table["victim"][row]))
+        page = head.page("instance", key)
+        assert page is not None
+        name = head.symbol(int(head.column("instance", page, "name")[0]))
+        cause = int(table["cause"][row])
+        causes = found.setdefault(name, set())
+        if cause != NONE_U32:
+            causes.add(head.symbol(cause).split(" ", 1)[1])
+    return found
+
+
+def versions(head: Snapshot, name: str) -> list[int]:
+    """States of the code objects of the instance that people write like this."""
+    for page in head.pages("instance"):
+        if head.symbol(int(head.column("instance", int(page), "name")[0])) == name:
+            code = head.page("code", head.subject(int(page)))
+            assert code is not None
+            return [int(state) for state in head.column("code", code, "state")]
+    return []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_became_stale(julia: Candidate, tmp_path: Path, case: Case) -> None:
+    head = live.record_text(julia, tmp_path, case.program).head
+    assert fates(head, CodeState.INVALIDATED) == case.invalidated
+    assert fates(head, CodeState.SUPERSEDED) == case.superseded
+
+
+def test_each_version_has_the_state_it_ended_in(julia: Candidate, tmp_path: Path) -> None:
+    twice = next(case for case in CASES if case.name == "redefined twice, called between")
+    head = live.record_text(julia, tmp_path, twice.program).head
+    invalidated = CodeState.INVALIDATED
+    assert versions(head, "f(::Int64)") == [invalidated, invalidated]
+    assert versions(head, "g(::Int64)") == [CodeState.SUPERSEDED] * 2
+
+
+def test_a_caller_never_compiled_has_no_page(julia: Candidate, tmp_path: Path) -> None:
+    never = next(case for case in CASES if case.name == "a caller never compiled")
+    recorded = live.record_text(julia, tmp_path, never.program)
+    assert not [key for key in recorded.subjects() if "never" in key]
+    assert [key for key in recorded.subjects("method") if "never" in key]
+
+
+def test_the_chain_from_victim_to_cause(julia: Candidate, tmp_path: Path) -> None:
+    levels = next(case for case in CASES if case.name == "two levels of callers")
+    head = live.record_text(julia, tmp_path, levels.program).head
+    table = head.table("invalidation")
+    chain = {}
+    for row in np.flatnonzero(table["state"] == CodeState.INVALIDATED):
+        via = int(table["via"][row])
+        victim = head.symbol(int(table["victim"][row])).split(" ")[0]
+        through = "" if via == NONE_U32 else head.symbol(via).split(" ")[0]
+        chain[victim] = (int(table["depth"][row]), through)
+    assert chain == {"Main.f": (1, ""), "Main.top": (2, "Main.f")}
+
+
+def package(folder: Path, name: str, uuid: str, body: str, needs: dict[str, str]) -> None:
+    """A package Julia can load from ``folder``."""
+    (folder / name / "src").mkdir(parents=True)
+    (folder / name / "src" / f"{name}.jl").write_text(f"module {name}\n{body}\nend\n")
+    listed = "".join(f'{need} = "{id_}"\n' for need, id_ in needs.items())
+    project = f'name = "{name}"\nuuid = "{uuid}"\nversion = "0.1.0"\n\n[deps]\n{listed}'
+    (folder / name / "Project.toml").write_text(project)
+
+
+SHAPES = "11111111-1111-4111-8111-111111111111"
+EXTRA = "22222222-2222-4222-8222-222222222222"
+LOADING = """
+push!(LOAD_PATH, FOLDER)
+using Shapes
+wide(x) = Shapes.area(x) + 1
+long(x) = Shapes.edge(x) + 2
+plain(x) = Shapes.other(x) + 3
+all3(x) = (wide(x), long(x), plain(x))
+all3(1)
+using Extra
+all3(1)
+"""
+
+
+def test_a_package_load_that_brings_several_methods(julia: Candidate, tmp_path: Path) -> None:
+    """From 1.10 on a load is one world: what shares it is one set of causes. Before, each world
+    of the load caps what its own methods invalidate."""
+    names = ("area", "edge", "other")
+    body = "\n".join(f"@noinline {name}(x) = 1" for name in names)
+    package(tmp_path, "Shapes", SHAPES, body, {})
+    body = "import Shapes\nShapes.area(x::Int) = 2\nShapes.edge(x::Int) = 3"
+    package(tmp_path, "Extra", EXTRA, body, {"Shapes": SHAPES})
+    program = LOADING.replace("FOLDER", f'"{tmp_path}"')
+    env = {"JULIA_LOAD_PATH": f"{tmp_path}:@stdlib"}
+    live.said(julia, ["-e", "using Extra"], env=env)  # precompiled, as packages are
+    head = live.record_text(julia, tmp_path, program).head
+    found = fates(head, CodeState.INVALIDATED)
+    area, edge = method("area", INT, of="Shapes"), method("edge", INT, of="Shapes")
+    assert set(found) == {"wide(::Int64)", "long(::Int64)", "all3(::Int64)"}
+    assert area in found["wide(::Int64)"]
+    assert edge in found["long(::Int64)"]
+    assert {area, edge} & found["all3(::Int64)"]
+    brought = {c for causes in found.values() for c in causes}
+    assert brought <= {area, edge, *(key for key in brought if "Extra." in key)}
+    assert fates(head, CodeState.SUPERSEDED) == {}
