@@ -1,6 +1,6 @@
 # Every difference between Julia versions that the shim knows of; the only file that tests VERSION.
 
-VERSION < v"1.10" && import Libdl
+import Libdl
 
 const CC = Core.Compiler
 
@@ -147,27 +147,28 @@ end
 
 # --- was it compiled before this process? ---------------------------------------------------------
 
-# Bytes of the system image, for Julias without `jl_object_in_image`.
-const IMAGE = Ref{Tuple{UInt,UInt}}((0, 0))
-function find_image!()
-    try
-        handle = Libdl.dlopen(unsafe_string(Base.JLOptions().image_file))
-        start = Libdl.dlsym(handle, :jl_system_image_data)
-        bytes = unsafe_load(Ptr{Csize_t}(Libdl.dlsym(handle, :jl_system_image_size)))
-        IMAGE[] = (UInt(start), UInt(start) + bytes)
-    catch
-        IMAGE[] = (0, 0)     # a Julia without a loadable image: nothing is called cached
+# Where the system image and package images lie, for Julias without `jl_object_in_image`.
+const IMAGES = Tuple{UInt,UInt}[]
+const IN_IMAGE = Ref{Ptr{Cvoid}}(C_NULL)
+function find_images!()
+    empty!(IMAGES)
+    for path in Libdl.dllist()
+        handle = Libdl.dlopen(path, throw_error = false)
+        handle === nothing && continue
+        known = Libdl.dlsym(handle, :jl_object_in_image, throw_error = false)
+        known === nothing || return (IN_IMAGE[] = known; nothing)
+        start = Libdl.dlsym(handle, :jl_system_image_data, throw_error = false)
+        bytes = Libdl.dlsym(handle, :jl_system_image_size, throw_error = false)
+        (start === nothing || bytes === nothing) && continue
+        push!(IMAGES, (UInt(start), UInt(start) + unsafe_load(Ptr{Csize_t}(bytes))))
     end
     nothing
 end
 
-if VERSION >= v"1.10"
-    in_image(@nospecialize(x)) = ccall(:jl_object_in_image, UInt8, (Any,), x) != 0
-else
-    function in_image(@nospecialize(x))
-        p = UInt(ccall(:jl_value_ptr, Ptr{Cvoid}, (Any,), x))
-        return IMAGE[][1] <= p < IMAGE[][2]
-    end
+function in_image(@nospecialize(x))
+    IN_IMAGE[] == C_NULL || return ccall(IN_IMAGE[], UInt8, (Any,), x) != 0
+    p = UInt(ccall(:jl_value_ptr, Ptr{Cvoid}, (Any,), x))
+    return any(range -> range[1] <= p < range[2], IMAGES)
 end
 
 # --- worlds ---------------------------------------------------------------------------------------
@@ -206,26 +207,43 @@ function infer(mi::Core.MethodInstance, world::UInt64, optimize::Bool)
 end
 
 # How the origin of an optimised statement is known on this Julia.
-const ORIGIN = VERSION >= v"1.12-" ? "debuginfo" : VERSION < v"1.6" ? "tagged" : "lines"
+const ORIGIN = VERSION >= v"1.12-" ? "debuginfo" :
+    VERSION < v"1.6" || v"1.10" <= VERSION ? "tagged" : "lines"
 
-# The same question with one line node per lowered statement, so that the answer's `codelocs` name
-# lowered statements. Its statements equal those of `infer`; the caller checks that they do.
-function infer_tagged(mi::Core.MethodInstance, src::Core.CodeInfo, world::UInt64)
-    ORIGIN == "tagged" || return nothing
-    tagged = copy(src)
+# A copy of lowered code with one line node per statement, so that `codelocs` name statements.
+function tagged(src::Core.CodeInfo)
+    copied = copy(src)
     nodes = Any[]
     for pc in 1:length(src.code)
         loc = src.codelocs[pc]
-        node = loc == 0 ? nothing : src.linetable[loc]
-        push!(nodes, node === nothing ? Core.LineInfoNode(:unknown, :none, 0, 0) :
-              Core.LineInfoNode(node.method, node.file, node.line, 0))
+        push!(nodes, loc == 0 ? unknown_line() : without_parent(src.linetable[loc]))
     end
-    tagged.linetable = nodes
-    tagged.codelocs = Int32[1:length(src.code);]
+    copied.linetable = nodes
+    copied.codelocs = Int32[1:length(src.code);]
+    return copied
+end
+
+if VERSION < v"1.6"
+    unknown_line() = Core.LineInfoNode(:unknown, :none, 0, 0)
+    without_parent(node) = Core.LineInfoNode(node.method, node.file, node.line, 0)
+elseif VERSION < v"1.12-"
+    unknown_line() = Core.LineInfoNode(Main, :unknown, :none, Int32(0), Int32(0))
+    without_parent(node) =
+        Core.LineInfoNode(node.module, node.method, node.file, Int32(node.line), Int32(0))
+end
+
+# The same question of tagged code. Its statements equal those of `infer`; the caller checks that.
+function infer_tagged(mi::Core.MethodInstance, src::Core.CodeInfo, world::UInt64)
+    ORIGIN == "tagged" || return nothing
+    return VERSION < v"1.6" ? infer_tagged_old(mi, tagged(src), world) :
+        infer_tagged_new(mi, tagged(src), world)
+end
+
+function infer_tagged_old(mi::Core.MethodInstance, src::Core.CodeInfo, world::UInt64)
     ccall(:jl_typeinf_begin, Cvoid, ())
     try
         result = CC.InferenceResult(mi)
-        frame = CC.InferenceState(result, tagged, false, CC.Params(UInt(world)))
+        frame = CC.InferenceState(result, src, false, CC.Params(UInt(world)))
         (frame !== nothing && CC.typeinf(frame)) || return nothing
         opt = CC.OptimizationState(frame)
         CC.optimize(opt, result.result)
@@ -233,6 +251,16 @@ function infer_tagged(mi::Core.MethodInstance, src::Core.CodeInfo, world::UInt64
     finally
         ccall(:jl_typeinf_end, Cvoid, ())
     end
+end
+
+# `:global` optimises as `infer` does; it writes nothing, since `infer` has left a code object for
+# these worlds in the cache.
+function infer_tagged_new(mi::Core.MethodInstance, src::Core.CodeInfo, world::UInt64)
+    interp = CC.NativeInterpreter(UInt(world))
+    result = in_typeinf_world(CC.InferenceResult, mi, CC.typeinf_lattice(interp))
+    frame = in_typeinf_world(CC.InferenceState, result, src, :global, interp)
+    (frame !== nothing && in_typeinf_world(CC.typeinf, interp, frame)) || return nothing
+    return frame.src
 end
 
 # --- where a statement came from --------------------------------------------------------------------

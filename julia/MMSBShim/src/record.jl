@@ -184,7 +184,7 @@ in_shim(mi::Core.MethodInstance) = root_module((mi.def::Method).module) === @__M
 
 function drain!(r::Recording)
     load_sha!()
-    find_image!()
+    find_images!()
     e = r.encoder
     now = UInt64(Base.get_world_counter())
     scope = IdDict{Method,Definition}()
