@@ -3,12 +3,13 @@
 # make test-long  the tests that take minutes
 # make check      ruff and mypy only
 # make install    .venv with the package, editable, and its development tools
+# make shipped    record anew the tour that `mmsb demo` plays where there is no Julia
 # make clean      remove what make made (a Julia that was installed stays)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo check julia test test-long clean
+.PHONY: help install demo check julia test test-long shipped clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,6 +36,9 @@ test: check julia
 
 test-long: install julia
 	@$(BIN)/pytest -m long --hypothesis-profile=searching
+
+shipped: install julia
+	@$(BIN)/mmsb record --replace -o mmsb/data/tour.mmsb examples/tour.jl
 
 clean:
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,17 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmsb.session import open_memory as open
+    from mmsb.query.memories import open_memory as open
     from mmsb.session import record, start, stop
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "open", "record", "start", "stop"]
 
 # Loaded when first used: importing mmsb alone must stay quick.
-_FROM_SESSION = {"open": "open_memory", "record": "record", "start": "start", "stop": "stop"}
+_HOMES = {
+    "open": ("mmsb.query.memories", "open_memory"),
+    "record": ("mmsb.session", "record"),
+    "start": ("mmsb.session", "start"),
+    "stop": ("mmsb.session", "stop"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FROM_SESSION:
-        return getattr(import_module("mmsb.session"), _FROM_SESSION[name])
+    if name in _HOMES:
+        module, member = _HOMES[name]
+        return getattr(import_module(module), member)
     raise AttributeError(f"module 'mmsb' has no attribute {name!r}")

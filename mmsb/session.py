@@ -26,6 +26,8 @@ from mmsb.capture.scheduler import compilations
 from mmsb.capture.translate import Translator
 from mmsb.memory.memory import Memory
 from mmsb.query import sources
+from mmsb.query.memories import open_memory
+from mmsb.query.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +224,12 @@ class Session:
             raise StateError("this session has been stopped: start another")
         self._conversation.run(code)
 
-    def stop(self) -> Memory:
+    def stop(self) -> Reader:
         """End Julia, write the memory, and open it for reading. Stopping twice opens it again."""
         if self._conversation is not None:
             conversation, self._conversation = self._conversation, None
             self.result = write(conversation.end(), self.path)
-        return Memory.open(self.path)
+        return open_memory(self.path)
 
     def __enter__(self) -> Session:
         return self
@@ -255,14 +257,9 @@ def start(
     return Session(where, _julia_of(parsed), Settings(depth, tuple(modules), literals))
 
 
-def stop(session: Session) -> Memory:
+def stop(session: Session) -> Reader:
     """``session.stop()``."""
     return session.stop()
-
-
-def open_memory(path: str | os.PathLike[str], *, write: bool = False) -> Memory:
-    """Open a memory, for reading unless asked otherwise. Raises NotAMemory and DamageError."""
-    return Memory.open(Path(path), write=write)
 
 
 def doctor(*, install: bool = False, progress: installer.Progress | None = None) -> finder.Decision:
