@@ -103,15 +103,16 @@ def start_recorder(julia: Candidate, **more: str) -> list[str]:
 
 
 def test_starting_the_recorder_invalidates_nothing(julia: Candidate) -> None:
-    before, after, logged, shims = map(int, start_recorder(julia))
-    assert shims == 1
-    assert after == before
+    code, ended, logged, recorders = map(int, start_recorder(julia))
+    assert recorders == 1
+    assert code > 5000
+    assert ended == 0
     assert logged in (0, -1)
 
 
 def test_an_invalidation_would_be_seen(julia: Candidate) -> None:
-    before, after, logged, _ = map(int, start_recorder(julia, MMSB_INVALIDATE="1"))
-    assert after > before
+    _, ended, logged, _ = map(int, start_recorder(julia, MMSB_INVALIDATE="1"))
+    assert ended > 0
     assert logged != 0
 
 

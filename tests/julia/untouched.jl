@@ -1,27 +1,29 @@
-# What starting the recorder does to a plain process. Prints: code objects whose end is set, before
-# and after; entries of the invalidation log (-1 where this Julia has none).
+# What starting the recorder does to a plain process. Prints: code objects that were open and are
+# ended; entries of the invalidation log (-1 where this Julia has none); recorders that were loaded.
 module Untouched
 
 include("instances.jl")
 
-function ended()
-    n = 0
+# Every code object that is still open.
+function open_code()
+    found = IdDict{Any,Nothing}()
     each_instance() do mi
         isdefined(mi, :cache) || return nothing
         ci = mi.cache
         while true
-            n += ci.max_world != typemax(ci.max_world)
+            ci.max_world == typemax(ci.max_world) && (found[ci] = nothing)
             isdefined(ci, :next) || break
             ci = ci.next
         end
         nothing
     end
-    return n
+    return found
 end
 
-ended()     # compile what counts
+ended(before) = count(ci -> ci.max_world != typemax(ci.max_world), keys(before))
+
+const BEFORE = open_code()
 const LOGS = VERSION >= v"1.10"
-const BEFORE = ended()
 const LOG = LOGS ? ccall(:jl_debug_method_invalidation, Any, (Cint,), 1) : nothing
 
 end
@@ -31,9 +33,8 @@ if haskey(ENV, "MMSB_INVALIDATE")      # the test's own proof that it can fail
 end
 include(ENV["MMSB_LOADER"])
 
-let
-    logged = Untouched.LOGS ? length(Untouched.LOG) : -1
+let logged = Untouched.LOGS ? length(Untouched.LOG) : -1
     Untouched.LOGS && ccall(:jl_debug_method_invalidation, Any, (Cint,), 0)
-    println(Untouched.BEFORE, ' ', Untouched.ended(), ' ', logged)
+    shims = count(m -> nameof(m) === :MMSBShim, Base.loaded_modules_array())
+    println(length(Untouched.BEFORE), ' ', Untouched.ended(Untouched.BEFORE), ' ', logged, ' ', shims)
 end
-println(count(m -> nameof(m) === :MMSBShim, Base.loaded_modules_array()))
