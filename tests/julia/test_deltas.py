@@ -1,0 +1,116 @@
+"""What is stored follows what changed: inference is a patch, a redefinition is one too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import live
+import numpy as np
+import pytest
+
+from mmsb.base.model import Stage
+from mmsb.base.schema import staged
+from mmsb.capture.julia import Candidate
+
+#: What is stored of a function's code; events and names of versions grow with what happened.
+CODE = ("statement", "operand", "block", "edge", "call", "slot", "scope", "type", "symbol", "heap")
+REDEFINITIONS = 100
+MOST = 0.05  # of as many copies
+BYTES_PER_FACT = 60
+
+# Forty lines, of which one changes.
+LINES = "\n".join(
+    f"    a{k} = a{k - 1} * {k} + b\n    c{k} = a{k} > {k} ? a{k} - 1 : sqrt(abs(a{k}))"
+    for k in range(1, 19)
+)
+PROGRAM = f"""
+const TEXT = \"\"\"
+function work(b)
+    a0 = b + CHANGED
+{LINES}
+    return c18 + a18
+end
+\"\"\"
+for k in 1:TIMES
+    include_string(Main, replace(TEXT, "CHANGED" => string(k + 1000)), "work")
+    Base.invokelatest(work, 1.5)
+end
+"""
+
+
+def code_bytes(julia: Candidate, folder: Path, times: int) -> tuple[int, live.Recorded]:
+    folder.mkdir()
+    recorded = live.record_text(julia, folder, PROGRAM.replace("TIMES", str(times)))
+    by_kind = recorded.memory.stats()["bytes_by_kind"]
+    return sum(by_kind[kind] for kind in CODE), recorded
+
+
+@pytest.fixture(scope="module")
+def once_and_often(
+    julia: Candidate, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[int, int, live.Recorded]:
+    folder = tmp_path_factory.mktemp("redefined")
+    one, _ = code_bytes(julia, folder / "one", 1)
+    often, recorded = code_bytes(julia, folder / "often", REDEFINITIONS)
+    return one, often, recorded
+
+
+def test_a_redefinition_stores_what_changed(
+    once_and_often: tuple[int, int, live.Recorded],
+) -> None:
+    one, often, _ = once_and_often
+    share = often / (REDEFINITIONS * one)
+    print(f"one: {one} bytes; {REDEFINITIONS} redefinitions: {often} bytes, {share:.1%} of copies")
+    assert share <= MOST
+
+
+def test_every_redefinition_can_be_read(once_and_often: tuple[int, int, live.Recorded]) -> None:
+    """All hundred constants are there, each as of its own epoch."""
+    _, _, recorded = once_and_often
+    key = next(key for key in recorded.subjects() if key.startswith("Main.work "))
+    page = recorded.head.page("operand", key)
+    statements = recorded.head.page("statement", key)
+    assert page is not None
+    assert statements is not None
+    constants = set()
+    for epoch in recorded.head.written(statements).tolist():
+        snapshot = recorded.memory.at(epoch)
+        starts = snapshot.column("statement", statements, "operands@lowered")
+        counts = snapshot.column("statement", statements, "operand_count@lowered")
+        values = snapshot.column("operand", page, "value")
+        tags = snapshot.column("operand", page, "tag")
+        first = range(int(starts[0]), int(starts[0]) + int(counts[0]))
+        constants |= {snapshot.symbol(int(values[row])) for row in first if tags[row] == 6}
+    assert constants == {str(1000 + k) for k in range(1, REDEFINITIONS + 1)}
+
+
+def test_inference_adds_no_statement_where_it_only_typed_them(library: live.Recorded) -> None:
+    """Where the inferred body is as long as the lowered one, it has its rows, and no cell of a
+    statement but its type, operands and flags is stored again."""
+    head = library.head
+    alive = {stage: staged("alive", stage) for stage in Stage}
+    typed = 0
+    for key in library.subjects("statement"):
+        page = head.page("statement", key)
+        assert page is not None
+        lowered = head.column("statement", page, alive[Stage.LOWERED])
+        inferred = head.column("statement", page, alive[Stage.INFERRED])
+        changed = inferred[inferred != 0xFF]
+        if len(changed):
+            continue  # inference removed or inserted statements
+        typed += 1
+        for name in ("position", "opcode", "slot"):
+            own = head.column("statement", page, staged(name, Stage.INFERRED))
+            unset = head.kind("statement").column(staged(name, Stage.INFERRED)).fill
+            assert (own == unset).mean() >= 0.5 or not len(own), (key, name)
+        assert np.count_nonzero(lowered == 1) > 0
+    total = len(library.subjects("statement"))
+    print(f"in {typed} of {total} instances inference only typed what was there")
+    assert typed >= 0.5 * total
+
+
+def test_stored_bytes_per_fact(library: live.Recorded) -> None:
+    stats = library.memory.stats()
+    facts = sum(n for kind, n in stats["rows"].items() if kind != "heap")
+    print(f"{stats['bytes']} bytes, {facts} facts: {stats['bytes'] / facts:.1f} bytes a fact")
+    assert stats["bytes"] <= BYTES_PER_FACT * facts
