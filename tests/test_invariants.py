@@ -76,7 +76,7 @@ def test_no_column_holds_an_address(tmp_path: Path, julia: Candidate) -> None:
     address, number = 0x7EAD_BEEF_1234, 0x7ACE_CAFE_4321
     script = tmp_path / "pointer.jl"
     script.write_text(
-        f"const P = Ptr{{Cvoid}}(UInt({address}))\nf(x) = P + x\ng(x) = x + {number}\nf(1); g(1)\n"
+        f"const P = Ptr{{Cvoid}}(UInt({address}))\nf(x) = (P, x)\ng(x) = x + {number}\nf(1); g(1)\n"
     )
     result = record([str(script)], tmp_path / "p.mmsb", julia=julia)
     data = b"".join(p.read_bytes() for p in Path(str(result.path)).iterdir() if p.is_file())
