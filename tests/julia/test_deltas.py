@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import live
 import numpy as np
 import pytest
+import rebuild
 
 from mmsb.base.model import Stage
 from mmsb.base.schema import staged
@@ -68,20 +70,15 @@ def test_every_redefinition_can_be_read(once_and_often: tuple[int, int, live.Rec
     """All hundred constants are there, each as of its own epoch."""
     _, _, recorded = once_and_often
     key = next(key for key in recorded.subjects() if key.startswith("Main.work "))
-    page = recorded.head.page("operand", key)
     statements = recorded.head.page("statement", key)
-    assert page is not None
     assert statements is not None
     constants = set()
     for epoch in recorded.head.written(statements).tolist():
-        snapshot = recorded.memory.at(epoch)
-        starts = snapshot.column("statement", statements, "operands@lowered")
-        counts = snapshot.column("statement", statements, "operand_count@lowered")
-        values = snapshot.column("operand", page, "value")
-        tags = snapshot.column("operand", page, "tag")
-        first = range(int(starts[0]), int(starts[0]) + int(counts[0]))
-        constants |= {snapshot.symbol(int(values[row])) for row in first if tags[row] == 6}
-    assert constants == {str(1000 + k) for k in range(1, REDEFINITIONS + 1)}
+        names = rebuild.Names(recorded.memory.at(epoch))
+        lines = " ".join(rebuild.body(names, key, Stage.LOWERED))
+        held = [int(bits, 16) for bits in re.findall(r"bits:Core.Int64:(\w+)", lines)]
+        constants |= {number for number in held if number > 1000}
+    assert constants == set(range(1001, 1001 + REDEFINITIONS))
 
 
 def test_inference_adds_no_statement_where_it_only_typed_them(library: live.Recorded) -> None:

@@ -43,6 +43,7 @@ function file_id!(e::Encoder, file::Symbol)::UInt32
     known == NONE || return known
     id = length(e.ids.files) % UInt32
     e.ids.files[file] = id
+    hide_file!(String(file))
     name = String(file)
     path = find_file(name)
     bytes = path === nothing ? UInt8[] : read(path)
@@ -127,7 +128,7 @@ function nested!(e::Encoder, row::Int, tag::UInt8, value::UInt32, type::UInt32, 
 end
 
 function text!(e::Encoder, row::Int, tag::UInt8, text::String)
-    if too_long(text)
+    if by_hash(text)
         prefix = tag == TAGS.symbol ? "Symbol:" : "String:"
         set!(e.tables.operand, row, TAGS.long, symbol_id!(e, string(prefix, hashed(text))))
     elseif tag == TAGS.string && !LITERALS[]

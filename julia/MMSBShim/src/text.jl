@@ -22,6 +22,17 @@ hex_digest(bytes) = bytes2hex(Base.invokelatest(SHA256[], bytes))::String
 hashed(s::String) = string(ncodeunits(s), ':', hex_digest(Vector{UInt8}(codeunits(s))))
 too_long(s::String) = ncodeunits(s) > LONG_TEXT || !isvalid(s)
 
+# Names of the program's own files, which code may hold as literals (`@info` and `@__FILE__` put them
+# there): the path, its folder, the name, the name without its ending. Kept by hash, as files are.
+const FILE_NAMES = Set{String}()
+function hide_file!(path::String)
+    (isabspath(path) && !occursin("/share/julia/", path)) || return nothing
+    name = basename(path)
+    push!(FILE_NAMES, path, dirname(path), name, first(splitext(name)))
+    nothing
+end
+by_hash(s::String) = too_long(s) || s in FILE_NAMES
+
 module_path(m::Module) = join(String[String(name) for name in fullname(m)], ".")
 
 short_symbol(s::Symbol) = (t = String(s); too_long(t) ? hashed(t) : t)
@@ -145,8 +156,8 @@ is_structural(@nospecialize(x)) =
 function literal_text(@nospecialize(x), depth::Int = 0, short::Bool = false)::String
     x isa Type && return type_text(x, Scope(), short)
     x isa Module && return module_path(x)
-    x isa Symbol && return string(':', short_symbol(x))
-    x isa String && return too_long(x) ? string("String:", hashed(x)) : repr(x)
+    x isa Symbol && return string(':', by_hash(String(x)) ? hashed(String(x)) : String(x))
+    x isa String && return by_hash(x) ? string("String:", hashed(x)) : repr(x)
     LITERALS[] || return string("::", type_text(typeof(x), Scope(), short))
     number = number_text(x)
     number === nothing || return number
