@@ -307,6 +307,8 @@ function locate!(e::Encoder, m::Method, frames::Vector{Frame})
     inner = frames[end]
     if length(frames) == 1
         inner.file === m.file && return (SELF, own_line(m, inner), inner.origin)
+        # a lowered statement that had no line of its own, as 1.10 leaves a return behind a call
+        inner.file === :none && return (SELF, typemin(Int32), inner.origin)
         # code of another file without an inlined frame: a macro's
         scope = scope_id!(e, NONE, Symbol("macro expansion"), inner.file, Int32(0), inner.origin)
     end
