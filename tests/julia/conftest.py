@@ -25,5 +25,5 @@ def library(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> live.
     """A memory of at least 2,000 method instances of Base and the standard library."""
     output = tmp_path_factory.mktemp("library") / "library.mmsb"
     script = str(live.HERE / "driver.jl")
-    modules = MODULES + (OLDER if live.version(julia) < (1, 10) else [])
+    modules = MODULES + (OLDER if live.version(julia) < (1, 12) else [])
     return live.record(julia, output, [script], depth=1, modules=modules)
