@@ -72,8 +72,8 @@ class DiffView(Answer):
         head = note(
             (self.function.name, "name"),
             f"  {self.stage.name.lower()}, epoch {self.old_epoch} (version "
-            f"{_plus(self.old_version)}) → epoch {self.new_epoch} (version "
-            f"{_plus(self.new_version)}): ",
+            f"{_number(self.old_version)}) → epoch {self.new_epoch} (version "
+            f"{_number(self.new_version)}): ",
             (counted or "no statements", "head"),
         )
         if self.equal:
@@ -96,8 +96,8 @@ class DiffView(Answer):
             yield _skipped(skipped)
 
 
-def _plus(version: int | None) -> str:
-    return "?" if version is None else str(version + 1)
+def _number(version: int | None) -> str:
+    return "?" if version is None else str(version)
 
 
 def _skipped(count: int) -> Line:

@@ -34,7 +34,7 @@ class Event:
     kind: EventKind
     subject: str
     world: int
-    version: int | None
+    version: int | None  # counted from 1
     detail: str
 
 
@@ -147,7 +147,7 @@ class Facts:
                     table["kind"].tolist(),
                     table["subject"].tolist(),
                     table["world"].tolist(),
-                    [_optional(value) for value in table["version"].tolist()],
+                    [_version(value) for value in table["version"].tolist()],
                     [self.text(value) for value in table["detail"].tolist()],
                     strict=True,
                 )
@@ -270,7 +270,7 @@ class Facts:
                 provenance,
                 definition,
                 asked,
-            ) in enumerate(rows)
+            ) in enumerate(rows, 1)
         )
 
     def _columns(self, kind: schema.Kind, page: int) -> dict[str, Any]:
@@ -298,6 +298,11 @@ class Facts:
             else "its IR was not recorded (beyond the recording's depth, or Julia ended early)"
         )
         raise UnknownName(f"{function.name} was not seen in {what} at epoch {self.epoch}: {hint}")
+
+
+def _version(row: int) -> int | None:
+    """The first version of an instance is version 1."""
+    return None if row == NONE_U32 else row + 1
 
 
 def _optional(value: int) -> int | None:

@@ -285,7 +285,7 @@ def _content_epochs(facts: Facts, function: Function, stage: Stage) -> list[int]
 
 
 def _meaning(event: Event) -> str:
-    version = "" if event.version is None else f", version {event.version + 1}"
+    version = "" if event.version is None else f", version {event.version}"
     return f"{EVENT_STAGES[event.kind].name.lower()}{version}"
 
 

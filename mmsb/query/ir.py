@@ -134,7 +134,7 @@ class IRView(Answer):
 
 
 def _number(version: int | None) -> str:
-    return "?" if version is None else str(version + 1)
+    return "?" if version is None else str(version)
 
 
 def _source_text(statement: StatementView) -> str | None:
@@ -206,10 +206,10 @@ def view(
 def code_of(facts: Facts, event: Event) -> Code:
     """The code object of an event, in the state it has as of the facts' epoch."""
     codes = facts.codes(event.subject)
-    if event.version is not None and event.version < len(codes):
-        return codes[event.version]
+    if event.version is not None and event.version <= len(codes):
+        return codes[event.version - 1]
     return Code(
-        version=-1,
+        version=0,
         min_world=event.world,
         max_world=OPEN_WORLD,
         return_type="",

@@ -7,6 +7,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from mmsb.base import schema
+from mmsb.base.model import Identity
 from mmsb.memory.check import check as check_bytes
 from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer
@@ -43,6 +47,7 @@ class StatsView(Answer):
     pages: int
     deltas: int
     segments: int
+    identity: dict[str, int]  # statements by how their row was found
     limits: tuple[str, ...]
 
     def document(self) -> Document:
@@ -75,6 +80,14 @@ class StatsView(Answer):
                 right={1, 2},
             ),
         ]
+        exact, guessed, new = (self.identity[name] for name in ("exact", "guessed", "new"))
+        if exact + guessed + new:
+            blocks.append(
+                note(
+                    f"Statements: {exact:,} with an origin that the compiler names, {guessed:,} "
+                    f"matched by guess, {new:,} inserted or inlined by the optimizer."
+                )
+            )
         if "reason" in about:
             blocks.append(note(("Incomplete: " + about["reason"], "bad")))
         return (*blocks, *(note((limit, "dim")) for limit in self.limits))
@@ -90,7 +103,7 @@ def human(count: float) -> str:
 
 
 def stats(memory: Memory) -> StatsView:
-    """Counts, bytes, and what is known of the recording. Reads no page but the recording's."""
+    """Counts, bytes, and what is known of the recording. Reads one column of all statements."""
     found = memory.stats()
     recording = Facts(memory).recording
     rows: dict[str, int] = found["rows"]
@@ -107,8 +120,15 @@ def stats(memory: Memory) -> StatsView:
         pages=found["pages"],
         deltas=found["deltas"],
         segments=found["segments"],
+        identity=_identity(memory),
         limits=limits(recording),
     )
+
+
+def _identity(memory: Memory) -> dict[str, int]:
+    values, _ = memory.at().gather(schema.STATEMENT, "identity")
+    counts = np.bincount(values, minlength=len(Identity)).tolist()
+    return {identity.name.lower(): counts[identity] for identity in Identity}
 
 
 def limits(recording: dict[str, str]) -> tuple[str, ...]:

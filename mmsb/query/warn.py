@@ -92,7 +92,7 @@ class WarnView(Answer):
 
 
 def _detail(found: Warnings) -> list[Block]:
-    version = "?" if found.version is None else str(found.version + 1)
+    version = "?" if found.version is None else str(found.version)
     blocks: list[Block] = [
         note(
             (found.function.name, "name"),

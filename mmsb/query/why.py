@@ -99,7 +99,7 @@ def _fate_blocks(fate: Fate, epoch: int) -> list[Block]:
         blocks.append(note("Nothing invalidated or superseded it up to then."))
     rows = (
         (
-            str(v.version + 1),
+            str(v.version),
             line((STATE[v.state], "good" if v.state is CodeState.VALID else "bad")),
             f"{v.min_world}…{'' if v.max_world is None else v.max_world}",
             str(v.definition or "?"),
@@ -118,7 +118,7 @@ def reason_note(reason: Reason) -> Block:
     causes = ", ".join(describe(cause) for cause in reason.causes) or "no method that was recorded"
     if reason.state is CodeState.SUPERSEDED:
         return note(
-            f"Version {reason.version + 1} was ",
+            f"Version {reason.version} was ",
             ("superseded", "bad"),
             f" in epoch {reason.epoch}, at world {reason.world}: its own method was replaced by ",
             (causes, "head"),
@@ -132,7 +132,7 @@ def reason_note(reason: Reason) -> Block:
         else ""
     )
     return note(
-        f"Version {reason.version + 1} was ",
+        f"Version {reason.version} was ",
         ("invalidated", "bad"),
         f" in epoch {reason.epoch}: it was valid up to world {reason.last_world}; world "
         f"{reason.world} brought ",
@@ -202,7 +202,7 @@ def _reason(
     causes = (_cause(facts, epoch, row["cause"]) for row in rows if row["cause"] != NONE_U32)
     return Reason(
         function=subject_name(facts, facts.text(first["victim"])),
-        version=first["version"],
+        version=first["version"] + 1,  # a row of the code page
         state=CodeState(first["state"]),
         epoch=epoch,
         last_world=first["world"] - 1,

@@ -35,10 +35,10 @@ def test_each_stage_is_a_patch_of_the_one_before(memory: Reader) -> None:
 
 def test_the_past_stays_what_it_was(memory: Reader) -> None:
     then = ir.show(memory, "f", at=5)
-    assert (then.written_epoch, then.version, then.return_type) == (4, 0, "Core.Int64")
+    assert (then.written_epoch, then.version, then.return_type) == (4, 1, "Core.Int64")
     assert (then.state, then.max_world) == (CodeState.INVALIDATED, 103)
     now = ir.show(memory, "f")
-    assert (now.written_epoch, now.version, now.state) == (8, 1, CodeState.VALID)
+    assert (now.written_epoch, now.version, now.state) == (8, 2, CodeState.VALID)
     assert lines(now)[0] == "1 ─ %1 = Base.add_float(x)::Any"
 
 
@@ -46,7 +46,7 @@ def test_one_version_does_not_leak_into_another(memory: Reader) -> None:
     """At epoch 6 only the lowered stage of version 2 is known; the newest inferred one is old."""
     assert lines(ir.show(memory, "f", at=6))[0] == "1 ─ %1 = Main.g(x)"
     inferred = ir.show(memory, "f", at=6, stage=Stage.INFERRED)
-    assert (inferred.version, inferred.written_epoch) == (0, 3)
+    assert (inferred.version, inferred.written_epoch) == (1, 3)
 
 
 def test_a_stage_not_seen_says_when_it_was(memory: Reader) -> None:
