@@ -139,10 +139,17 @@ def test_rows_keyed_anew_at_each_stage_would_be_seen(
 
 
 def test_the_share_of_rows_whose_origin_the_compiler_named(library: live.Recorded) -> None:
-    """Over thousands of instances of the library: none of a first compilation is guessed."""
-    keys = [key for key in library.subjects("statement") if library.head.page("code", key)]
-    share = shares(library.head, keys)
+    """Over thousands of instances of the library. Most optimised statements stand in another
+    function's source and were inlined: they are new, and derive from the call they replaced."""
+    head = library.head
+    keys = library.subjects("statement")
+    share = shares(head, keys)
     total = sum(share.values())
-    print(", ".join(f"{how.name.lower()} {share[how] / total:.1%}" for how in Identity))
+    traced = sum(
+        len(words) - words.count("+") for words in (origins(head, k).split() for k in keys)
+    )
+    told = [f"{how.name.lower()} {share[how] / total:.1%}" for how in Identity]
+    print(", ".join([*told, f"origin known {traced / total:.1%}"]))
     assert share[Identity.GUESSED] == 0
-    assert share[Identity.EXACT] >= 0.1 * total
+    assert share[Identity.EXACT] >= 0.05 * total
+    assert traced >= 0.85 * total  # 1.10 leaves many lowered statements without a line
