@@ -78,6 +78,16 @@ def test_a_program_ends_as_it_would(
     assert recorded.stderr.splitlines()[:1] == plain.stderr.splitlines()[:1]
 
 
+def test_a_main_function_is_called(julia: Candidate, tmp_path: Path) -> None:
+    if live.version(julia) < (1, 11):
+        pytest.skip("this Julia has no @main")
+    program = "function (@main)(args)\n    println(args)\n    return 4\nend\n"
+    (tmp_path / "program.jl").write_text(program)
+    plain, recorded = both(julia, tmp_path, ["program.jl", "one", "two"])
+    assert recorded.stdout == plain.stdout == '["one", "two"]\n'
+    assert recorded.returncode == plain.returncode == 4
+
+
 def start_recorder(julia: Candidate, **more: str) -> list[str]:
     """``untouched.jl`` in a plain Julia, the recorder writing to nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
