@@ -13,7 +13,6 @@ from mmsb.base.errors import (
     EnvironmentProblem,
     JuliaFailed,
     JuliaNotFound,
-    ReadOnly,
     StateError,
     UsageError,
 )
@@ -24,6 +23,7 @@ from mmsb.capture.conversation import Conversation
 from mmsb.capture.process import Progress, Recorded, Settings
 from mmsb.capture.scheduler import compilations
 from mmsb.capture.translate import Translator
+from mmsb.memory import place
 from mmsb.memory.memory import Memory
 from mmsb.query import sources
 from mmsb.query.memories import open_memory
@@ -95,11 +95,17 @@ def record(
             str(chosen.version),
             *(0, 0, 0, 0),
         )
-    return write(recorded, path, progress)
+    return write(recorded, path, replace=replace, progress=progress)
 
 
-def write(recorded: Recorded, path: Path, progress: Progress = _quiet) -> RecordingResult:
-    """Translate what was recorded into a new memory at ``path``; it appears whole or not at all."""
+def write(
+    recorded: Recorded, path: Path, *, replace: bool = False, progress: Progress = _quiet
+) -> RecordingResult:
+    """Translate what was recorded into a new memory at ``path``; it appears whole or not at all.
+
+    Where something came to ``path`` meanwhile, or the recording is incomplete and would replace
+    another, it gets the next free name, which the result tells.
+    """
     notes = recorded.stream.notes
     state, reason = _state(recorded)
     stop = int(notes["trace_end"]) if "trace_end" in notes else None
@@ -112,10 +118,8 @@ def write(recorded: Recorded, path: Path, progress: Progress = _quiet) -> Record
         **({"reason": reason} if reason else {}),
     }
     translator = Translator(recorded.stream, lines, facts)
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with Memory.create(partial) as memory:
+    with place.unfinished(path) as folder:
+        with Memory.create(folder) as memory:
             windows = len(translator.schedule.windows)
             for done, step in enumerate(translator.steps()):
                 progress("writing the memory", done, 4 * windows + 1)
@@ -123,21 +127,19 @@ def write(recorded: Recorded, path: Path, progress: Progress = _quiet) -> Record
                 step(changes)
                 memory.commit(changes)
             memory.sync()
-        with Memory.open(partial) as memory:
+        with Memory.open(folder) as memory:
             stats, epochs = memory.stats(), memory.head
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        written = place.publish(folder, path, replace=replace and state == "complete")
     _remember_sources(recorded)
     rows = stats["rows"]
     counted = sum(n for kind, n in rows.items() if kind != "heap")
-    message = f"{path}: {rows['instance']} method instances, {epochs} epochs"
+    message = f"{written}: {rows['instance']} method instances, {epochs} epochs"
+    if written != path:
+        message = f"{message} ({path} was left as it is)"
     if reason:
         message = f"{message}; incomplete: {reason}"
     return RecordingResult(
-        str(path),
+        str(written),
         recorded.exit_code,
         state,
         message,
@@ -168,14 +170,7 @@ def _output(
 ) -> Path:
     name = Path(parsed.script[0]).stem if parsed.script else "session"
     path = Path(output) if output is not None else Path(f"{name}.mmsb")
-    if path.exists() and not replace:
-        raise UsageError(f"{path} exists already: give another name with -o, or --replace it")
-    parent = path.absolute().parent
-    if not parent.is_dir():
-        raise UsageError(f"there is no folder {parent} to write {path.name} into: make it first")
-    if not os.access(parent, os.W_OK):
-        raise ReadOnly(f"the folder {parent} cannot be written to: name another with -o")
-    return path
+    return place.check_target(path, replace=replace)
 
 
 def _julia_of(parsed: command.JuliaCommand) -> finder.Candidate:
@@ -208,8 +203,11 @@ class Session:
     >>> memory = session.stop()
     """
 
-    def __init__(self, path: Path, julia: finder.Candidate, settings: Settings) -> None:
+    def __init__(
+        self, path: Path, julia: finder.Candidate, settings: Settings, *, replace: bool = False
+    ) -> None:
         process.precompile(julia, command.JuliaCommand("julia", (), ()))
+        self._replace = replace
         self.path = path
         self.julia = str(julia.version)
         self.result: RecordingResult | None = None
@@ -228,7 +226,8 @@ class Session:
         """End Julia, write the memory, and open it for reading. Stopping twice opens it again."""
         if self._conversation is not None:
             conversation, self._conversation = self._conversation, None
-            self.result = write(conversation.end(), self.path)
+            self.result = write(conversation.end(), self.path, replace=self._replace)
+            self.path = Path(str(self.result.path))
         return open_memory(self.path)
 
     def __enter__(self) -> Session:
@@ -254,7 +253,8 @@ def start(
     """
     parsed = command.JuliaCommand("julia" if julia == "auto" else julia, (), ())
     where = _output(path, parsed, replace)
-    return Session(where, _julia_of(parsed), Settings(depth, tuple(modules), literals))
+    settings = Settings(depth, tuple(modules), literals)
+    return Session(where, _julia_of(parsed), settings, replace=replace)
 
 
 def stop(session: Session) -> Reader:
@@ -292,7 +292,7 @@ def demo(
     result = record(
         [str(_shipped("tour.jl"))],
         output,
-        replace=Path(output).is_dir() and (Path(output) / "manifest").exists(),
+        replace=True,
         progress=progress,
         julia=decision.chosen,
     )

@@ -25,7 +25,9 @@ Core.eval(Core.Module(:MMSBLoader), :(let settings = ENV, here = $(Base.@__DIR__
             popfirst!(LOAD_PATH)
             popfirst!(LOAD_PATH)
         end
-        Base.invokelatest(shim.start, fd, trace, depth, modules, literals)
-        isempty(code) || Base.invokelatest(shim.serve, parse(Int, code), parse(Int, reply))
+        # what a module without a cache defined is of a later world than this code
+        found(name) = Base.invokelatest(getfield, shim, name)
+        Base.invokelatest(found(:start), fd, trace, depth, modules, literals)
+        isempty(code) || Base.invokelatest(found(:serve), parse(Int, code), parse(Int, reply))
     end
 end))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from mmsb.base.errors import JuliaFailed
 from mmsb.base.paths import cache_path
@@ -77,7 +78,8 @@ def precompile(julia: Candidate, command: JuliaCommand) -> None:
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise JuliaFailed(f"{julia.path} could not prepare the recorder: {problem}") from problem
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["nothing"])[0]
+        lines = done.stderr.strip().splitlines() or ["nothing"]
+        said = next((line for line in lines if "ERROR" in line or "rror:" in line), lines[0])
         raise JuliaFailed(
             f"{julia.path} could not prepare the recorder (exit {done.returncode}): {said}; "
             "`mmsb doctor` shows what is wrong with it"
@@ -104,7 +106,7 @@ def run(
 
     The child's standard streams are this process's own. Raises JuliaFailed if it cannot start.
     """
-    with _interrupts_go_to_the_child(), Child(julia, command, settings) as child:
+    with Child(julia, command, settings) as child, _signals_go_to(child.process):
         return child.collect(progress)
 
 
@@ -210,13 +212,23 @@ def _environment(
 
 
 @contextlib.contextmanager
-def _interrupts_go_to_the_child() -> Iterator[None]:
-    """Ctrl-C reaches the child by itself; this process waits for what it makes of it."""
+def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """This process waits for what the program makes of a signal, and keeps its record.
+
+    Ctrl-C reaches the program by itself, as all of the terminal's foreground; what is sent to this
+    process alone is handed on.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+    handlers: dict[int, Any] = {
+        signal.SIGINT: lambda *_: None,
+        signal.SIGTERM: lambda number, _: child.send_signal(number),
+        signal.SIGHUP: lambda number, _: child.send_signal(number),
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_right
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -120,26 +121,32 @@ def _windows(stream: Stream, compiled: list[int]) -> list[Window]:
     first_world = int(stream.notes.get("first_world", "0"))
     start = int(stream.notes.get("trace_start", "0"))
     windows = [Window(0, first_world, start)]
-    order = sorted(
-        (
-            i
-            for i, method in enumerate(stream.methods)
-            if method.world > first_world and method.world != OPEN_WORLD
-        ),
-        key=lambda i: (stream.methods[i].world, stream.methods[i].key),
-    )
+    defined: dict[int, list[int]] = defaultdict(list)
+    for i in sorted(range(len(stream.methods)), key=lambda i: stream.methods[i].key):
+        if first_world < stream.methods[i].world < OPEN_WORLD:
+            defined[stream.methods[i].world].append(i)
+    ends = {world for world in _ends(stream) if world > first_world}
     reached = start
-    for i in order:
-        method = stream.methods[i]
+    for world in sorted(ends | set(defined)):
         # a package image brings methods without the tracer: they stand where their world stands
-        offset = max(reached, offsets.get((method.key, method.world), reached))
+        seen = [offsets.get((stream.methods[i].key, world), reached) for i in defined[world]]
+        reached = max([reached, *seen])
         window = windows[-1]
-        if window.first_world == method.world or not _any(compiled, window.first_offset, offset):
-            window.definitions.append(i)
-        else:
-            windows.append(Window(len(windows), method.world, offset, [i]))
-        reached = offset
+        # a world that ended code is a time of its own, whether its callers were traced or not
+        if world in ends or _any(compiled, window.first_offset, reached):
+            windows.append(Window(len(windows), world, reached))
+        windows[-1].definitions.extend(defined[world])
     return windows
+
+
+def _ends(stream: Stream) -> set[int]:
+    """The worlds in which a recorded code object was no longer valid, or no longer called."""
+    ends = {code.max_world + 1 for code in stream.codes if code.max_world < OPEN_WORLD}
+    used = {(stream.instances[code.instance].method, code.method_world) for code in stream.codes}
+    for method in stream.methods:
+        if method.last_world < OPEN_WORLD and (method.key, method.world) in used:
+            ends.add(method.last_world + 1)
+    return ends
 
 
 def _any(sorted_offsets: list[int], low: int, high: int) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mmsb import __version__
-from mmsb.base.errors import MmsbError
+from mmsb.base.errors import EnvironmentProblem, MmsbError
 from mmsb.base.model import EventKind, Stage
 from mmsb.interfaces import render
 
@@ -332,6 +332,12 @@ def _guarded(ask: Callable[[], Any], as_json: bool) -> Any:
     except MmsbError as error:
         render.show_error(error, as_json=as_json)
         raise typer.Exit(error.exit_code) from None
+    except (OSError, MemoryError) as error:
+        problem = EnvironmentProblem(
+            f"the machine refused: {str(error) or 'out of memory'}; check permissions and limits"
+        )
+        render.show_error(problem, as_json=as_json)
+        raise typer.Exit(problem.exit_code) from None
 
 
 def _answer(
