@@ -123,6 +123,8 @@ WIRE_KINDS: tuple[Kind, ...] = (
         ("function", "u32"),  # symbol of the called function's type
     ),
     _table(24, "slot", ("name", "u32"), ("type", "u32")),
+    # a method of the world after a code object's last that one of its calls can reach
+    _table(26, "cause", ("code", "u32"), ("method", "u32")),
 )
 WIRE_BY_NAME: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in WIRE_KINDS})
 WIRE_BY_ID: Mapping[int, Kind] = MappingProxyType({kind.id: kind for kind in WIRE_KINDS})

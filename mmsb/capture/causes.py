@@ -19,7 +19,7 @@ _MOST_CAUSES = 64
 @dataclass(frozen=True, slots=True)
 class Fate:
     """One code object that stopped being valid. ``causes``: keys of methods, "" where none is
-    known. Where recorded calls lead to it, they are the methods of functions it calls.
+    known. Where recorded calls lead to it, they are those methods that a call's types can reach.
     """
 
     code: int  # row of Schedule.codes
@@ -52,75 +52,81 @@ def fates(stream: Stream, schedule: Schedule) -> list[Fate]:
         )
         found.append(Fate(index, CodeState.SUPERSEDED, world, causes or ("",), "", 0))
     for world, victims in capped.items():
-        defined = by_world.get(world, [])
-        chains = _chains(stream, schedule, victims, defined)
+        everything = tuple(sorted({method.key for method in by_world.get(world, [])}))
+        chains = _chains(stream, schedule, victims)
         for index in victims:
-            chain = chains.get(index)
-            if chain is None:
-                everything = tuple(sorted({method.key for method in defined}))
-                causes = everything if len(everything) <= _MOST_CAUSES else ()
-                found.append(Fate(index, CodeState.INVALIDATED, world, causes or ("",), "", 0))
-            else:
-                causes = tuple(sorted({m.key for m in defined if m.function in chain.functions}))
-                found.append(
-                    Fate(index, CodeState.INVALIDATED, world, causes, chain.via, chain.depth)
-                )
+            chain = chains.get(index, _Chain("", 0, _several(everything)))
+            causes = tuple(sorted(chain.causes)) or ("",)
+            found.append(Fate(index, CodeState.INVALIDATED, world, causes, chain.via, chain.depth))
     return sorted(found, key=lambda f: (f.world, f.state, schedule.codes[f.code].instance, f.code))
+
+
+def _several(methods: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(methods if len(methods) <= _MOST_CAUSES else ())
 
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """How a victim reaches a cause: through ``via``, in ``depth`` calls, of these functions."""
+    """How a victim reaches a cause: through ``via``, in ``depth`` calls."""
 
     via: str
     depth: int
-    functions: frozenset[str]
+    causes: frozenset[str]
 
 
-def _chains(
-    stream: Stream, schedule: Schedule, victims: list[int], causes: list[Method]
-) -> dict[int, _Chain]:
+def _chains(stream: Stream, schedule: Schedule, victims: list[int]) -> dict[int, _Chain]:
     """The nearest way from each victim to a cause, through other victims; none where unknown."""
-    functions = {method.function for method in causes}
-    calls = {index: _calls(stream, schedule.codes[index]) for index in victims}
     reached = {
-        index: _Chain("", 1, frozenset(calls[index][1] & functions))
+        index: _Chain("", 1, frozenset(schedule.codes[index].causes))
         for index in victims
-        if calls[index][1] & functions
+        if schedule.codes[index].causes
     }
+    calls = {i: _calls(stream, schedule.codes[i]) for i in victims if i not in reached}
     level = sorted(reached)
     depth = 1
     while level:
         depth += 1
         callees: dict[str, list[int]] = defaultdict(list)
         for index in level:
-            method = stream.instances[schedule.codes[index].instance].method
-            callees[method].append(index)
+            instance = stream.instances[schedule.codes[index].instance]
+            callees[instance.key].append(index)
+            callees[instance.method].append(index)
         following: dict[int, _Chain] = {}
         for index in victims:
             if index in reached:
                 continue
-            through = [j for key in sorted(calls[index][0] & set(callees)) for j in callees[key]]
+            exact, methods = calls[index]
+            through = _among(callees, exact) or _among(callees, methods)
             if through:
                 nearest = min(through, key=lambda j: schedule.codes[j].instance)
-                united = frozenset().union(*(reached[j].functions for j in through))
+                united = frozenset().union(*(reached[j].causes for j in through))
                 following[index] = _Chain(schedule.codes[nearest].instance, depth, united)
         reached.update(following)
         level = sorted(following)
     return reached
 
 
+def _among(callees: dict[str, list[int]], keys: set[str]) -> list[int]:
+    return [index for key in sorted(keys & set(callees)) for index in callees[key]]
+
+
 def _calls(stream: Stream, code: Code) -> tuple[set[str], set[str]]:
-    """Keys of the methods, and types of the functions, that the inferred code calls."""
-    body = code.bodies.get(Stage.INFERRED)
-    if body is None or not body.call:
-        return set(), set()
+    """Keys of the instances that the code calls; and of the methods, where no instance has the
+    signature that the call has."""
     s = stream.symbols
-    resolved = np.flatnonzero(body.call["kind"] == CallKind.RESOLVED)
-    generic = np.flatnonzero(
-        (body.call["kind"] == CallKind.RESOLVED) | (body.call["kind"] == CallKind.UNRESOLVED)
-    )
-    return (
-        {s[i] for i in body.call["callee"][resolved].tolist()},
-        {s[i] for i in body.call["function"][generic].tolist()},
-    )
+    exact: set[str] = set()
+    methods: set[str] = set()
+    for stage, kind in ((Stage.OPTIMIZED, CallKind.INVOKE), (Stage.INFERRED, CallKind.RESOLVED)):
+        body = code.bodies.get(stage)
+        if body is None or not body.call:
+            continue
+        for at in np.flatnonzero(body.call["kind"] == kind).tolist():
+            key = s[int(body.call["callee"][at])]
+            if kind == CallKind.INVOKE:
+                exact.add(key)
+                continue
+            instance = f"{key} @ {s[stream.types[int(body.call['signature'][at])][0]]}"
+            (exact if instance in stream.instances else methods).add(
+                instance if instance in stream.instances else key
+            )
+    return exact, methods

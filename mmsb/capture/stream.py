@@ -44,6 +44,7 @@ class Code:
     return_type: int
     cached: bool
     provenance: int
+    causes: list[str] = field(default_factory=list)  # methods that its calls can reach
     bodies: dict[Stage, Body] = field(default_factory=dict)
 
 
@@ -114,6 +115,9 @@ class Stream:
                     getattr(self, f"_add_{name}")(frame.tables[name])
             if "body" in frame.tables:
                 self._add_bodies(frame)
+            if "cause" in frame.tables:
+                for code, method in _rows(frame.tables["cause"], "code", "method"):
+                    self.codes[code].causes.append(self.symbols[method])
         except (IndexError, UnicodeDecodeError) as problem:
             raise CorruptData(
                 f"the recorder's stream refers to what it never sent ({problem}): record again"

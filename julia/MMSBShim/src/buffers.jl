@@ -34,6 +34,7 @@ const CONTRACT = (
     (23, :call, ((:statement, UInt32), (:kind, UInt8), (:callee, UInt32), (:signature, UInt32),
                  (:function, UInt32))),
     (24, :slot, ((:name, UInt32), (:type, UInt32))),
+    (26, :cause, ((:code, UInt32), (:method, UInt32))),
 )
 
 # mmsb/base/model.py, the same numbers

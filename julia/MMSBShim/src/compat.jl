@@ -334,9 +334,13 @@ slot_type(src::Core.CodeInfo, slot::Int) =
 
 block_range(b) = (Int(b.stmts.start), Int(b.stmts.stop))
 
-# One method fits a call of this type at this world, or nothing.
-function single_match(@nospecialize(signature), world::UInt64)
-    found = Base._methods_by_ftype(signature, 1, UInt(world))
-    (found isa Vector && length(found) == 1) || return nothing
-    return (VERSION < v"1.6" ? found[1][3] : found[1].method)::Method
+# Inference looks at up to this many methods for a call, and ties the caller to no more.
+const MATCH_LIMIT = VERSION < v"1.9" ? 4 : 3
+
+# The methods that fit a call of this type at this world, or nothing where they are too many to tie
+# the caller to them.
+function matching_methods(@nospecialize(signature), world::UInt64)::Union{Nothing,Vector{Method}}
+    found = Base._methods_by_ftype(signature, MATCH_LIMIT, UInt(world))
+    found isa Vector || return nothing
+    return Method[(VERSION < v"1.6" ? match[3] : match.method)::Method for match in found]
 end

@@ -7,8 +7,11 @@ struct Encoder
     ids::Interner
     world::Base.RefValue{UInt64}               # asked for; used to resolve calls
     matches::IdDict{Any,Any}                   # signature → method, within one world
+    candidates::Vector{Method}                 # defined in the world after the code's last
+    causes::IdDict{Method,Nothing}             # those of them that its calls can reach
 end
-Encoder() = Encoder(tables(), Interner(), Ref(UInt64(0)), IdDict{Any,Any}())
+Encoder() = Encoder(tables(), Interner(), Ref(UInt64(0)), IdDict{Any,Any}(), Method[],
+                     IdDict{Method,Nothing}())
 
 # --- ids -----------------------------------------------------------------------------------------
 
@@ -131,8 +134,8 @@ function text!(e::Encoder, row::Int, tag::UInt8, text::String)
     if by_hash(text)
         prefix = tag == TAGS.symbol ? "Symbol:" : "String:"
         set!(e.tables.operand, row, TAGS.long, symbol_id!(e, string(prefix, hashed(text))))
-    elseif tag == TAGS.string && !LITERALS[]
-        set!(e.tables.operand, row, TAGS.redacted, NONE, type_id!(e, String))
+    elseif !LITERALS[]
+        set!(e.tables.operand, row, TAGS.redacted, NONE, type_id!(e, tag == TAGS.symbol ? Symbol : String))
     else
         set!(e.tables.operand, row, tag, symbol_id!(e, text))
     end
@@ -369,6 +372,29 @@ function operand_type(src::Core.CodeInfo, sparams, @nospecialize(x))
 end
 value_type(@nospecialize(v)) = v isa Type && !is_vararg(v) ? Type{v} : typeof(v)
 
+const DISPATCHING = r"_apply|_call_latest|_call_in_world|invokelatest|invoke_in_world"
+called_name(f::DataType) = is_function_type(f) ? String(function_name(f)) : ""
+
+# Which methods of the world that ended this code one of its calls can reach.
+function note_causes!(e::Encoder, @nospecialize(signature))
+    for m in e.candidates
+        haskey(e.causes, m) && continue
+        same_function(signature, m.sig) || continue
+        typeintersect(signature, m.sig) === Union{} || (e.causes[m] = nothing)
+    end
+    nothing
+end
+
+# A quick no before types are intersected: both name a function, and not the same one.
+function same_function(@nospecialize(call), @nospecialize(sig))
+    a, b = first_parameter(call), first_parameter(sig)
+    return !(a isa DataType && b isa DataType && isconcretetype(a) && isconcretetype(b)) || a === b
+end
+function first_parameter(@nospecialize(t))
+    u = Base.unwrap_unionall(t)
+    return u isa DataType && length(u.parameters) > 0 ? u.parameters[1] : Any
+end
+
 # (kind, callee, signature, function) of a call.
 function call_target(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector,
                      st::Expr)::NTuple{4,UInt32}
@@ -376,20 +402,23 @@ function call_target(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector,
     f = types[1]
     called = symbol_id!(e, type_text(f))
     if f isa DataType && (f <: Core.Builtin || f === Core.IntrinsicFunction)
-        return (CALLS.builtin, NONE, NONE, called)
+        # these look a method up when the program runs, as a call does
+        dispatches = f.name.module === Core && occursin(DISPATCHING, called_name(f))
+        return (dispatches ? CALLS.unresolved : CALLS.builtin, called, NONE, called)
     end
     signature = try
         Tuple{types...}
     catch
         return (CALLS.unresolved, NONE, NONE, called)     # a splat's Vararg in the middle
     end
-    method = get(e.matches, signature, missing)
-    if method === missing
-        method = e.matches[signature] = single_match(signature, e.world[])
+    matched = get(e.matches, signature, missing)
+    if matched === missing
+        matched = e.matches[signature] = matching_methods(signature, e.world[])
     end
+    matched === nothing || note_causes!(e, signature)
     id = type_id!(e, signature)
-    method === nothing && return (CALLS.unresolved, called, id, called)
-    return (CALLS.resolved, symbol_id!(e, method_key(method)), id, called)
+    (matched === nothing || length(matched) != 1) && return (CALLS.unresolved, called, id, called)
+    return (CALLS.resolved, symbol_id!(e, method_key(matched[1])), id, called)
 end
 
 function calls!(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance, stage::UInt8)

@@ -7,6 +7,7 @@ mutable struct Recording
     offsets::Vector{Int64}            # bytes of the trace file before each
     loaded_before::Vector{Module}
     first_world::UInt64
+    defined_in::Dict{UInt64,Vector{Method}}    # world → what was defined in it
     modules::Vector{String}           # recorded although not the user's
     depth::Int
     encoder::Encoder
@@ -57,7 +58,8 @@ function start(fd::Int, trace_path::String, depth::Int, modules::Vector{String},
     sizehint!(TRACED, 1 << 14)
     sizehint!(TRACED_AT, 1 << 14)
     before = filter(m -> m !== Main, Base.loaded_modules_array())
-    r = Recording(fd, trace_fd, TRACED, TRACED_AT, before, Base.get_world_counter(), modules, depth, Encoder(), 0,
+    r = Recording(fd, trace_fd, TRACED, TRACED_AT, before, Base.get_world_counter(),
+                  Dict{UInt64,Vector{Method}}(), modules, depth, Encoder(), 0,
                   IdDict{Core.CodeInstance,Nothing}(), 0, true)
     RECORDING[] = r
     hello!(r)
@@ -193,6 +195,9 @@ function drain!(r::Recording)
         scope[d.method] = d
         method!(e, d)
     end
+    for m in Iterators.flatten((methods, late))
+        push!(get!(() -> Method[], r.defined_in, UInt64(m.primary_world)), m)
+    end
     level = Question[]
     for (m, d) in scope, mi in specializations(m), q in questions_of(r, mi, d, now, 0)
         is_root(r, q) && push!(level, q)
@@ -222,8 +227,15 @@ end
 function ask_safely!(r::Recording, q::Question)
     e = r.encoder
     before = map(rows, answer_tables(e))
+    empty!(e.causes)
+    empty!(e.candidates)
+    q.ci.max_world == OPEN_WORLD ||
+        append!(e.candidates, get(r.defined_in, UInt64(q.ci.max_world) + 1, Method[]))
     try
         final = ask!(e, q, r.code_rows)
+        for m in in_order(collect(keys(e.causes)))
+            add!(e.tables.cause, r.code_rows, symbol_id!(e, method_key(m)))
+        end
         r.code_rows += 0x00000001
         return final
     catch problem
@@ -236,7 +248,8 @@ end
 
 # Tables whose rows belong to one answer, unlike ids, which are written once for all.
 answer_tables(e::Encoder) = (e.tables.code, e.tables.body, e.tables.statement, e.tables.operand,
-                             e.tables.block, e.tables.edge, e.tables.call, e.tables.slot)
+                             e.tables.block, e.tables.edge, e.tables.call, e.tables.slot,
+                             e.tables.cause)
 
 # What is recorded by itself: new code, code that something ended, and all of what was asked for by
 # name. Other code that was compiled before is recorded where recorded code calls it.

@@ -177,6 +177,11 @@ function literal_text(@nospecialize(x), depth::Int = 0, short::Bool = false)::St
     return string("::", type_text(T, Scope(), short))
 end
 
+# A constant that inference found: what it names is a fact, what it holds a literal.
+constant_text(@nospecialize(x)) =
+    LITERALS[] || x isa Type || x isa Module || is_function_type(typeof(x)) ? literal_text(x) :
+    string("::", type_text(typeof(x)))
+
 """Text and lattice class of an inferred type or lattice element."""
 function lattice_text(@nospecialize(t))::Tuple{String,UInt8,String}
     if t isa Type || t isa TypeVar || is_vararg(t)
@@ -188,7 +193,7 @@ function lattice_text(@nospecialize(t))::Tuple{String,UInt8,String}
     widened = type_text(widen(t))
     name = String(nameof(typeof(t)))
     if name == "Const"
-        return (string("Const(", literal_text(t.val), ')'), LATTICE.const_, widened)
+        return (string("Const(", constant_text(t.val), ')'), LATTICE.const_, widened)
     elseif name == "PartialStruct"
         fields = join([lattice_text(f)[1] for f in t.fields], ", ")
         return (string("PartialStruct(", type_text(t.typ), ", [", fields, "])"),
