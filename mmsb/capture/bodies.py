@@ -65,7 +65,7 @@ class InstancePages:
         if stage == Stage.LOWERED:
             rows = self._place_lowered(body, opcodes, operands, cuts, definition)
         else:
-            rows = self._place(body, stage, opcodes, scopes, exact)
+            rows = self._place(body, stage, opcodes, exact)
         at = np.asarray(rows, np.int64)
         self._grow(sink)
         lists = _lists(operands, cuts, at)
@@ -96,16 +96,17 @@ class InstancePages:
     ) -> list[int]:
         tokens = _tokens(opcodes, body.statement["slot"], operands, cuts)
         self._lowered_opcodes = opcodes.tolist()
-        zeros = body.statement["line"].tolist()
-        self._lowered_lines = [(SELF, line) for line in zeros]
+        self._lowered_lines = [(SELF, line) for line in body.statement["line"].tolist()]
         return self.rows.set_lowered(tokens, definition)
 
-    def _place(self, body: Body, stage: Stage, opcodes: U32, scopes: U32, exact: bool) -> list[int]:
+    def _place(self, body: Body, stage: Stage, opcodes: U32, exact: bool) -> list[int]:
         lowered = self.rows.lowered
         origins = body.statement["origin"].tolist()
         if stage == Stage.INFERRED and len(opcodes) == len(lowered):
             return list(lowered)
-        ops, inlined = opcodes.tolist(), scopes.tolist()
+        ops = opcodes.tolist()
+        scopes = body.statement["scope"].tolist()
+        inlined = [self.intern.anchor(scope) for scope in scopes]
         if not exact:
             lines = list(zip(inlined, body.statement["line"].tolist(), strict=True))
             own = self.rows.by_line(lines, ops, self._lowered_lines, self._lowered_opcodes)
@@ -115,9 +116,7 @@ class InstancePages:
             ]
         roots = [
             origin if scope == SELF else self._root(wire)
-            for origin, scope, wire in zip(
-                origins, inlined, body.statement["scope"].tolist(), strict=True
-            )
+            for origin, scope, wire in zip(origins, inlined, scopes, strict=True)
         ]
         symbols = self.stream.symbols
         names = body.statement["opcode"].tolist()

@@ -36,6 +36,8 @@ class Intern:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._symbols: dict[int, int] = {}
+        self._anchors: dict[int, int] = {}
+        self._first_anchor: dict[tuple[int, int, int, int, int], int] = {}
         self._tables = {kind.id: _Table(kind) for kind in (schema.TYPE, schema.FILE, schema.SCOPE)}
 
     def flush(self, sink: Sink) -> None:
@@ -51,6 +53,18 @@ class Intern:
 
     def scopes(self, sink: Sink, ids: NDArray[Any]) -> U32:
         return _each(ids, lambda i: self._scope(sink, i))
+
+    def anchor(self, scope: int) -> int:
+        """One stream id for all inlined frames that differ in lines alone, where their origins are
+        known: a method that moves within its file keeps its rows."""
+        if scope >= _FIRST_SENTINEL:
+            return scope
+        if scope not in self._anchors:
+            parent, method, file, line, origin = self._stream.scopes[scope]
+            exact = origin < _FIRST_SENTINEL
+            key = (self.anchor(parent), method, file, 0 if exact else line, origin)
+            self._anchors[scope] = self._first_anchor.setdefault(key, scope)
+        return self._anchors[scope]
 
     def _symbol(self, sink: Sink, id_: int) -> int:
         if id_ not in self._symbols:
