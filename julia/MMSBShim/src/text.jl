@@ -33,7 +33,29 @@ function hide_file!(path::String)
 end
 by_hash(s::String) = too_long(s) || s in FILE_NAMES
 
-module_path(m::Module) = join(String[String(name) for name in fullname(m)], ".")
+# A module or type whose name now means another (it was defined again) is told apart from that.
+const REPLACED = "′"
+const REPLACED_NAMES = IdDict{Any,Bool}()
+
+function is_replaced(@nospecialize(x), home::Module, name::Symbol, same)::Bool
+    known = get(REPLACED_NAMES, x, nothing)
+    known === nothing || return known
+    now = constant(home, name, nothing)
+    return REPLACED_NAMES[x] = now !== nothing && !same(now)
+end
+
+function module_path(m::Module)::String
+    parent = parentmodule(m)
+    (parent === m || m === Base || m === Core || m === Main) && return String(nameof(m))
+    mark = is_replaced(m, parent, nameof(m), now -> now === m || !(now isa Module)) ? REPLACED : ""
+    # Base's parent is Main on some Julias; its path is its own
+    return string(module_path(parent), '.', nameof(m), mark)
+end
+
+type_replaced(name::Core.TypeName) = is_replaced(name, name.module, name.name, now -> begin
+    t = now isa Type ? Base.unwrap_unionall(now) : nothing
+    !(t isa DataType) || t.name === name || t.name.name !== name.name
+end)
 
 short_symbol(s::Symbol) = (t = String(s); too_long(t) ? hashed(t) : t)
 
@@ -95,9 +117,10 @@ function data_name(t::DataType, short::Bool)
     if is_function_type(t)
         return string("typeof(", module_path(name.module), '.', function_name(t), ')')
     end
+    mark = type_replaced(name) ? REPLACED : ""
     hide = short && (name.module === Core || name.module === Main ||
                      (name.module === Base && Base.isexported(Base, name.name)))
-    return hide ? string(name.name) : string(module_path(name.module), '.', name.name)
+    return hide ? string(name.name, mark) : string(module_path(name.module), '.', name.name, mark)
 end
 
 """Canonical text of a type; `short` leaves out the modules everyone knows."""
