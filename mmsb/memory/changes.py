@@ -134,6 +134,14 @@ class Changes:
         self._patched.pop(page, None)
         self._deleted[page] = kind
 
+    def check_owner(self, index: Index) -> None:
+        """UsageError unless these are changes of the memory that ``index`` belongs to."""
+        if self._index is not index:
+            raise UsageError(
+                f"these changes were collected for {self._index.folder}, opened elsewhere or "
+                f"earlier; commit them there, or collect them with changes() of {index.folder}"
+            )
+
     def conflict(self, head: int) -> str | None:
         """Why this cannot be committed on top of ``head``, or None."""
         if head == self.base:

@@ -168,11 +168,12 @@ def denied(path: Path, error: OSError) -> ReadOnly | None:
 class Lock:
     """The one writer's flock. The kernel drops it with the process: a stale pid locks nobody."""
 
-    __slots__ = ("_handle",)
+    __slots__ = ("_handle", "_pid")
 
     def __init__(self, folder: Path) -> None:
         """MemoryLocked if another writer holds it; ReadOnly if the folder cannot be written."""
         path = folder / "lock"
+        self._handle, self._pid = -1, os.getpid()
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
@@ -181,7 +182,7 @@ class Lock:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             pid = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(self._handle)
+            self._let_go()
             raise MemoryLocked(
                 f"{folder} is being written by process {pid}; close it there or open it for reading"
             ) from error
@@ -189,7 +190,25 @@ class Lock:
         with suppress(OSError):  # a full disk: the lock holds, only the pid is not told
             os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
 
+    @property
+    def inherited(self) -> bool:
+        """Was it taken by another process, of which this one is a fork?"""
+        return self._pid != os.getpid()
+
     def release(self) -> None:
-        """Empties the file, so that equal memories have equal bytes, and lets go."""
-        os.ftruncate(self._handle, 0)
-        os.close(self._handle)
+        """Empties the file, so that equal memories have equal bytes, and lets go.
+
+        In a fork of the process that took it the lock stays with that process.
+        """
+        if not self.inherited:
+            os.ftruncate(self._handle, 0)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+    def __del__(self) -> None:
+        """A writer that is dropped without being closed locks nobody out."""
+        self._let_go()

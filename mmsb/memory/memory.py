@@ -181,6 +181,7 @@ class Memory:
             out = self._check_writable()
             if not isinstance(changes, Changes):
                 changes = self._from_deltas(changes)
+            changes.check_owner(self._index)
             if changes.committed:
                 raise UsageError("these changes are committed already; get new ones")
             reason = changes.conflict(self.head)

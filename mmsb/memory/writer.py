@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from mmsb.base.errors import MmsbError, NoSpace, UsageError, WriterFailed
+from mmsb.base.errors import MmsbError, NoSpace, StateError, UsageError, WriterFailed
 from mmsb.memory import files
 from mmsb.memory.files import Lock, Manifest, Mark, Marks
 from mmsb.memory.frame import Draft, Frame
@@ -77,6 +77,7 @@ class Writer:
         """``log`` was opened and scanned under ``lock``; what follows its end is cut here."""
         self.log, self.durability = log, durability
         self._lock = lock
+        self._handle = self._header = -1
         self._failure: str | None = None
         self._behind = 0  # bytes visible and not yet durable, written by this writer
         self._number, self._at = log.end
@@ -103,8 +104,7 @@ class Writer:
 
     def append(self, draft: Draft) -> Frame:
         """Writes one frame and makes it visible. NoSpace leaves all as it was; WriterFailed."""
-        if self._failure is not None:
-            raise WriterFailed(self._failure)
+        self._check_able()
         self._guard("preallocation", lambda: self._make_room(draft.size))
         at, end = self._at, self._at + draft.size
         data = draft.render(self._number, at)
@@ -128,8 +128,7 @@ class Writer:
 
     def sync(self) -> None:
         """Returns when all that is visible is durable. WriterFailed if the disk does not say so."""
-        if self._failure is not None:
-            raise WriterFailed(self._failure)
+        self._check_able()
         visible = self.log.marks.visible
         if self.log.marks.durable != visible:
             # Sealed segments were synced when they were sealed; only this one can be behind.
@@ -139,16 +138,38 @@ class Writer:
         self._behind = 0
 
     def close(self) -> None:
-        """Syncs unless the policy is "none", gives preallocated bytes back, releases the lock."""
+        """Syncs unless the policy is "none", gives preallocated bytes back, releases the lock.
+
+        In a fork of the process that opened it: lets go of the handles and touches nothing else.
+        """
         try:
-            if self._failure is None:
+            if self._failure is None and not self._lock.inherited:
                 if self.durability != "none":
                     self.sync()
                 os.ftruncate(self._handle, self._at)
         finally:
-            os.close(self._handle)
-            os.close(self._header)
+            self._let_go()
             self._lock.release()
+
+    def _let_go(self) -> None:
+        handles = (self._handle, self._header)
+        self._handle = self._header = -1
+        for handle in handles:
+            if handle >= 0:
+                os.close(handle)
+
+    def __del__(self) -> None:
+        """Dropped without being closed: as if the process had ended here."""
+        self._let_go()
+
+    def _check_able(self) -> None:
+        if self._lock.inherited:
+            raise StateError(
+                f"{self.log.folder} was opened for writing by the process that this one was forked "
+                "from; write there, or close it there and open it here"
+            )
+        if self._failure is not None:
+            raise WriterFailed(self._failure)
 
     def _make_room(self, size: int) -> None:
         full = capacity(self._number, self.log.manifest.segment_bytes)

@@ -142,3 +142,14 @@ def test_numbers_beyond_two_to_the_63_stay_exact(memory: Memory) -> None:
     page = memory.create_page(THING, "f")
     memory.update_page(page, [0, 1, 2], {"big": [2**64 - 1, 3, 2**63 + 1]})
     assert memory.query_page(page)["big"].tolist() == [2**64 - 1, 3, 2**63 + 1]
+
+
+def test_changes_of_another_memory_are_refused(memory: Memory, path: Path) -> None:
+    with Memory.create(path.with_name("b.mmsb"), KINDS) as other:
+        foreign = other.changes()
+        foreign.patch(SMALL, foreign.page(SMALL, "f"), {"value": [1]})
+        before = (path / "segment-000001").read_bytes()
+        with pytest.raises(errors.UsageError, match=r"collected for .*b\.mmsb"):
+            memory.commit(foreign)
+        assert (path / "segment-000001").read_bytes() == before
+        assert other.commit(foreign) == 1

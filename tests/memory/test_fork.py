@@ -1,0 +1,59 @@
+"""A writer belongs to the process that opened it, and to nobody once it is dropped."""
+
+from __future__ import annotations
+
+import gc
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmsb.base import errors
+from mmsb.memory.memory import Memory
+from mmsb.testing.contracts import dump, fill
+from mmsb.testing.strategies import KINDS
+
+
+def forked(run: Callable[[], object]) -> int:
+    """Runs it in a fork; 0 if it returned."""
+    child = os.fork()
+    if child == 0:
+        try:
+            run()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_fork_can_neither_write_nor_disturb_the_writer(path: Path) -> None:
+    with Memory.create(path, KINDS) as memory:
+        fill(memory, 2)
+        before = {file.name: file.read_bytes() for file in path.iterdir()}
+
+        def child() -> None:
+            for write in (lambda: memory.commit(memory.changes()), memory.sync):
+                with pytest.raises(errors.StateError, match="forked"):
+                    write()
+            dump(memory)
+            memory.close()
+
+        assert forked(child) == 0
+        assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+        with pytest.raises(errors.MemoryLocked, match=f"process {os.getpid()}"):
+            Memory.open(path, write=True, kinds=KINDS)
+        assert memory.commit(memory.changes()) == 3
+
+
+def test_a_dropped_writer_locks_nobody_out(path: Path) -> None:
+    memory = Memory.create(path, KINDS)
+    fill(memory, 2)
+    handles = len(os.listdir("/proc/self/fd"))
+    del memory
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= handles - 3
+    with Memory.open(path, write=True, kinds=KINDS) as again:
+        assert again.head == 2
