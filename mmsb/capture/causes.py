@@ -35,6 +35,8 @@ def fates(stream: Stream, schedule: Schedule) -> list[Fate]:
     by_world: dict[int, list[Method]] = defaultdict(list)
     for method in stream.methods:
         by_world[method.world].append(method)
+        if method.deleted:
+            by_world[method.last_world + 1].append(method)
     replaced = {(method.key, method.world): method for method in stream.methods}
     capped: dict[int, list[int]] = defaultdict(list)
     found: list[Fate] = []

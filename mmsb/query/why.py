@@ -113,9 +113,18 @@ def _fate_blocks(fate: Fate, epoch: int) -> list[Block]:
     return blocks
 
 
+_MOST_NAMED = 6  # causes written out; JSON has all
+
+
 def reason_note(reason: Reason) -> Block:
     """One sentence: what ended, when, by what, through whom."""
-    causes = ", ".join(describe(cause) for cause in reason.causes) or "no method that was recorded"
+    causes = _listed([describe(cause) for cause in reason.causes])
+    if reason.state is CodeState.SUPERSEDED and not causes:
+        return note(
+            f"Version {reason.version} was ",
+            ("superseded", "bad"),
+            f" in epoch {reason.epoch}, at world {reason.world}: its own method was deleted.",
+        )
     if reason.state is CodeState.SUPERSEDED:
         return note(
             f"Version {reason.version} was ",
@@ -124,11 +133,15 @@ def reason_note(reason: Reason) -> Block:
             (causes, "head"),
             ". Julia does not cap its world range; it is no longer called.",
         )
+    if not causes:
+        causes = "no recorded method (a constant or a method's deletion can be the cause)"
     way = (
         f", through {' → '.join(reason.via)}"
         if reason.via
         else ", which it calls"
         if reason.depth == 1
+        else "; which of it is the cause, and the way to it, this tier did not see"
+        if len(reason.causes) > 1
         else ""
     )
     return note(
@@ -139,6 +152,11 @@ def reason_note(reason: Reason) -> Block:
         (causes, "head"),
         f"{way}.",
     )
+
+
+def _listed(causes: list[str]) -> str:
+    more = len(causes) - _MOST_NAMED
+    return ", ".join(causes[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def describe(cause: Cause) -> str:

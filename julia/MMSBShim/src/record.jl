@@ -194,6 +194,7 @@ function drain!(r::Recording)
     for d in definitions(methods)
         scope[d.method] = d
         method!(e, d)
+        d.deleted && push!(get!(() -> Method[], r.defined_in, d.last + 1), d.method)
     end
     for m in Iterators.flatten((methods, late))
         push!(get!(() -> Method[], r.defined_in, UInt64(m.primary_world)), m)
