@@ -29,32 +29,41 @@ _TAIL = 4096
 
 
 class Grow:
-    """An array with room to grow. Views handed out stay valid."""
+    """An array with room to grow. ``values``, a view, is swapped at once: read it once and use it.
 
-    __slots__ = ("_held", "count")
+    Views handed out stay valid.
+    """
+
+    __slots__ = ("_held", "values")
 
     def __init__(self, dtype: str) -> None:
         self._held: Array = np.zeros(64, dtype)
-        self.count = 0
+        self.values = self._held[:0]
 
     def extend(self, values: Array | list[int]) -> None:
         """Appends. Amortised O(values)."""
-        end = self.count + len(values)
+        count = len(self.values)
+        end = count + len(values)
         if end > len(self._held):
             grown = np.zeros(max(end, 2 * len(self._held)), self._held.dtype)
-            grown[: self.count] = self._held[: self.count]
+            grown[:count] = self.values
             self._held = grown
-        self._held[self.count : end] = values
-        self.count = end
+        self._held[count:end] = values
+        self.values = self._held[:end]
 
     @property
-    def values(self) -> Array:
-        """A view of what was appended."""
-        return self._held[: self.count]
+    def last(self) -> int:
+        """The last value appended; 0 before there is one."""
+        values = self.values
+        return int(values[-1]) if len(values) else 0
 
 
 class Index:
-    """Pages, deltas, batches, schemas. Grows by whole frames; older epochs see no change."""
+    """Pages, deltas, batches, schemas. Grows by whole frames; older epochs see no change.
+
+    One thread adds while others read: all of an epoch is in place before it counts in
+    ``_pages_to``, ``_deltas_to`` and, last, ``frames``, and readers go by these counts alone.
+    """
 
     def __init__(self, folder: Path, known: Iterable[Kind]) -> None:
         self.folder = folder
@@ -104,10 +113,10 @@ class Index:
             if batch.tombstone:
                 self._deleted_at.values[batch.pages()] = frame.epoch
         self.batches.extend(batches)
-        self.frames.append(frame)
         self._page.extend(table.delta_page)
-        self._deltas_to.extend([self._page.count])
-        self._pages_to.extend([self._page_kind.count])
+        self._pages_to.extend([len(self._page_kind.values)])
+        self._deltas_to.extend([len(self._page.values)])
+        self.frames.append(frame)
 
     def _schema(self, frame: Frame) -> tuple[Kind, ...]:
         try:
@@ -139,12 +148,12 @@ class Index:
     @property
     def page_count(self) -> int:
         """Pages ever created."""
-        return self._page_kind.count
+        return self._pages_to.last
 
     @property
     def delta_count(self) -> int:
         """Deltas ever committed."""
-        return self._page.count
+        return self._deltas_to.last
 
     def unstored(self) -> list[Kind]:
         """Kinds that the log does not hold as they are shown; the next commit writes them."""
@@ -185,7 +194,7 @@ class Index:
         return np.flatnonzero(live).astype("<u4")
 
     def page_kinds(self) -> Array:
-        """Kind id of every page, u16."""
+        """Kind id of every page, u16; of pages that are being added too."""
         return self._page_kind.values
 
     def page_subjects(self) -> Array:
@@ -197,7 +206,7 @@ class Index:
         return int(self._deleted_at.values[page])
 
     def deleted_flags(self) -> Array:
-        """For every page the epoch that deleted it, or NEVER; u64."""
+        """For every page, or a few more, the epoch that deleted it, or NEVER; u64."""
         return self._deleted_at.values
 
     def row_counts(self, epoch: int) -> Array:
@@ -217,18 +226,19 @@ class Index:
 
     def table_page(self, kind: Kind) -> int | None:
         """The one page of an append-only kind; None before its schema is stored."""
-        found = np.flatnonzero(
-            (self._page_kind.values == kind.id) & (self._page_subject.values == NONE_U32)
-        )
+        count = self.page_count
+        of_kind = self._page_kind.values[:count] == kind.id
+        found = np.flatnonzero(of_kind & (self._page_subject.values[:count] == NONE_U32))
         return int(found[0]) if len(found) else None
 
     def page_of(self, kind: Kind, symbol: int, epoch: int) -> int | None:
         """The page of (kind, subject symbol) that is live as of the epoch, or None."""
         with self._lock:
-            for page in range(self._placed, self._page_kind.count):
+            count = self.page_count
+            for page in range(self._placed, count):
                 key = int(self._page_kind.values[page]), int(self._page_subject.values[page])
                 self._by_subject.setdefault(key, []).append(page)
-            self._placed = self._page_kind.count
+            self._placed = count
             candidates = tuple(self._by_subject.get((kind.id, symbol), ()))
         for page in candidates:
             if self.exists(page, epoch) and self.deleted_at(page) > epoch:
@@ -248,7 +258,7 @@ class Index:
 
     def _settle(self) -> tuple[tuple[Array, Array], dict[int, list[int]]]:
         with self._lock:
-            count = self._page.count
+            count = self.delta_count
             waiting = count - len(self._sorted[0])
             if waiting > max(_TAIL, len(self._sorted[0])):
                 pages = self._page.values[:count]

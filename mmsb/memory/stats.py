@@ -18,12 +18,13 @@ def stats(folder: Path, index: Index, manifest: Manifest) -> dict[str, Any]:
     for the kind over all epochs, without tables and checksums. ``rows``: rows (facts) by kind, as
     of the head, over live pages. ``pages``: live pages, tables of append-only kinds included.
     """
-    live = index.deleted_flags() == NEVER
-    rows = index.row_counts(index.head)
-    kinds = index.page_kinds().astype(np.int64)
+    head = index.head
+    rows = index.row_counts(head)
+    live = index.deleted_flags()[: len(rows)] == NEVER
+    kinds = index.page_kinds()[: len(rows)].astype(np.int64)
     by_kind = np.bincount(kinds[live], weights=rows[live], minlength=max(index.kinds) + 1)
     sizes = dict.fromkeys((kind.name for kind in index.kinds.values()), 0)
-    for batch in index.batches:
+    for batch in index.batches_to(head):
         sizes[index.kind(batch.kind).name] += batch.size(index.kind(batch.kind))
     return {
         "bytes": sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
@@ -31,7 +32,7 @@ def stats(folder: Path, index: Index, manifest: Manifest) -> dict[str, Any]:
         "rows": {kind.name: int(by_kind[id]) for id, kind in index.kinds.items()},
         "pages": int(live.sum()),
         "deltas": index.delta_count,
-        "epochs": index.head,
-        "frames": len(index.frames),
+        "epochs": head,
+        "frames": head + 1,
         "segments": len(manifest.segments),
     }

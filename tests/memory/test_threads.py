@@ -1,0 +1,86 @@
+"""Threads that read while another commits see whole epochs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mmsb.memory.index import Grow, Index
+from mmsb.memory.memory import Memory
+from mmsb.testing.strategies import KINDS, SMALL
+
+EPOCHS = 120
+READS = 120
+
+
+@pytest.fixture
+def hurried() -> Iterator[None]:
+    """Threads take turns as often as Python can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def commit(memory: Memory) -> None:
+    """Each epoch makes two pages, and deletes one of the epoch before."""
+    for epoch in range(1, EPOCHS + 1):
+        changes = memory.changes()
+        for name in (f"kept {epoch}", f"gone {epoch}"):
+            changes.patch(SMALL, changes.page(SMALL, name), {"value": [epoch] * 3})
+        if epoch > 1:
+            changes.delete(changes.page(SMALL, f"gone {epoch - 1}"))
+        changes.append("type", {"name": [changes.symbol(f"T{epoch}")]})
+        memory.commit(changes)
+
+
+def read(memory: Memory) -> None:
+    for _ in range(READS):
+        snapshot = memory.at()
+        epoch = snapshot.epoch
+        assert len(snapshot.table("type")["name"]) == epoch
+        assert len(snapshot.pages(SMALL)) == (epoch + 1 if epoch else 0)
+        values, _ = snapshot.gather(SMALL, "value")
+        assert values.tolist() == [n for n in range(1, epoch + 1) for _ in "123"] + [epoch] * (
+            3 if epoch else 0
+        )
+        if epoch:
+            page = snapshot.page(SMALL, f"gone {epoch}")
+            assert page is not None
+            assert snapshot.written(page).tolist() == [epoch]
+            assert snapshot.column(SMALL, page, "value").tolist() == [epoch] * 3
+            assert memory.diff(epoch - 1, epoch)
+        assert memory.stats()["epochs"] >= epoch
+
+
+@pytest.mark.usefixtures("hurried")
+def test_readers_beside_a_writer(path: Path) -> None:
+    with Memory.create(path, KINDS) as memory, ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(commit, memory), *(pool.submit(read, memory) for _ in range(3))]
+        for each in running:
+            each.result()
+        assert memory.head == EPOCHS
+
+
+def test_nothing_of_an_epoch_is_seen_before_its_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After each step of taking in an epoch: all reads of the head hold.
+    with Memory.create(path, KINDS) as memory:
+        extend = Grow.extend
+
+        def look_after(self: Grow, values: object) -> None:
+            extend(self, values)  # type: ignore[arg-type]
+            index: Index = memory._index
+            assert len(memory.at().pages(SMALL)) == (memory.head + 1 if memory.head else 0)
+            assert len(memory.at().table("type")["name"]) == memory.head
+            assert index.page_of(index.kind(SMALL), 10**6, index.head) is None
+            assert memory.stats()["epochs"] == memory.head
+
+        monkeypatch.setattr(Grow, "extend", look_after)
+        monkeypatch.setattr(f"{__name__}.EPOCHS", 90)
+        commit(memory)
