@@ -11,7 +11,7 @@ import numpy as np
 from mmsb.base.errors import CorruptData, NotAMemory
 from mmsb.memory.batch import Batch, block_problem
 from mmsb.memory.damage import Problem
-from mmsb.memory.files import HEADER_BYTES, Manifest, Marks, read_manifest, read_slots
+from mmsb.memory.files import HEADER_BYTES, Manifest, Marks, load_manifest, read_slots
 from mmsb.memory.frame import ALIGN, HEADER, MAGIC, Broken, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import floor
@@ -72,11 +72,12 @@ class _Walk:
         """The manifest, or what the folder's names say if it is damaged."""
         self.index = Index(self.folder, ())
         try:
-            return read_manifest(self.folder)
-        except CorruptData:
-            self.report("manifest", 0, (0, 0), "it does not match its checksum")
-        names = sorted(file.name for file in self.folder.glob("segment-*"))
-        numbers = [int(name.removeprefix("segment-")) for name in names]
+            return load_manifest(self.folder)
+        except Broken as error:
+            self.report("manifest", 0, (0, 0), str(error))
+        names = [file.name.removeprefix("segment-") for file in self.folder.glob("segment-*")]
+        numbers = sorted(int(name) for name in names if name.isdecimal() and name.isascii())
+        numbers = [number for number in numbers if (self.folder / file_name(number)).is_file()]
         if not numbers:
             raise NotAMemory(f"{self.folder} holds no memory: no manifest, no segment")
         sizes = [

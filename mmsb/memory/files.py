@@ -10,13 +10,20 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 
 from mmsb.base.errors import CorruptData, MemoryLocked, NewerFormat, NotAMemory, ReadOnly
+from mmsb.memory.frame import Broken
+from mmsb.memory.opening import read_start, unreadable
 
 FORMAT = 1
 HEADER_BYTES = 4096
+#: No manifest is longer: it would name more than 2 TiB of segments.
+MANIFEST_BYTES = 1024 * 1024
+#: Segment numbers are below this: place and number share 64 bits of a frame's seed.
+SEGMENTS = 2**24
 _SLOTS = (0, HEADER_BYTES // 2)
 _MAGIC = b"mmsb"
 #: magic, version, sequence, visible (epoch, segment, offset), durable (the same), check
@@ -95,27 +102,64 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def read_manifest(folder: Path) -> Manifest:
     """NotAMemory, NewerFormat or CorruptData if there is none that can be read."""
     try:
-        raw = (folder / "manifest").read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        return load_manifest(folder)
+    except Broken as error:
+        raise CorruptData(
+            f"{folder}/manifest: {error}; restore it from a copy (no segment is touched by this)"
+        ) from error
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """As `read_manifest`, but Broken where that says CorruptData."""
+    try:
+        raw = read_start(folder / "manifest", MANIFEST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NotAMemory(
             f"{folder} holds no memory (it has no manifest); check the path, or make one with "
             "Memory.create"
         ) from error
+    if len(raw) > MANIFEST_BYTES:
+        raise Broken(f"it is longer than {MANIFEST_BYTES} bytes")
     line, _, check = raw.partition(b"\n")
     if check != xxh3_64_hexdigest(line).encode() + b"\n":
-        raise CorruptData(
-            f"{folder}/manifest does not match its checksum; restore it from a copy (no segment is "
-            "touched by this)"
-        )
-    body = json.loads(line)
+        raise Broken("it does not match its checksum")
+    try:
+        body = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Broken("its line is no JSON") from error
+    if not isinstance(body, dict):
+        raise Broken("its line is no JSON object")
     if body.get("magic") != "mmsb":
         raise NotAMemory(f"{folder} holds something else than a memory; check the path")
-    if body["format"] > FORMAT:
+    return _manifest(folder, body)
+
+
+def _manifest(folder: Path, body: dict[str, Any]) -> Manifest:
+    version, smallest, segments = (body.get(key) for key in ("format", "segment_bytes", "segments"))
+    if type(version) is int and version > FORMAT:
         raise NewerFormat(
-            f"{folder} has format {body['format']}, this mmsb reads up to {FORMAT}; upgrade mmsb"
+            f"{folder} has format {version}, this mmsb reads up to {FORMAT}; upgrade mmsb"
         )
-    segments = tuple((number, size) for number, size in body["segments"])
-    return Manifest(body["segment_bytes"], segments)
+    if version != FORMAT or type(version) is not int:
+        raise Broken(f"it names no format ({version!r:.40})")
+    if not _is_size(smallest) or not isinstance(segments, list) or not segments:
+        raise Broken("it names no segments")
+    before = 0
+    for at, segment in enumerate(segments):
+        if not isinstance(segment, list) or len(segment) != 2:
+            raise Broken("its list of segments is not one of numbers and sizes")
+        number, size = segment
+        sealed = at + 1 < len(segments)
+        if type(number) is not int or not before < number < SEGMENTS:
+            raise Broken(f"its segments do not count up within 1 … {SEGMENTS - 1}")
+        if not _is_size(size) if sealed else size is not None:
+            raise Broken(f"it gives segment {number} no size that a segment has")
+        before = number
+    return Manifest(smallest, tuple((number, size) for number, size in segments))
+
+
+def _is_size(value: object) -> TypeGuard[int]:
+    return type(value) is int and 64 <= value < 2**40
 
 
 def pack_marks(marks: Marks) -> tuple[bytes, int]:
@@ -126,10 +170,10 @@ def pack_marks(marks: Marks) -> tuple[bytes, int]:
 
 
 def read_slots(folder: Path) -> list[Marks | None]:
-    """Both slots, None for one that does not match its checksum."""
+    """Both slots, None for one that does not match its checksum or is not there."""
     try:
-        raw = (folder / "header").read_bytes()
-    except FileNotFoundError:
+        raw = read_start(folder / "header", HEADER_BYTES)
+    except (FileNotFoundError, NotADirectoryError, Broken):
         raw = b""
     return [_slot(raw[at : at + _SLOT.size]) for at in _SLOTS]
 
@@ -177,7 +221,7 @@ class Lock:
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise denied(folder, error) or error from error
+            raise denied(folder, error) or unreadable(path, error) or error from error
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

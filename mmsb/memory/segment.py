@@ -12,6 +12,7 @@ from xxhash import xxh3_64_intdigest
 
 from mmsb.memory.cells import Array
 from mmsb.memory.frame import ALIGN, Broken, padded
+from mmsb.memory.opening import open_file, unreadable
 
 MAGIC = b"mmsbseg\0"
 #: magic, version, number, zeros, check
@@ -48,7 +49,10 @@ class Segment:
     __slots__ = ("bytes", "name", "number", "path")
 
     def __init__(self, folder: Path, number: int) -> None:
-        """Maps the file; OSError if there is none, Broken if its header does not hold."""
+        """Maps the file; OSError if there is none, Broken if its header does not hold.
+
+        StateError if it may not be read, EnvironmentProblem.
+        """
         self.number, self.name = number, file_name(number)
         self.path = folder / self.name
         self.bytes: Array = np.zeros(0, np.uint8)
@@ -58,10 +62,12 @@ class Segment:
 
     def remap(self) -> None:
         """Maps what the file has now. Views of the old map stay valid."""
-        handle = os.open(self.path, os.O_RDONLY)
+        handle = open_file(self.path)
         try:
             size = os.fstat(handle).st_size
             held = mmap.mmap(handle, size, prot=mmap.PROT_READ) if size else b""
+        except OSError as error:
+            raise (unreadable(self.path, error) or error) from error
         finally:
             os.close(handle)
         self.bytes = np.frombuffer(held, np.uint8)

@@ -14,6 +14,7 @@ from mmsb.memory import files
 from mmsb.memory.files import Lock, Manifest, Mark, Marks
 from mmsb.memory.frame import Draft, Frame
 from mmsb.memory.log import Log
+from mmsb.memory.opening import unreadable
 from mmsb.memory.segment import FIRST, Segment, capacity, file_name, header
 
 Durability = Literal["none", "group", "every"]
@@ -87,10 +88,12 @@ class Writer:
         self._allocated = self._at
 
     def _open(self, name: str) -> int:
+        folder = self.log.folder
         try:
-            return os.open(self.log.folder / name, os.O_RDWR)
+            return os.open(folder / name, os.O_RDWR)
         except OSError as error:
-            raise files.denied(self.log.folder, error) or error from error
+            known = files.denied(folder, error) or unreadable(folder / name, error)
+            raise known or error from error
 
     def _cut(self) -> None:
         """Drops bytes after the last sound frame; whole frames found above the mark stay."""
