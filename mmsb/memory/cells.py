@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import EnvironmentProblem, UsageError
 from mmsb.base.schema import DTYPES, Column, Kind
 
 Array = npt.NDArray[Any]
@@ -21,7 +22,21 @@ def dtype_of(column: Column) -> np.dtype[Any]:
 
 def filled(column: Column, count: int) -> Array:
     """``count`` fresh, writeable cells that hold the column's fill value."""
-    return np.full(count, column.fill, dtype_of(column))
+    try:
+        return np.full(count, column.fill, dtype_of(column))
+    except MemoryError as error:
+        raise EnvironmentProblem(
+            f"{count} cells of column {column.name!r} do not fit into the memory that is free; "
+            "read fewer rows at once"
+        ) from error
+
+
+def whole(value: Any, what: str) -> int:
+    """The value as an int; UsageError unless it is a whole number."""
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise UsageError(f"{what}: pass a whole number, not {value!r:.60}") from error
 
 
 def frozen(array: Array) -> Array:

@@ -14,11 +14,13 @@ from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import replay
-from mmsb.memory.cells import Array, cast, cells, common_length, filled, frozen, sorted_rows
+from mmsb.memory.cells import Array, cast, cells, common_length, filled, frozen, sorted_rows, whole
 from mmsb.memory.delta import Delta, merge, new_delta
 from mmsb.memory.index import NEVER, Index
 from mmsb.memory.symbols import Symbols, to_bytes
 
+#: A page that is not append-only has at most so many rows: what one far row asks to be filled.
+PAGE_ROWS = 2**27
 _TEXT_KINDS = (schema.HEAP.id, schema.SYMBOL.id)
 
 
@@ -63,6 +65,8 @@ class Changes:
 
     def symbol(self, text: str) -> int:
         """The id of a text, new or known. UsageError if it cannot be written as UTF-8."""
+        if not isinstance(text, str):
+            raise UsageError(f"a symbol is a text, not {text!r:.60}")
         if not text.isascii():
             text = _normal(text)
         id = self._texts.get(text)
@@ -107,20 +111,22 @@ class Changes:
         self, kind: Kind | str, page: int, columns: Mapping[str, Any], start: int = 0
     ) -> None:
         """Writes rows ``start``, ``start + 1``, … of the named columns. UsageError, UnknownName."""
-        page, start = int(page), int(start)
+        page, start = whole(page, "page"), whole(start, "start")
         shown = self._writable(kind, page)
         buffers = self._buffers(shown, columns)
         length = common_length(shown, buffers)
-        _check_room("row", start, length)
+        _check_rows(shown, start, start + length)
         self._add(new_delta(page, shown, Rows(start, start + length), buffers))
 
     def patch_rows(
         self, kind: Kind | str, page: int, rows: Any, columns: Mapping[str, Any]
     ) -> None:
         """Writes the listed rows (sorted, each once) of named columns. UsageError, UnknownName."""
-        page = int(page)
+        page = whole(page, "page")
         shown = self._writable(kind, page)
         touched = sorted_rows(rows)
+        if len(touched):
+            _check_rows(shown, 0, int(touched[-1]) + 1)
         buffers = self._buffers(shown, columns)
         if common_length(shown, buffers) != len(touched):
             raise UsageError(f"{shown.name}: pass a value for each of the {len(touched)} rows")
@@ -128,7 +134,7 @@ class Changes:
 
     def delete(self, page: int) -> None:
         """A tombstone: gone from this epoch on. Its subject may get a new page later."""
-        page = int(page)
+        page = whole(page, "page")
         kind = self._kind_of(page)
         self._writable(kind, page)
         self._patched.pop(page, None)
@@ -223,7 +229,7 @@ class Changes:
         return self._tail(kind, self._next_row[kind_id] - sum(lengths), buffers)
 
     def _buffers(self, kind: Kind, columns: Mapping[str, Any]) -> dict[str, Array]:
-        if not columns:
+        if not columns or not isinstance(columns, Mapping):
             raise UsageError(f"{kind.name}: name at least one column")
         given = {self._index.column(kind, name): values for name, values in columns.items()}
         ordered = sorted(given, key=lambda column: column.id)
@@ -271,6 +277,14 @@ def _check_room(what: str, first: int, count: int) -> None:
     # The two highest numbers are sentinels: "none" and "the method itself".
     if not 0 <= first <= first + count <= 2**32 - 2:
         raise UsageError(f"{what} {first} + {count} is outside 0 … 2**32 - 2, which ids can name")
+
+
+def _check_rows(kind: Kind, start: int, stop: int) -> None:
+    if not 0 <= start <= stop <= PAGE_ROWS:
+        raise UsageError(
+            f"rows {start} … {stop - 1} of {kind.name!r} are outside 0 … {PAGE_ROWS - 1}, the rows "
+            "that a page can have; use smaller row numbers"
+        )
 
 
 def as_ids(values: Any) -> Array:

@@ -14,7 +14,7 @@ from mmsb.memory.damage import Problem
 from mmsb.memory.files import HEADER_BYTES, Manifest, Marks, load_manifest, read_slots
 from mmsb.memory.frame import ALIGN, HEADER, MAGIC, Broken, Frame
 from mmsb.memory.index import Index
-from mmsb.memory.log import floor
+from mmsb.memory.log import Log, floor
 from mmsb.memory.segment import FIRST, Segment, file_name
 
 
@@ -53,7 +53,20 @@ def check(path: str | os.PathLike[str]) -> Report:
     durable = floor(manifest, walk.marks) if known and walk.marks else (2**32, 0)
     below = [problem for place, problem in walk.found if place < durable]
     above = [problem for place, problem in walk.found if place >= durable]
+    if not below:
+        below = _does_not_open(walk.folder)
     return Report(tuple(below), tuple(above), walk.sound, len(manifest.segments), walk.bytes_read)
+
+
+def _does_not_open(folder: Path) -> list[Problem]:
+    """What holds byte by byte may not fit together: a header of another memory does not."""
+    try:
+        log, index = Log(folder), Index(folder, ())
+        for frame in log.scan(beyond=False):
+            index.add(frame)
+    except CorruptData as error:
+        return [Problem("header", 0, (), (), f"the memory does not open: {error}")]
+    return []
 
 
 @dataclass(slots=True)

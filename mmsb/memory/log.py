@@ -82,8 +82,9 @@ class Log:
                 frame = self._frame(segment, at)
             except Broken as error:
                 return self._problem(self.end, f"the frame there does not hold: {error}")
-            self.end = (segment.number, at + frame.size)
+            before, self.end = self.end, (segment.number, at + frame.size)
             self.position = Mark(*self.end, frame.epoch)
+            self._check_marks(before)
             yield frame
         return None
 
@@ -94,6 +95,14 @@ class Log:
         if (segment.number, at) >= self.floor and frame.unsound(0, frame.payload):
             raise Broken("a block does not match its checksum")
         return frame
+
+    def _check_marks(self, before: tuple[int, int]) -> None:
+        """CorruptData if a mark lies in the frame just read, or at its end with another epoch."""
+        for mark in (self.marks.visible, self.marks.durable):
+            if before < mark.place <= self.end and mark != self.position:
+                place = f"{file_name(mark.segment)} at offset {mark.offset}"
+                what = f"it says that epoch {mark.epoch} ends in {place}, where no frame of it ends"
+                raise corrupt(self.folder, Problem("header", 0, (mark.epoch,), (), what))
 
     def _is_blank(self, segment: Segment, at: int) -> bool:
         """Preallocated bytes, never written, above all that was ever visible."""

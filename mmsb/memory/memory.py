@@ -15,7 +15,7 @@ from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import encode, writer
-from mmsb.memory.cells import Array
+from mmsb.memory.cells import Array, whole
 from mmsb.memory.changes import Changes, Sealed
 from mmsb.memory.delta import Delta
 from mmsb.memory.diff import Written, diff
@@ -240,6 +240,7 @@ class Memory:
     def _epoch(self, epoch: int | None) -> int:
         if epoch is None:
             return self.head
+        epoch = whole(epoch, "epoch")
         if not 0 <= epoch <= self.head:
             raise UnknownName(
                 f"epoch {epoch} does not exist in {self.path}; epochs are 0 … {self.head}"

@@ -12,7 +12,7 @@ from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import replay
-from mmsb.memory.cells import Array, dtype_of, frozen
+from mmsb.memory.cells import Array, dtype_of, frozen, whole
 from mmsb.memory.changes import as_ids
 from mmsb.memory.index import Index
 from mmsb.memory.symbols import Symbols
@@ -155,7 +155,7 @@ class Snapshot:
     # Inside.
 
     def _check_exists(self, page: int) -> None:
-        if not self._index.exists(page, self.epoch):
+        if not self._index.exists(whole(page, "page"), self.epoch):
             raise UnknownName(f"page {page} does not exist at epoch {self.epoch}; see pages(kind)")
 
     def _live(self, kind: Kind | str, page: int) -> Kind:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mmsb.base import errors
+from mmsb.memory import cells
 from mmsb.memory.changes import Changes
 from mmsb.memory.memory import Memory
 from mmsb.testing.strategies import KINDS, SMALL, THING
@@ -153,3 +154,43 @@ def test_changes_of_another_memory_are_refused(memory: Memory, path: Path) -> No
             memory.commit(foreign)
         assert (path / "segment-000001").read_bytes() == before
         assert other.commit(foreign) == 1
+
+
+ODD: list[Callable[[Memory], object]] = [
+    lambda m: m.at("1"),  # type: ignore[arg-type]
+    lambda m: m.digest(0.5),  # type: ignore[arg-type]
+    lambda m: m.diff(0, "x"),  # type: ignore[arg-type]
+    lambda m: m.at().kind_of("x"),  # type: ignore[arg-type]
+    lambda m: m.changes().symbol(5),  # type: ignore[arg-type]
+    lambda m: m.changes().delete("x"),  # type: ignore[arg-type]
+    lambda m: m.changes().patch(SMALL, "x", {"value": [1]}),  # type: ignore[arg-type]
+    lambda m: m.changes().patch(SMALL, 9, {"value": [1]}, start=1.5),  # type: ignore[arg-type]
+    lambda m: m.changes().append("event", [1]),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("ask", ODD)
+def test_values_of_another_type_are_refused(
+    memory: Memory, ask: Callable[[Memory], object]
+) -> None:
+    with pytest.raises(errors.UsageError):
+        ask(memory)
+
+
+def test_far_rows_are_refused(memory: Memory) -> None:
+    changes = memory.changes()
+    page = changes.page(SMALL, "f")
+    with pytest.raises(errors.UsageError, match="rows that a page can have"):
+        changes.patch_rows(SMALL, page, [0, 4_000_000_000], {"value": [1, 2]})
+    with pytest.raises(errors.UsageError, match="rows that a page can have"):
+        changes.patch(SMALL, page, {"value": [1]}, start=2**27)
+    changes.patch(SMALL, page, {"value": [1]}, start=2**27 - 1)
+
+
+def test_cells_that_do_not_fit_into_memory_are_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "full", full)
+    with pytest.raises(errors.EnvironmentProblem, match="fewer rows"):
+        cells.filled(SMALL.columns[0], 2**40)

@@ -322,3 +322,18 @@ def test_another_magic_is_no_memory(filled: Path) -> None:
     manifest(filled, magic="something")
     with pytest.raises(errors.NotAMemory):
         Memory.open(filled)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 9])
+def test_the_header_of_another_memory_is_found(path: Path, epochs: int) -> None:
+    other = path.with_name("other.mmsb")
+    with Memory.create(path, KINDS) as memory:
+        fill(memory, 6)
+    with Memory.create(other, KINDS) as memory:
+        for _ in range(epochs):
+            fill_more(memory)
+    shutil.copyfile(other / "header", path / "header")
+    for write in (False, True):
+        with pytest.raises(errors.CorruptData, match="header"):
+            Memory.open(path, write=write, kinds=KINDS)
+    assert check(path).problems[0].file == "header"
