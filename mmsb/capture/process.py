@@ -62,7 +62,7 @@ def precompile(julia: Candidate, command: JuliaCommand) -> None:
     marker = _marker(julia, command.cache_switches, shim)
     if marker.exists():
         return
-    depot = cache_path() / "depot"
+    depot = _depot(shim)
     words = [str(julia.path), "--startup-file=no", *command.cache_switches, "-e", _PRECOMPILE]
     try:
         done = subprocess.run(
@@ -86,6 +86,11 @@ def precompile(julia: Candidate, command: JuliaCommand) -> None:
         )
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.touch()
+
+
+def _depot(shim: Path) -> Path:
+    """Where Julia keeps the shim's compiled form: one for each copy of the shim."""
+    return cache_path() / "depot" / hashlib.sha256(os.fsencode(shim)).hexdigest()[:12]
 
 
 def _marker(julia: Candidate, switches: Sequence[str], shim: Path) -> Path:
@@ -157,7 +162,9 @@ class Child:
         for data in self._chunks():
             for frame in reader.feed(data):
                 recorded.stream.add(frame)
-                progress("asking Julia", len(recorded.stream.codes), recorded.stream.questions)
+                if recorded.stream.questions:  # the program has ended
+                    asked = len(recorded.stream.codes)
+                    progress("asking Julia", asked, recorded.stream.questions)
         recorded.leftover = reader.leftover
         recorded.trace = self._trace.read_bytes()
         code = self.process.returncode
@@ -204,7 +211,7 @@ def _environment(
         "MMSB_DEPTH": str(settings.depth),
         "MMSB_MODULES": ",".join(settings.modules),
         "MMSB_LITERALS": "1" if settings.literals else "0",
-        "MMSB_DEPOT": str(cache_path() / "depot"),
+        "MMSB_DEPOT": str(_depot(shim_path())),
     }
     if "LD_LIBRARY_PATH" in julia.env:
         own["MMSB_LD_LIBRARY_PATH"] = os.environ.get("LD_LIBRARY_PATH", "")

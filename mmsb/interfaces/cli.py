@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable
 from enum import Enum
@@ -357,11 +359,19 @@ def _answer(
 
 def main() -> None:
     """The command ``mmsb``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal of another encoding shows what it can
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
+        sys.stdout.flush()
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        render.show_error(EnvironmentProblem(f"the answer could not be written: {error}"))
+        os._exit(EnvironmentProblem.exit_code)  # no second try to flush what cannot be written
 
 
 if __name__ == "__main__":

@@ -276,8 +276,10 @@ struct Frame
     origin::UInt32
 end
 
+# (the code of a generated function names its file instead: that is no name of ours to keep)
+is_file_name(s::String) = occursin('/', s) || endswith(s, ".jl")
 frame_method(@nospecialize(def)) =
-    def isa Symbol ? def : def isa Method ? def.name :
+    def isa Symbol ? (is_file_name(String(def)) ? Symbol("generated code") : def) : def isa Method ? def.name :
     def isa Core.MethodInstance ? frame_method(def.def) :
     def isa Core.CodeInstance ? frame_method(def.def) :
     hasfield(typeof(def), :def) ? frame_method(getfield(def, :def)) : :unknown
