@@ -21,6 +21,7 @@ install: .venv/installed
 
 demo: install
 	@$(BIN)/mmsb demo
+	@echo && echo "mmsb is in $(BIN): run '. $(BIN)/activate' first, or write $(BIN)/mmsb"
 
 check: install
 	@$(BIN)/ruff check .
