@@ -18,6 +18,7 @@
     └── EnvironmentProblem    the machine lacks something              exit 5
         ├── JuliaNotFound         no Julia that mmsb can use
         ├── JuliaFailed           Julia started and failed
+        ├── InstallFailed         a Julia could not be installed
         ├── MissingExtra          an optional package is not installed
         └── NoSpace               the disk is full
 
@@ -98,6 +99,10 @@ class JuliaNotFound(EnvironmentProblem):
 
 class JuliaFailed(EnvironmentProblem):
     code = "julia-failed"
+
+
+class InstallFailed(EnvironmentProblem):
+    code = "install-failed"
 
 
 class MissingExtra(EnvironmentProblem):

@@ -51,7 +51,6 @@ WIRE_KINDS: tuple[Kind, ...] = (
         ("world", "u64"),
         ("last_world", "u64"),  # before it was replaced or deleted
         ("arguments", "u32"),
-        ("function", "u32"),  # symbol of the called function's type
         ("deleted", "u8"),
     ),
     _table(
@@ -120,7 +119,6 @@ WIRE_KINDS: tuple[Kind, ...] = (
         ("kind", "u8"),
         ("callee", "u32"),
         ("signature", "u32"),
-        ("function", "u32"),  # symbol of the called function's type
     ),
     _table(24, "slot", ("name", "u32"), ("type", "u32")),
     # a method of the world after a code object's last that one of its calls can reach

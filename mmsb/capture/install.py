@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mmsb.base.errors import EnvironmentProblem
+from mmsb.base.errors import InstallFailed
 
 Progress = Callable[[str], None]
 
@@ -36,12 +36,6 @@ STEP_SECONDS = 600
 # Lower than any other suite's: apt takes from this one only what no other has.
 PIN = f"Package: *\nPin: release n={SUITE}\nPin-Priority: 50\n"
 APT_OPTIONS = ("-q", "-o", "Acquire::http::Timeout=10", "-o", "DPkg::Lock::Timeout=120")
-
-
-class InstallFailed(EnvironmentProblem):
-    """A Julia was to be installed and could not be."""
-
-    code = "install-failed"
 
 
 def data_folder() -> Path:

@@ -20,10 +20,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmsb.base.errors import EnvironmentProblem, JuliaNotFound
+from mmsb.base.errors import EnvironmentProblem, InstallFailed, JuliaNotFound
 from mmsb.capture.install import (
     DEBIAN_JULIA,
-    InstallFailed,
     Progress,
     install_debian,
     libunwind_folder,

@@ -18,7 +18,8 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import IO
 
-from mmsb.capture.install import InstallFailed, Progress
+from mmsb.base.errors import InstallFailed
+from mmsb.capture.install import Progress
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0

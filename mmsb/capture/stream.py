@@ -61,7 +61,6 @@ class Method:
     world: int
     last_world: int
     arguments: int
-    function: str
     deleted: bool
 
 
@@ -151,7 +150,7 @@ class Stream:
             self.events.append(Event(kind, self.symbols[subject], world, offset))
 
     def _add_method(self, t: Columns) -> None:
-        for row in self._records(t, "key", "name", "module", "function"):
+        for row in self._records(t, "key", "name", "module"):
             self.methods.append(Method(**{**row, "deleted": bool(row["deleted"])}))
 
     def _add_instance(self, t: Columns) -> None:

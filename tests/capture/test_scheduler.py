@@ -12,9 +12,7 @@ def stream(*definitions: tuple[str, int, int]) -> Stream:
     made = Stream(notes={"first_world": "10", "trace_start": "0"})
     for key, world, offset in definitions:
         made.events.append(Event(EventKind.DEFINED, key, world, offset))
-        made.methods.append(
-            Method(key, key, "Main", 0, 0, 1, world, OPEN_WORLD, 2, f"typeof({key})", False)
-        )
+        made.methods.append(Method(key, key, "Main", 0, 0, 1, world, OPEN_WORLD, 2, False))
         made.instances[f"{key}!"] = Instance(
             f"{key}!", key, 0, f"{key}(::Int64)", 0, "Main", signature_hash(f"T{key}")
         )

@@ -16,7 +16,7 @@ const CONTRACT = (
     (7, :recording, ((:key, UInt32), (:value, UInt32))),
     (16, :method, ((:key, UInt32), (:name, UInt32), (:module, UInt32), (:signature, UInt32),
                    (:file, UInt32), (:line, Int32), (:world, UInt64), (:last_world, UInt64),
-                   (:arguments, UInt32), (:function, UInt32), (:deleted, UInt8))),
+                   (:arguments, UInt32), (:deleted, UInt8))),
     (17, :instance, ((:key, UInt32), (:method, UInt32), (:signature, UInt32), (:name, UInt32),
                      (:depth, UInt32), (:module, UInt32), (:trace, UInt32))),
     (18, :code, ((:instance, UInt32), (:method_world, UInt64), (:min_world, UInt64),
@@ -31,8 +31,7 @@ const CONTRACT = (
                     (:count, UInt32))),
     (21, :block, ((:first, UInt32), (:last, UInt32))),
     (22, :edge, ((:source, UInt32), (:target, UInt32))),
-    (23, :call, ((:statement, UInt32), (:kind, UInt8), (:callee, UInt32), (:signature, UInt32),
-                 (:function, UInt32))),
+    (23, :call, ((:statement, UInt32), (:kind, UInt8), (:callee, UInt32), (:signature, UInt32))),
     (24, :slot, ((:name, UInt32), (:type, UInt32))),
     (26, :cause, ((:code, UInt32), (:method, UInt32))),
 )

@@ -72,21 +72,21 @@ function first_parameter(@nospecialize(t))
     return u isa DataType && length(u.parameters) > 0 ? u.parameters[1] : Any
 end
 
-# (kind, callee, signature, function) of a call.
+# (kind, callee, signature) of a call.
 function call_target(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector,
-                     st::Expr)::NTuple{4,UInt32}
+                     st::Expr)::NTuple{3,UInt32}
     types = Any[operand_type(src, sparams, a) for a in st.args]
     f = types[1]
     called = symbol_id!(e, type_text(f))
     if f isa DataType && (f <: Core.Builtin || f === Core.IntrinsicFunction)
         # these look a method up when the program runs, as a call does
         dispatches = f.name.module === Core && occursin(DISPATCHING, called_name(f))
-        return (dispatches ? CALLS.unresolved : CALLS.builtin, called, NONE, called)
+        return (dispatches ? CALLS.unresolved : CALLS.builtin, called, NONE)
     end
     signature = try
         Tuple{types...}
     catch
-        return (CALLS.unresolved, NONE, NONE, called)     # a splat's Vararg in the middle
+        return (CALLS.unresolved, NONE, NONE)     # a splat's Vararg in the middle
     end
     matched = get(e.matches, signature, missing)
     if matched === missing
@@ -94,8 +94,8 @@ function call_target(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector,
     end
     matched === nothing || note_causes!(e, signature)
     id = type_id!(e, signature)
-    (matched === nothing || length(matched) != 1) && return (CALLS.unresolved, called, id, called)
-    return (CALLS.resolved, symbol_id!(e, method_key(matched[1])), id, called)
+    (matched === nothing || length(matched) != 1) && return (CALLS.unresolved, called, id)
+    return (CALLS.resolved, symbol_id!(e, method_key(matched[1])), id)
 end
 
 function calls!(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance, stage::UInt8)
@@ -107,15 +107,15 @@ function calls!(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance, stage::
         if st.head === :invoke
             callee = instance_of(st.args[1])
             key = callee === nothing ? NONE : symbol_id!(e, instance_key(callee))
-            add!(e.tables.call, place(pc), CALLS.invoke, key, NONE, NONE)
+            add!(e.tables.call, place(pc), CALLS.invoke, key, NONE)
         elseif st.head === :foreigncall
-            add!(e.tables.call, place(pc), CALLS.foreign, NONE, NONE, NONE)
+            add!(e.tables.call, place(pc), CALLS.foreign, NONE, NONE)
         elseif st.head === :call
-            kind, callee, signature, called = call_target(e, src, mi.sparam_vals, st)
+            kind, callee, signature = call_target(e, src, mi.sparam_vals, st)
             if stage == STAGES.optimized && kind != CALLS.builtin
                 kind = CALLS.dynamic
             end
-            add!(e.tables.call, place(pc), kind % UInt8, callee, signature, called)
+            add!(e.tables.call, place(pc), kind % UInt8, callee, signature)
         else
             continue
         end

@@ -133,11 +133,9 @@ end
 
 function method!(e::Encoder, d::Definition)
     m = d.method
-    s = Base.unwrap_unionall(m.sig)
-    called = s isa DataType && length(s.parameters) > 0 ? type_text(s.parameters[1]) : ""
     add!(e.tables.method, symbol_id!(e, method_key(m)), symbol_id!(e, m.name),
          symbol_id!(e, module_path(m.module)), type_id!(e, m.sig), file_id!(e, m.file),
-         Int32(m.line), d.first, d.last, UInt32(m.nargs), symbol_id!(e, called), UInt8(d.deleted))
+         Int32(m.line), d.first, d.last, UInt32(m.nargs), UInt8(d.deleted))
     nothing
 end
 
