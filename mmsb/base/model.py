@@ -14,16 +14,44 @@ UNSET_U8 = 0xFF
 UNSET_I32 = -(2**31)
 #: A row, id or subject that is not there.
 NONE_U32 = UNSET_U32
+#: A time or place that is not known.
+NONE_U64 = 2**64 - 1
 #: Julia's ``typemax(UInt)``: a world range that is still open.
 OPEN_WORLD = 2**64 - 1
 
 
 class Stage(IntEnum):
-    """Where in the compiler a fact was seen. Later stages are patches of earlier ones."""
+    """Where in the compiler a fact was seen. Later stages, in the order of ``STAGES``, are patches
+    of earlier ones. The numbers are stored; they are no order."""
 
     LOWERED = 0
     INFERRED = 1
-    OPTIMIZED = 2
+    OPTIMIZED = 2  # the final IR
+    # after each pass of the optimiser, by Julia's own names and numbers (1 … 8)
+    CONVERT = 3
+    SLOT2REG = 4
+    COMPACT1 = 5
+    INLINING = 6
+    COMPACT2 = 7
+    SROA = 8
+    ADCE = 9
+    COMPACT3 = 10  # left out by Julia 1.11 and later where ADCE changed nothing
+    REDERIVED = 11  # the final IR of the compiler asked again, where it differs from the native
+
+
+#: The optimiser's passes in their order; pass k (1 … 8) is ``PASSES[k - 1]``.
+PASSES = (
+    Stage.CONVERT,
+    Stage.SLOT2REG,
+    Stage.COMPACT1,
+    Stage.INLINING,
+    Stage.COMPACT2,
+    Stage.SROA,
+    Stage.ADCE,
+    Stage.COMPACT3,
+)
+#: All stages in the compiler's order: each reads as the one before it where it says nothing.
+STAGES = (Stage.LOWERED, Stage.INFERRED, *PASSES, Stage.OPTIMIZED, Stage.REDERIVED)
 
 
 class Provenance(IntEnum):
@@ -101,6 +129,73 @@ class Tag(IntEnum):
     METHOD = 23  # value: symbol of its key
 
 
+class Dependency(IntEnum):
+    """How code depends on another thing: a forward edge of a code object."""
+
+    CODE = 0  # on a code object that inference used; target: key of the instance
+    INVOKE = 1  # the same through `invoke` with a signature
+    DISPATCH = 2  # on which methods fit a call; target: the call's type
+    BINDING = 3  # on a global's value or type; target: "Module.name"
+
+
+class Cause(IntEnum):
+    """Why an invalidation tree began."""
+
+    INSERTED = 0  # a method was defined
+    DELETED = 1  # a method was deleted or replaced
+    BINDING = 2  # a constant, type or import was replaced (Julia 1.12 and later)
+    LOADED = 3  # a package image's code was found stale when it was loaded
+    UNKNOWN = 4  # the log says none
+
+
+class TreeNode(IntEnum):
+    """What stands at a node of an invalidation tree."""
+
+    ROOT = 0  # the cause: a method, a binding, an image
+    CALLEE = 1  # the replaced callee's instance, whose callers follow ("backedge")
+    MISSING = 2  # a call's type that nothing, or another method, fitted ("missing backedge")
+    CALLER = 3  # invalidated code
+
+
+class Inference(IntEnum):
+    """What a frame of the inference tree is."""
+
+    NORMAL = 0
+    CONSTANT = 1  # constant propagation into a frame already inferred
+
+
+class Kept(IntEnum):
+    """What the compiler kept of a code object's final IR."""
+
+    DISCARDED = 0
+    KEPT = 1
+    CONSTANT = 2  # nothing to keep: the result is a constant
+    UNKNOWN = 3
+
+
+class Rederived(IntEnum):
+    """What came of asking the compiler again for a code object's final IR."""
+
+    NOT_ASKED = 0
+    EQUAL = 1
+    DIFFERS = 2
+    ALONE = 3  # there is no native IR to compare with
+
+
+class Decision(IntEnum):
+    """What the compiler decided at a statement."""
+
+    INLINED = 0
+    NOT_INLINED = 1  # reason says why
+    UNION_SPLIT = 2  # outcome: number of cases
+    CONSTANT = 3  # the call was replaced by its result
+    CONST_PROP = 4  # inferred again with constant arguments; outcome 1: it was of use
+    CONCRETE_EVAL = 5  # run at compile time
+    SEMI_CONCRETE = 6  # interpreted with what is constant
+    EFFECT = 7  # took effects away from its function; effects: those lost
+    REMARK = 8  # inference's own words; reason holds them
+
+
 class EventKind(IntEnum):
     """What happened."""
 
@@ -114,6 +209,8 @@ class EventKind(IntEnum):
     COMPILED = 7  # machine code was asked for (from --trace-compile)
     LOADED = 8  # a root module was loaded
     ENDED = 9  # the program ended
+    PASSES = 10  # the compiler was asked again, pass by pass
+    DECIDED = 11  # the shadow compiler's decisions
 
 
 class CallKind(IntEnum):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mmsb.base import model
-from mmsb.base.model import Stage
+from mmsb.base.model import STAGES, Stage
 
 #: name → (byte width, numpy character)
 DTYPES: Mapping[str, tuple[int, str]] = MappingProxyType(
@@ -92,12 +92,13 @@ def staged(name: str, stage: Stage) -> str:
 def _staged(*attributes: tuple[int, str, str, str]) -> tuple[Column, ...]:
     return tuple(
         Column(_STAGE_STRIDE * (stage + 1) + id_, staged(name, stage), dtype, _UNSET[dtype], ref)
-        for stage in Stage
+        for stage in STAGES
         for id_, name, dtype, ref in attributes
     )
 
 
 NONE = model.NONE_U32
+NONE_U64 = model.NONE_U64
 
 # Append-only kinds: each row is written once; the row number is the id.
 HEAP = Kind(0, "heap", (Column(0, "byte", "u8", 0),), append_only=True)
@@ -161,6 +162,8 @@ INVALIDATION = Kind(
         Column(5, "depth", "u32", 0),  # calls between victim and replaced method; 0 unknown
         Column(6, "world", "u64", 0, digest=False),  # W + 1
         Column(7, "window", "u32", 0),
+        Column(8, "tree", "u32", NONE),  # row in invalidation_tree that says so; NONE: worked out
+        Column(9, "lost_ns", "u64", NONE_U64, digest=False),  # inference time thrown away
     ),
     append_only=True,
 )
@@ -170,6 +173,37 @@ RECORDING = Kind(
     (
         Column(0, "key", "u32", NONE, "symbol"),
         Column(1, "value", "u32", NONE, "symbol"),
+    ),
+    append_only=True,
+)
+
+INVALIDATION_TREE = Kind(
+    8,
+    "invalidation_tree",  # the compiler's own log, in pre-order; a ROOT row begins a tree
+    (
+        Column(0, "window", "u32", 0),
+        Column(1, "parent", "u32", NONE),  # row here
+        Column(2, "node", "u8", 0),  # model.TreeNode
+        Column(3, "cause", "u8", 0),  # model.Cause, of the whole tree
+        Column(4, "subject", "u32", NONE, "symbol"),  # key of method or instance, type, binding
+        Column(5, "depth", "u32", 0),  # as Julia counts it: 1 calls the replaced method
+        Column(6, "version", "u32", NONE),  # row in the subject's code page, of a CALLER
+        Column(7, "world", "u64", 0, digest=False),  # of the cause
+        Column(8, "lost_ns", "u64", NONE_U64, digest=False),  # of a CALLER
+    ),
+    append_only=True,
+)
+INFERENCE = Kind(
+    9,
+    "inference",  # the inference tree, in pre-order; a row is a frame
+    (
+        Column(0, "window", "u32", 0),
+        Column(1, "parent", "u32", NONE),  # row here; NONE: asked for by running code
+        Column(2, "instance", "u32", NONE, "symbol"),  # key
+        Column(3, "version", "u32", NONE),  # row in its code page
+        Column(4, "kind", "u8", 0),  # model.Inference
+        Column(5, "inclusive_ns", "u64", NONE_U64, digest=False),
+        Column(6, "exclusive_ns", "u64", NONE_U64, digest=False),
     ),
     append_only=True,
 )
@@ -212,6 +246,16 @@ CODE = Kind(
         Column(5, "provenance", "u8", 0),
         Column(6, "definition", "u32", 0),  # of its method
         Column(7, "asked_world", "u64", 0, digest=False),
+        Column(8, "exception_type", "u32", NONE, "type"),
+        Column(9, "return_lattice", "u32", NONE, "type"),  # what callers see: a constant, partial
+        Column(10, "effects", "u32", 0),  # raw ipo_purity_bits of this Julia
+        Column(11, "kept", "u8", model.Kept.UNKNOWN),  # model.Kept, of its final IR
+        Column(12, "rederived", "u8", 0),  # model.Rederived
+        Column(13, "inclusive_ns", "u64", NONE_U64, digest=False),  # inference, with callees
+        Column(14, "exclusive_ns", "u64", NONE_U64, digest=False),
+        Column(15, "compile_ns", "u64", NONE_U64, digest=False),  # code generation
+        # who said a stage (model.Provenance); UNSET: this version has none
+        *_staged((0, "provenance", "u8", "")),
     ),
 )
 STATEMENT = Kind(
@@ -285,6 +329,31 @@ SLOT = Kind(
         Column(2, "alive", "u8", 0),
     ),
 )
+DEPENDENCY = Kind(
+    25,
+    "dependency",  # subject: the instance's key; a forward edge of one of its code objects
+    (
+        Column(0, "version", "u32", NONE),  # row in the code page
+        Column(1, "kind", "u8", 0),  # model.Dependency
+        Column(2, "target", "u32", NONE, "symbol"),
+    ),
+)
+DECISION = Kind(
+    26,
+    "decision",  # subject: the instance's key; what the shadow compiler decided, in order
+    (
+        Column(0, "kind", "u8", 0),  # model.Decision
+        Column(1, "statement", "u32", NONE),  # row of the statement
+        Column(2, "callee", "u32", NONE, "symbol"),  # key of the instance, or the function's name
+        Column(3, "outcome", "u32", NONE),
+        Column(4, "cost", "u32", NONE),  # of inlining, as the compiler counts it
+        Column(5, "threshold", "u32", NONE),
+        Column(6, "reason", "u32", NONE, "symbol"),
+        Column(7, "effects", "u32", 0),
+        Column(8, "type", "u32", NONE, "type"),  # the result's
+        Column(9, "version", "u32", NONE),  # row in the code page
+    ),
+)
 
 KINDS: tuple[Kind, ...] = (
     HEAP,
@@ -295,6 +364,8 @@ KINDS: tuple[Kind, ...] = (
     EVENT,
     INVALIDATION,
     RECORDING,
+    INVALIDATION_TREE,
+    INFERENCE,
     METHOD,
     INSTANCE,
     CODE,
@@ -304,5 +375,7 @@ KINDS: tuple[Kind, ...] = (
     EDGE,
     CALL,
     SLOT,
+    DEPENDENCY,
+    DECISION,
 )
 BY_NAME: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in KINDS})

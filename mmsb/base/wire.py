@@ -14,7 +14,7 @@ from types import MappingProxyType
 from mmsb.base.schema import Column, Kind
 
 #: Raised when a table or column changes its meaning; a shim that sends another one is refused.
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 
 def _table(id_: int, name: str, *columns: tuple[str, str]) -> Kind:
@@ -36,8 +36,17 @@ WIRE_KINDS: tuple[Kind, ...] = (
         ("line", "i32"),
         ("origin", "u32"),
     ),
-    # what the method tracer saw, in its order; offset: bytes of --trace-compile written before it
-    _table(5, "event", ("kind", "u8"), ("subject", "u32"), ("world", "u64"), ("offset", "u64")),
+    # what the method tracer saw, in its order; offset: bytes of --trace-compile written before it;
+    # order: code objects inferred before it (NONE_U64 in the reflect tier)
+    _table(
+        5,
+        "event",
+        ("kind", "u8"),
+        ("subject", "u32"),
+        ("world", "u64"),
+        ("offset", "u64"),
+        ("order", "u64"),
+    ),
     _table(7, "recording", ("key", "u32"), ("value", "u32")),
     _table(
         16,
@@ -75,6 +84,15 @@ WIRE_KINDS: tuple[Kind, ...] = (
         ("return_type", "u32"),
         ("cached", "u8"),
         ("provenance", "u8"),
+        ("exception_type", "u32"),
+        ("return_lattice", "u32"),
+        ("effects", "u32"),
+        ("kept", "u8"),
+        ("rederived", "u8"),
+        ("order", "u64"),  # place in the compiler's queue of inferred code; NONE_U64: not in it
+        ("inclusive_ns", "u64"),
+        ("exclusive_ns", "u64"),
+        ("compile_ns", "u64"),
     ),
     # one compiled body at one stage: rows of the tables below, in this frame
     _table(
@@ -82,6 +100,7 @@ WIRE_KINDS: tuple[Kind, ...] = (
         "body",
         ("code", "u32"),  # row in this stream's ``code`` tables, counted from the start
         ("stage", "u8"),
+        ("provenance", "u8"),
         ("statements", "u32"),  # how many rows of each follow, in order of bodies
         ("blocks", "u32"),
         ("edges", "u32"),
@@ -123,6 +142,49 @@ WIRE_KINDS: tuple[Kind, ...] = (
     _table(24, "slot", ("name", "u32"), ("type", "u32")),
     # a method of the world after a code object's last that one of its calls can reach
     _table(26, "cause", ("code", "u32"), ("method", "u32")),
+    # a code object's forward edges
+    _table(27, "dependency", ("code", "u32"), ("kind", "u8"), ("target", "u32")),
+    # the inference tree in pre-order. parent: row of this table counted over the whole stream
+    _table(
+        28,
+        "inference",
+        ("parent", "u32"),
+        ("instance", "u32"),  # symbol of its key
+        ("code", "u32"),  # row in the stream's ``code`` tables; NONE: a frame that left none
+        ("kind", "u8"),
+        ("order", "u64"),  # of its root: code objects inferred before the tree began
+        ("inclusive_ns", "u64"),
+        ("exclusive_ns", "u64"),
+    ),
+    # the compiler's invalidation log as trees in pre-order. parent: as above
+    _table(
+        29,
+        "invalidation_tree",
+        ("parent", "u32"),
+        ("node", "u8"),
+        ("cause", "u8"),
+        ("subject", "u32"),  # symbol of a key, a type, a binding's name
+        ("depth", "u32"),
+        ("code", "u32"),  # of a CALLER: row in the stream's ``code`` tables
+        ("world", "u64"),
+        ("lost_ns", "u64"),
+    ),
+    # what the shadow compiler decided
+    _table(
+        30,
+        "decision",
+        ("code", "u32"),  # row in the stream's ``code`` tables
+        ("kind", "u8"),
+        ("origin", "u32"),  # lowered statement (0-based) in ``scope``
+        ("scope", "u32"),
+        ("callee", "u32"),
+        ("outcome", "u32"),
+        ("cost", "u32"),
+        ("threshold", "u32"),
+        ("reason", "u32"),
+        ("effects", "u32"),
+        ("type", "u32"),
+    ),
 )
 WIRE_BY_NAME: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in WIRE_KINDS})
 WIRE_BY_ID: Mapping[int, Kind] = MappingProxyType({kind.id: kind for kind in WIRE_KINDS})

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsb.base import schema
-from mmsb.base.model import NONE_U32, Stage, Tag
+from mmsb.base.model import NONE_U32, STAGES, Stage, Tag
 from mmsb.capture.identity import SELF, Origins, Rows
 from mmsb.capture.intern import Intern, Sink
 from mmsb.capture.staged import PlainPage, StagedPage, Values
@@ -50,7 +50,7 @@ class InstancePages:
         self.edges = StagedPage(schema.EDGE, sink.page(schema.EDGE, key))
         self._operand_page = sink.page(schema.OPERAND, key)
         self._operand_rows = 0
-        self._lists: dict[Stage, dict[int, bytes]] = {stage: {} for stage in Stage}
+        self._lists: dict[Stage, dict[int, bytes]] = {stage: {} for stage in STAGES}
         self._call_rows: dict[tuple[int, int], int] = {}
         self._lowered_opcodes: list[int] = []
         self._lowered_lines: list[tuple[int, int]] = []
@@ -86,7 +86,7 @@ class InstancePages:
         self._commit_flow(sink, stage, body)
         if stage != Stage.LOWERED:
             self._commit_calls(sink, stage, body, at)
-        if stage != Stage.OPTIMIZED:
+        if stage in (Stage.LOWERED, Stage.INFERRED):
             self._commit_slots(sink, stage, body)
 
     # Rows.
@@ -167,7 +167,7 @@ class InstancePages:
         inherit = np.zeros(len(rows), bool)
         fresh: list[Operands] = []
         for at, (row, (key, block)) in enumerate(zip(rows, lists, strict=True)):
-            if stage and key == self._list_before(row, stage):
+            if stage != Stage.LOWERED and key == self._list_before(row, stage):
                 inherit[at] = True
                 own.pop(row, None)
             elif own.get(row) == key:
@@ -189,7 +189,7 @@ class InstancePages:
         return starts, inherit
 
     def _list_before(self, row: int, stage: Stage) -> bytes | None:
-        for earlier in reversed(list(Stage)[:stage]):
+        for earlier in reversed(STAGES[: STAGES.index(stage)]):
             if row in self._lists[earlier]:
                 return self._lists[earlier][row]
         return None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsb.base.model import Stage
+from mmsb.base.model import STAGES, Stage
 from mmsb.base.schema import DTYPES, Kind, staged
 from mmsb.capture.intern import Sink
 
@@ -93,7 +93,7 @@ class StagedPage:
         self.size = 0
         self._attributes = _attributes(kind)
         self._own: dict[Stage, Values] = {
-            stage: {n: np.empty(0, d) for n, (d, _) in self._attributes.items()} for stage in Stage
+            stage: {n: np.empty(0, d) for n, (d, _) in self._attributes.items()} for stage in STAGES
         }
 
     def grow(self, size: int) -> None:
@@ -109,7 +109,7 @@ class StagedPage:
         """One attribute of every row as it reads at a stage."""
         _, unset = self._attributes[name]
         seen: NDArray[Any] = self._own[Stage.LOWERED][name].copy()
-        for later in list(Stage)[1 : stage + 1]:
+        for later in STAGES[1 : STAGES.index(stage) + 1]:
             own = self._own[later][name]
             seen = np.where(own == unset, seen, own)
         return seen
@@ -133,7 +133,8 @@ class StagedPage:
         """
         changed: dict[str, NDArray[np.bool_]] = {}
         wanted: Values = {}
-        before_stage = Stage(stage - 1) if stage else None
+        at = STAGES.index(stage)
+        before_stage = STAGES[at - 1] if at else None
         alive = np.zeros(self.size, np.uint8)
         alive[rows] = 1
         for name, (_dtype, unset) in self._attributes.items():

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsb.base.errors import CorruptData
-from mmsb.base.model import Stage
+from mmsb.base.model import NONE_U32, NONE_U64, Kept, Stage
 from mmsb.capture.frames import Columns, Frame
 
 U32 = NDArray[np.uint32]
@@ -24,6 +24,7 @@ class Body:
     """One code object at one stage: slices of a frame's tables. ``operands`` starts at row 0."""
 
     stage: Stage
+    provenance: int
     statement: Columns
     operand: Columns
     block: Columns
@@ -44,6 +45,15 @@ class Code:
     return_type: int
     cached: bool
     provenance: int
+    exception_type: int = NONE_U32
+    return_lattice: int = NONE_U32
+    effects: int = 0
+    kept: int = Kept.UNKNOWN
+    rederived: int = 0
+    order: int = NONE_U64
+    inclusive_ns: int = NONE_U64
+    exclusive_ns: int = NONE_U64
+    compile_ns: int = NONE_U64
     causes: list[str] = field(default_factory=list)  # methods that its calls can reach
     bodies: dict[Stage, Body] = field(default_factory=dict)
 
@@ -85,6 +95,7 @@ class Event:
     subject: str
     world: int
     offset: int
+    order: int = NONE_U64
 
 
 @dataclass(slots=True)
@@ -146,8 +157,8 @@ class Stream:
                 self.notes[self.symbols[key]] = self.symbols[value]
 
     def _add_event(self, t: Columns) -> None:
-        for kind, subject, world, offset in _rows(t, "kind", "subject", "world", "offset"):
-            self.events.append(Event(kind, self.symbols[subject], world, offset))
+        for kind, subject, *where in _rows(t, "kind", "subject", "world", "offset", "order"):
+            self.events.append(Event(kind, self.symbols[subject], *where))
 
     def _add_method(self, t: Columns) -> None:
         for row in self._records(t, "key", "name", "module"):
@@ -176,8 +187,9 @@ class Stream:
         operands = frame.tables.get("operand", {})
         first = frame.tables["statement"]["operands"] if "statement" in frame.tables else None
         total = len(operands["tag"]) if operands else 0
-        pairs = zip(bodies["code"].tolist(), bodies["stage"].tolist(), strict=True)
-        for index, (code, stage) in enumerate(pairs):
+        for index, (code, stage, provenance) in enumerate(
+            _rows(bodies, "code", "stage", "provenance")
+        ):
             parts: dict[str, Columns] = {}
             low = starts["statement"]
             for name in starts:
@@ -189,7 +201,7 @@ class Stream:
             if first is not None and low < high:
                 lo = int(first[low])
                 hi = int(first[high]) if high < len(first) else total
-            body = Body(Stage(stage), operand=_slice(operands, lo, hi), **parts)
+            body = Body(Stage(stage), provenance, operand=_slice(operands, lo, hi), **parts)
             if low < high:
                 body.statement["operands"] = body.statement["operands"] - np.uint32(lo)
                 body.operand["start"] = np.where(

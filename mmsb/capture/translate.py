@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.model import NONE_U32, CodeState, Compiled, EventKind, Stage
+from mmsb.base.model import NONE_U32, STAGES, CodeState, Compiled, EventKind, Stage
+from mmsb.base.schema import staged
 from mmsb.capture.bodies import InstancePages
 from mmsb.capture.causes import Fate, fates
 from mmsb.capture.intern import Intern, Sink
@@ -75,7 +76,7 @@ class Translator:
             late = [f for f in self._fates[window.index] if self._opens_here(f, window)]
             if window.definitions or early:
                 yield lambda sink, w=window, e=early: self._define(sink, w, e)  # type: ignore[misc]
-            for stage in Stage:
+            for stage in STAGES:
                 codes = [i for i in window.codes if stage in self.schedule.codes[i].bodies]
                 if stage == Stage.LOWERED:
                     codes = window.codes
@@ -208,6 +209,7 @@ class Translator:
                 "provenance": [code.provenance],
                 "definition": [self._definition(code)],
                 "asked_world": [code.asked_world],
+                **{staged("provenance", s): [b.provenance] for s, b in code.bodies.items()},
             },
             version,
         )

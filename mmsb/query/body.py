@@ -13,6 +13,7 @@ import numpy as np
 from mmsb.base import schema
 from mmsb.base.model import (
     NONE_U32,
+    STAGES,
     UNSET_I32,
     CallKind,
     Identity,
@@ -133,11 +134,10 @@ def _columns(facts: Facts, kind: Kind, key: str) -> dict[str, Any]:
 def overlay(kind: Kind, columns: dict[str, Any], name: str, stage: Stage) -> Any:
     """A staged column as of a stage: the latest stage up to it whose cell is set."""
     value = columns[staged(name, Stage.LOWERED)]
-    for later in Stage:
-        if Stage.LOWERED < later <= stage:
-            cells = columns[staged(name, later)]
-            unset = kind.column(staged(name, later)).fill
-            value = np.where(cells == unset, value, cells)
+    for later in STAGES[1 : STAGES.index(stage) + 1]:
+        cells = columns[staged(name, later)]
+        unset = kind.column(staged(name, later)).fill
+        value = np.where(cells == unset, value, cells)
     return value
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmsb.base import schema
 from mmsb.base.errors import UnknownName
-from mmsb.base.model import EventKind, Stage
+from mmsb.base.model import STAGES, EventKind, Stage
 from mmsb.base.schema import staged
 from mmsb.memory.memory import Memory
 from mmsb.query import names
@@ -279,7 +279,7 @@ def _content_epochs(facts: Facts, function: Function, stage: Stage) -> list[int]
     page = facts.snapshot.page(schema.STATEMENT, function.key)
     if page is None:
         return []
-    columns = [staged(name, seen) for seen in Stage if seen <= stage for name in CONTENT]
+    columns = [staged(name, seen) for seen in STAGES[: STAGES.index(stage) + 1] for name in CONTENT]
     found: list[int] = facts.snapshot.blame(schema.STATEMENT, page, columns).tolist()
     return found
 

@@ -218,6 +218,6 @@ def _candidate(facts: Facts, function: Function) -> Hero | None:
     for reason in reasons:
         before = tuple(e for e in events if e.version == reason.version)
         after = [e for e in events if e.epoch > reason.epoch]
-        if len(before) == len(Stage) and after:
+        if len(before) >= 3 and after:
             return Hero(function, reason, before, after[-1])
     return None

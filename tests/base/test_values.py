@@ -51,7 +51,7 @@ def test_a_staged_column_exists_once_for_each_stage() -> None:
     for stage in Stage:
         assert schema.STATEMENT.column(staged("opcode", stage)).ref == "symbol"
     ids = [column.id for column in schema.STATEMENT.columns]
-    assert ids == sorted(ids)
+    assert len(set(ids)) == len(ids)
 
 
 def test_fills_fit_their_columns() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsb.base import schema
-from mmsb.base.model import Stage
+from mmsb.base.model import STAGES, Stage
 from mmsb.capture.staged import PlainPage, StagedPage
 
 
@@ -31,7 +31,7 @@ class Cells:
                 self.written += 1
 
     def read(self, kind: schema.Kind, name: str, stage: Stage, row: int) -> int:
-        for s in reversed(list(Stage)[: stage + 1]):
+        for s in reversed(STAGES[: STAGES.index(stage) + 1]):
             column = kind.column(schema.staged(name, s))
             value = self.cells.get((column.name, row), column.fill)
             if value != column.fill:

@@ -28,7 +28,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsb.base.model import NONE_U32, Stage, Tag
+from mmsb.base.model import NONE_U32, STAGES, Stage, Tag
 from mmsb.base.schema import BY_NAME, staged
 from mmsb.memory.cells import Array
 from mmsb.memory.snapshot import Snapshot
@@ -114,7 +114,7 @@ class Stages:
         read = self.own(own.name).astype(np.int64)
         if self.stage == Stage.LOWERED or not (read == own.fill).any():
             return read
-        before = Stages(self.snapshot, self.kind, self.page, Stage(self.stage - 1))
+        before = Stages(self.snapshot, self.kind, self.page, STAGES[STAGES.index(self.stage) - 1])
         return np.where(read == own.fill, before.column(name), read)
 
     def own(self, name: str) -> Array:

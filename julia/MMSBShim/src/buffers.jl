@@ -1,9 +1,10 @@
 # Typed column buffers. CONTRACT holds the literals of mmsb/base/wire.py; a test holds them equal.
 
-const WIRE_VERSION = 1
+const WIRE_VERSION = 2
 const NONE = 0xffffffff
 const SELF = 0xfffffffe          # statement.scope and statement.slot: none, but said
 const OPEN_WORLD = typemax(UInt64)
+const NONE_U64 = typemax(UInt64)   # a time or place that is not known
 
 const CONTRACT = (
     (0, :heap, ((:byte, UInt8),)),
@@ -12,7 +13,8 @@ const CONTRACT = (
     (3, :file, ((:content, UInt32), (:name, UInt32), (:lines, UInt32), (:path, UInt32))),
     (4, :scope, ((:parent, UInt32), (:method, UInt32), (:file, UInt32), (:line, Int32),
                  (:origin, UInt32))),
-    (5, :event, ((:kind, UInt8), (:subject, UInt32), (:world, UInt64), (:offset, UInt64))),
+    (5, :event, ((:kind, UInt8), (:subject, UInt32), (:world, UInt64), (:offset, UInt64),
+                 (:order, UInt64))),
     (7, :recording, ((:key, UInt32), (:value, UInt32))),
     (16, :method, ((:key, UInt32), (:name, UInt32), (:module, UInt32), (:signature, UInt32),
                    (:file, UInt32), (:line, Int32), (:world, UInt64), (:last_world, UInt64),
@@ -21,8 +23,11 @@ const CONTRACT = (
                      (:depth, UInt32), (:module, UInt32), (:trace, UInt32))),
     (18, :code, ((:instance, UInt32), (:method_world, UInt64), (:min_world, UInt64),
                  (:max_world, UInt64), (:asked_world, UInt64), (:return_type, UInt32),
-                 (:cached, UInt8), (:provenance, UInt8))),
-    (25, :body, ((:code, UInt32), (:stage, UInt8), (:statements, UInt32), (:blocks, UInt32),
+                 (:cached, UInt8), (:provenance, UInt8), (:exception_type, UInt32),
+                 (:return_lattice, UInt32), (:effects, UInt32), (:kept, UInt8),
+                 (:rederived, UInt8), (:order, UInt64), (:inclusive_ns, UInt64),
+                 (:exclusive_ns, UInt64), (:compile_ns, UInt64))),
+    (25, :body, ((:code, UInt32), (:stage, UInt8), (:provenance, UInt8), (:statements, UInt32), (:blocks, UInt32),
                  (:edges, UInt32), (:calls, UInt32), (:slots, UInt32))),
     (19, :statement, ((:opcode, UInt32), (:type, UInt32), (:operands, UInt32),
                       (:operand_count, UInt32), (:slot, UInt32), (:scope, UInt32), (:line, Int32),
@@ -34,6 +39,16 @@ const CONTRACT = (
     (23, :call, ((:statement, UInt32), (:kind, UInt8), (:callee, UInt32), (:signature, UInt32))),
     (24, :slot, ((:name, UInt32), (:type, UInt32))),
     (26, :cause, ((:code, UInt32), (:method, UInt32))),
+    (27, :dependency, ((:code, UInt32), (:kind, UInt8), (:target, UInt32))),
+    (28, :inference, ((:parent, UInt32), (:instance, UInt32), (:code, UInt32), (:kind, UInt8),
+                      (:order, UInt64), (:inclusive_ns, UInt64), (:exclusive_ns, UInt64))),
+    (29, :invalidation_tree, ((:parent, UInt32), (:node, UInt8), (:cause, UInt8),
+                              (:subject, UInt32), (:depth, UInt32), (:code, UInt32),
+                              (:world, UInt64), (:lost_ns, UInt64))),
+    (30, :decision, ((:code, UInt32), (:kind, UInt8), (:origin, UInt32), (:scope, UInt32),
+                     (:callee, UInt32), (:outcome, UInt32), (:cost, UInt32),
+                     (:threshold, UInt32), (:reason, UInt32), (:effects, UInt32),
+                     (:type, UInt32))),
 )
 
 # mmsb/base/model.py, the same numbers
@@ -45,10 +60,21 @@ const TAGS = (none = 0x00, ssa = 0x01, argument = 0x02, slot = 0x03, global_ = 0
 const LATTICE = (concrete = 0x00, abstract = 0x01, union = 0x02, const_ = 0x03, partial = 0x04,
                  conditional = 0x05, bottom = 0x06, other = 0x07)
 const EVENTS = (defined = 0x00, deleted = 0x06, loaded = 0x08)
-const STAGES = (lowered = 0x00, inferred = 0x01, optimized = 0x02)
+const STAGES = (lowered = 0x00, inferred = 0x01, optimized = 0x02, convert = 0x03,
+                slot2reg = 0x04, compact1 = 0x05, inlining = 0x06, compact2 = 0x07, sroa = 0x08,
+                adce = 0x09, compact3 = 0x0a, rederived = 0x0b)
+const PROVENANCES = (native = 0x00, rederived = 0x01, shadow = 0x02, reflected = 0x03)
+const DEPENDENCIES = (code = 0x00, invoke = 0x01, dispatch = 0x02, binding = 0x03)
+const CAUSES = (inserted = 0x00, deleted = 0x01, binding = 0x02, loaded = 0x03, unknown = 0x04)
+const TREE_NODES = (root = 0x00, callee = 0x01, missing = 0x02, caller = 0x03)
+const INFERENCES = (normal = 0x00, constant = 0x01)
+const KEPT = (discarded = 0x00, kept = 0x01, constant = 0x02, unknown = 0x03)
+const REDERIVED = (not_asked = 0x00, equal = 0x01, differs = 0x02, alone = 0x03)
+const DECISIONS = (inlined = 0x00, not_inlined = 0x01, union_split = 0x02, constant = 0x03,
+                   const_prop = 0x04, concrete_eval = 0x05, semi_concrete = 0x06, effect = 0x07,
+                   remark = 0x08)
 const CALLS = (invoke = 0x00, dynamic = 0x01, builtin = 0x02, foreign = 0x04, resolved = 0x05,
                unresolved = 0x06)
-const REFLECTED = 0x03
 
 struct Table{C<:NamedTuple}
     id::UInt16
@@ -109,7 +135,10 @@ function print_contract(io::IO = stdout)
         println(io, id, ' ', kind, ' ', column, ' ', type)
     end
     for (group, values) in (("Tag", TAGS), ("Lattice", LATTICE), ("EventKind", EVENTS),
-                            ("Stage", STAGES), ("CallKind", CALLS))
+                            ("Stage", STAGES), ("CallKind", CALLS), ("Provenance", PROVENANCES),
+                            ("Dependency", DEPENDENCIES), ("Cause", CAUSES),
+                            ("TreeNode", TREE_NODES), ("Inference", INFERENCES), ("Kept", KEPT),
+                            ("Rederived", REDERIVED), ("Decision", DECISIONS))
         for name in keys(values)
             println(io, group, ' ', uppercase(rstrip(string(name), '_')), ' ', Int(values[name]))
         end

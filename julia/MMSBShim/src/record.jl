@@ -153,15 +153,15 @@ function events!(e::Encoder, r::Recording, in_scope::IdDict{Method,Definition})
         haskey(in_scope, m) || continue
         seen[m] = nothing
         add!(e.tables.event, EVENTS.defined, symbol_id!(e, method_key(m)),
-             UInt64(m.primary_world), r.offsets[k] % UInt64)
+             UInt64(m.primary_world), r.offsets[k] % UInt64, NONE_U64)
     end
     for m in in_order(collect(keys(in_scope)))
         d = in_scope[m]
         # a package image brings its methods without the tracer
         haskey(seen, m) || add!(e.tables.event, EVENTS.loaded, symbol_id!(e, method_key(m)),
-                                d.first, OPEN_WORLD)
+                                d.first, OPEN_WORLD, NONE_U64)
         d.deleted && add!(e.tables.event, EVENTS.deleted, symbol_id!(e, method_key(m)),
-                          d.last + 1, OPEN_WORLD)
+                          d.last + 1, OPEN_WORLD, NONE_U64)
     end
     nothing
 end

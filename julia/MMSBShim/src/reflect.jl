@@ -141,7 +141,7 @@ function body!(e::Encoder, code::UInt32, stage::UInt8, mi::Core.MethodInstance,
     nblocks, nedges = blocks!(e, src)
     ncalls = calls!(e, src, mi, stage)
     nslots = slots!(e, src)
-    add!(e.tables.body, code, stage, length(src.code) % UInt32, nblocks % UInt32,
+    add!(e.tables.body, code, stage, PROVENANCES.reflected, length(src.code) % UInt32, nblocks % UInt32,
          nedges % UInt32, ncalls % UInt32, nslots % UInt32)
     nothing
 end
@@ -156,7 +156,8 @@ function ask!(e::Encoder, q::Question, code::UInt32)
     returns = optimized === nothing ? q.ci.rettype : optimized[2]
     add!(e.tables.code, symbol_id!(e, instance_key(q.mi)), q.definition.first,
          UInt64(q.ci.min_world), UInt64(q.ci.max_world), q.world, type_id!(e, returns),
-         UInt8(in_image(q.ci)), REFLECTED)
+         UInt8(in_image(q.ci)), PROVENANCES.reflected, NONE, NONE, UInt32(0), KEPT.unknown,
+         REDERIVED.not_asked, NONE_U64, NONE_U64, NONE_U64, NONE_U64)
     src = lowered_of(q.mi, q.world)
     src isa Core.CodeInfo || return nothing
     n = length(src.code)
