@@ -12,6 +12,7 @@ include("encode.jl")
 include("flow.jl")
 include("wire.jl")
 include("reflect.jl")
+include("passes.jl")
 include("record.jl")
 include("serve.jl")
 

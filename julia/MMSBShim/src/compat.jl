@@ -287,12 +287,15 @@ frame_method(@nospecialize(def)) =
 if VERSION >= v"1.12-"
     function debug_frames!(frames::Vector{Frame}, info, pc::Int)
         line, edge, edge_pc = CC.getdebugidx(info, pc)
+        return debug_frames!(frames, info, Int(line), Int(edge), Int(edge_pc))
+    end
+    function debug_frames!(frames::Vector{Frame}, info, line::Int, edge::Int, edge_pc::Int)
         file = CC.IRShow.debuginfo_file1(info)
         origin = NONE
         if info.linetable !== nothing && line > 0
             origin = (line - 1) % UInt32
             nested = Frame[]
-            debug_frames!(nested, info.linetable, Int(line))
+            debug_frames!(nested, info.linetable, line)
             if !isempty(nested)
                 push!(frames, Frame(frame_method(info.def), nested[1].file, nested[1].line, origin))
                 for k in 2:length(nested)     # macro expansions
@@ -304,19 +307,26 @@ if VERSION >= v"1.12-"
         else
             push!(frames, Frame(frame_method(info.def), file, max(line, 0), NONE))
         end
-        edge == 0 || debug_frames!(frames, info.edges[Int(edge)], Int(edge_pc))
+        edge == 0 || debug_frames!(frames, info.edges[edge], edge_pc)
         return frames
     end
     # Outermost first; empty where the compiler kept nothing.
     frames_at(src::Core.CodeInfo, pc::Int, tagged::Bool) =
         debug_frames!(Frame[], src.debuginfo, pc)
+    frames_of(ir, stmts, k::Int, tagged::Bool) =
+        debug_frames!(Frame[], ir.debuginfo, Int(stmts.line[3k - 2]), Int(stmts.line[3k - 1]),
+                      Int(stmts.line[3k]))
 else
     function frames_at(src::Core.CodeInfo, pc::Int, tagged::Bool)
         frames = Frame[]
         pc <= length(src.codelocs) || return frames
-        loc = Int(src.codelocs[pc])
+        return line_frames!(frames, src.linetable, Int(src.codelocs[pc]), tagged)
+    end
+    frames_of(ir, stmts, k::Int, tagged::Bool) =
+        line_frames!(Frame[], ir.linetable, Int(stmts.line[k]), tagged)
+    function line_frames!(frames::Vector{Frame}, linetable, loc::Int, tagged::Bool)
         while loc != 0
-            node = src.linetable[loc]
+            node = linetable[loc]
             outermost = node.inlined_at == 0
             origin = outermost && tagged ? (loc - 1) % UInt32 : NONE
             pushfirst!(frames, Frame(frame_method(node.method), node.file, node.line % Int32, origin))
@@ -326,6 +336,7 @@ else
     end
 end
 
+statement_at(src::Core.CodeInfo, pc::Int) = src.code[pc]
 statement_flags(src::Core.CodeInfo, pc::Int) =
     pc <= length(src.ssaflags) ? UInt32(src.ssaflags[pc]) : UInt32(0)
 statement_type(src::Core.CodeInfo, pc::Int) =
@@ -345,4 +356,79 @@ function matching_methods(@nospecialize(signature), world::UInt64)::Union{Nothin
     found = Base._methods_by_ftype(signature, MATCH_LIMIT, UInt(world))
     found isa Vector || return nothing
     return Method[(VERSION < v"1.6" ? match[3] : match.method)::Method for match in found]
+end
+
+# --- asking again, pass by pass -------------------------------------------------------------------
+
+# The compilers whose insides are known. Another Julia is asked through public reflection alone.
+const NATIVE_KNOWN = v"1.10" <= VERSION < v"1.13-"
+const TAGGED = ORIGIN == "tagged"
+
+if VERSION >= v"1.11-"
+    raw_statement(stmts, k::Int) = stmts.stmt[k]
+else
+    raw_statement(stmts, k::Int) = stmts.inst[k]
+end
+
+# A frame that is neither cached nor optimised. Up to 1.11 the code is tagged with its own numbers.
+if VERSION >= v"1.12-"
+    function new_frame(interp, mi::Core.MethodInstance, ::Core.CodeInfo)
+        result = in_typeinf_world(CC.InferenceResult, mi, CC.typeinf_lattice(interp))
+        return in_typeinf_world(CC.InferenceState, result, :no, interp)
+    end
+else
+    function new_frame(interp, mi::Core.MethodInstance, src::Core.CodeInfo)
+        result = in_typeinf_world(CC.InferenceResult, mi, CC.typeinf_lattice(interp))
+        return in_typeinf_world(CC.InferenceState, result, tagged(src), :no, interp)
+    end
+end
+
+function finish_inference(interp, frame)
+    in_typeinf_world(CC.typeinf, interp, frame)
+    return in_typeinf_world(CC.is_inferred, frame)::Bool
+end
+
+return_lattice(frame) = CC.ignorelimited(frame.result.result)
+
+# Is the whole function a constant, of which the compiler keeps no code?
+if VERSION >= v"1.12-"
+    is_constant(interp, frame) =
+        in_typeinf_world(CC.result_is_constabi, interp, frame.result)::Bool
+    constant_code(interp, mi, frame) =
+        in_typeinf_world(CC.codeinfo_for_const, interp, mi, frame.result.result.val)
+else
+    is_constant(interp, frame) = false
+    constant_code(interp, mi, frame) = nothing
+end
+
+# Pass k of the optimiser: (IR, whether the pass ran). The order is `run_passes` in the compiler.
+function run_pass(k::Int, ir, opt)
+    src = opt.src
+    k == 1 && return in_typeinf_world(CC.convert_to_ircode, src, opt), true
+    k == 2 && return in_typeinf_world(CC.slot2reg, ir, src, opt), true
+    (k == 3 || k == 5) && return in_typeinf_world(CC.compact!, ir), true
+    k == 4 && return in_typeinf_world(CC.ssa_inlining_pass!, ir, opt.inlining,
+                                      src.propagate_inbounds), true
+    k == 6 && return in_typeinf_world(CC.sroa_pass!, ir, opt.inlining), true
+    k == 7 && return dead_code(in_typeinf_world(CC.adce_pass!, ir, opt.inlining)), true
+    ADCE_CHANGED[] || return ir, false
+    VERSION >= v"1.11-" && return in_typeinf_world(CC.compact!, ir, true), true
+    return in_typeinf_world(CC.compact!, ir), true
+end
+
+# Since 1.11 the pass says whether it changed anything; otherwise the last compaction is left out.
+const ADCE_CHANGED = Ref(true)
+function dead_code(@nospecialize(answer))
+    VERSION < v"1.11-" && return answer
+    ADCE_CHANGED[] = getfield(answer, 2)
+    return getfield(answer, 1)
+end
+
+function finish_optimization(interp, opt, ir, frame)
+    VERSION >= v"1.11-" &&
+        in_typeinf_world(CC.ipo_dataflow_analysis!, interp, opt, ir, frame.result)
+    in_typeinf_world(CC.finish, interp, opt, ir, frame.result)
+    VERSION >= v"1.11-" && VERSION < v"1.12-" &&
+        return in_typeinf_world(CC.ir_to_codeinf!, opt, frame, frame.edges)
+    return in_typeinf_world(CC.ir_to_codeinf!, opt)
 end

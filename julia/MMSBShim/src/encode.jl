@@ -9,9 +9,16 @@ struct Encoder
     matches::IdDict{Any,Any}                   # signature → method, within one world
     candidates::Vector{Method}                 # defined in the world after the code's last
     causes::IdDict{Method,Nothing}             # those of them that its calls can reach
+    # While IR inside the optimiser is written: the place of each SSA value in the listing, and the
+    # first and last place of each block. Empty for a CodeInfo, whose numbers are places.
+    place::Vector{Int}
+    first_of::Vector{Int}
+    last_of::Vector{Int}
 end
 Encoder() = Encoder(tables(), Interner(), Ref(UInt64(0)), IdDict{Any,Any}(), Method[],
-                     IdDict{Method,Nothing}())
+                     IdDict{Method,Nothing}(), Int[], Int[], Int[])
+
+renumber(places::Vector{Int}, n::Int) = 1 <= n <= length(places) ? places[n] : n
 
 # --- ids -----------------------------------------------------------------------------------------
 
@@ -145,7 +152,7 @@ end
 function reference!(e::Encoder, row::Int, @nospecialize(x))
     t = e.tables.operand
     if x isa Core.SSAValue
-        set!(t, row, TAGS.ssa, place(x.id))
+        set!(t, row, TAGS.ssa, place(renumber(e.place, x.id)))
     elseif isdefined(Core, :Argument) && x isa Core.Argument || nameof(typeof(x)) === :Argument
         set!(t, row, TAGS.argument, x.n % UInt32)
     elseif x isa Core.SlotNumber
@@ -155,9 +162,9 @@ function reference!(e::Encoder, row::Int, @nospecialize(x))
     elseif x isa GlobalRef
         set!(t, row, TAGS.global_, symbol_id!(e, string(module_path(x.mod), '.', short_symbol(x.name))))
     elseif x isa Jump
-        set!(t, row, TAGS.target, place(x.pc))
+        set!(t, row, TAGS.target, place(renumber(e.first_of, x.pc)))
     elseif x isa Pred
-        set!(t, row, TAGS.edge, place(x.pc))
+        set!(t, row, TAGS.edge, place(renumber(e.last_of, x.pc)))
     elseif x isa Type || x isa TypeVar || is_vararg(x)
         set!(t, row, TAGS.type, NONE, type_id!(e, x))
     elseif x isa Module
@@ -274,8 +281,8 @@ end
 # A π-node's type may be a lattice element; anything else that is one is data.
 is_lattice(@nospecialize(x)) = !(x isa Type) && parentmodule(typeof(x)) === CC
 
-function statement!(e::Encoder, src::Core.CodeInfo, pc::Int, at)
-    st = src.code[pc]
+function statement!(e::Encoder, src, pc::Int, at)
+    st = statement_at(src, pc)
     slot = SELF
     if st isa Expr && st.head === :(=) && st.args[1] isa Core.SlotNumber
         slot = place(st.args[1].id)

@@ -133,7 +133,7 @@ function places(e::Encoder, m::Method, src::Core.CodeInfo, stage::UInt8, lowered
     end
 end
 
-function body!(e::Encoder, code::UInt32, stage::UInt8, mi::Core.MethodInstance,
+function body!(e::Encoder, code::UInt32, stage::UInt8, provenance::UInt8, mi::Core.MethodInstance,
                src::Core.CodeInfo, at::Vector)
     for pc in 1:length(src.code)
         statement!(e, src, pc, at[pc])
@@ -141,7 +141,7 @@ function body!(e::Encoder, code::UInt32, stage::UInt8, mi::Core.MethodInstance,
     nblocks, nedges = blocks!(e, src)
     ncalls = calls!(e, src, mi, stage)
     nslots = slots!(e, src)
-    add!(e.tables.body, code, stage, PROVENANCES.reflected, length(src.code) % UInt32, nblocks % UInt32,
+    add!(e.tables.body, code, stage, provenance, length(src.code) % UInt32, nblocks % UInt32,
          nedges % UInt32, ncalls % UInt32, nslots % UInt32)
     nothing
 end
@@ -161,16 +161,16 @@ function ask!(e::Encoder, q::Question, code::UInt32)
     src = lowered_of(q.mi, q.world)
     src isa Core.CodeInfo || return nothing
     n = length(src.code)
-    body!(e, code, STAGES.lowered, q.mi, src, places(e, m, src, STAGES.lowered, n, false))
+    body!(e, code, STAGES.lowered, PROVENANCES.reflected, q.mi, src, places(e, m, src, STAGES.lowered, n, false))
     inferred === nothing && return nothing
-    body!(e, code, STAGES.inferred, q.mi, inferred[1],
+    body!(e, code, STAGES.inferred, PROVENANCES.reflected, q.mi, inferred[1],
           places(e, m, inferred[1], STAGES.inferred, n, false))
     optimized === nothing && return nothing
     final = optimized[1]
     with_origin = infer_tagged(q.mi, src, q.world)
     tagged = with_origin !== nothing && same_statements(final, with_origin)
     at = places(e, m, tagged ? with_origin : final, STAGES.optimized, n, tagged)
-    body!(e, code, STAGES.optimized, q.mi, final, at)
+    body!(e, code, STAGES.optimized, PROVENANCES.reflected, q.mi, final, at)
     return final
 end
 
