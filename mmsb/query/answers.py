@@ -55,4 +55,13 @@ class Function:
     key: str  # the subject of its pages
     method: str  # its method's key
     module: str
-    depth: int  # calls away from the user's modules
+    depth: int | None  # calls away from the user's modules; None: out of the recording's scope
+
+    @property
+    def in_scope(self) -> bool:
+        return self.depth is not None
+
+    @property
+    def is_users(self) -> bool:
+        """Whether it is recorded for itself, not because something calls it."""
+        return self.depth == 0

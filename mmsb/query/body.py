@@ -21,7 +21,8 @@ from mmsb.base.model import (
     Tag,
 )
 from mmsb.base.schema import Kind, staged
-from mmsb.query.facts import UNTYPED, Event, Facts, TypeText
+from mmsb.query.facts import UNTYPED, Facts, TypeText
+from mmsb.query.stages import Sight
 
 #: ``slot``: assigns to none. ``scope``: the method itself.
 _SELF = NONE_U32 - 1
@@ -94,7 +95,6 @@ class Body:
 
     key: str
     stage: Stage
-    event: Event
     statements: tuple[Statement, ...]
     blocks: tuple[Block, ...]
     edges: tuple[tuple[int, int], ...]  # places of blocks in ``blocks``
@@ -106,16 +106,14 @@ class Body:
         return {statement.row: statement.position for statement in self.statements}
 
 
-def read_body(facts: Facts, event: Event, stage: Stage) -> Body:
+def read_body(facts: Facts, sight: Sight) -> Body:
     """The body as of the epoch that saw it, so that all its stages are of one version."""
-    then = facts.at(event.epoch)
-    key = event.subject
+    then, key, stage = facts.at(sight.event.epoch), sight.key, sight.stage
     blocks = _blocks(then, key, stage)
     places = {block.row: at for at, block in enumerate(blocks)}
     return Body(
         key=key,
         stage=stage,
-        event=event,
         statements=_statements(then, key, stage),
         blocks=blocks,
         edges=_edges(then, key, stage, places),

@@ -1,4 +1,4 @@
-"""What changed in a function's statements between two epochs, by row identity.
+"""What changed in a function's statements between two epochs, or two stages, by row identity.
 
 A statement is the same while its row is: that its ``%n`` moved is no change. It is changed where
 its opcode, operands, type or assigned slot differ; operands compare by the rows they name.
@@ -11,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mmsb.base.model import Stage
+from mmsb.base.model import STAGES, Stage
 from mmsb.memory.memory import Memory
 from mmsb.query import names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.body import Body, Statement, read_body
 from mmsb.query.document import Document, Line, Listing, Role, Span, note
-from mmsb.query.facts import EVENT_STAGES, STAGE_EVENTS, Event, Facts
+from mmsb.query.facts import Facts
 from mmsb.query.layout import Layout, lattice
+from mmsb.query.stages import Sight, of_version, seen, sights, title
 
 Change = Literal["kept", "changed", "removed", "added"]
 _CONTEXT = 2  # kept lines shown on either side of a change
@@ -56,6 +57,7 @@ class DiffView(Answer):
 
     function: Function
     stage: Stage
+    old_stage: Stage  # the same, but for a diff of two stages
     old_epoch: int
     new_epoch: int
     old_version: int | None
@@ -71,14 +73,22 @@ class DiffView(Answer):
         counted = ", ".join(f"{n} {change}" for change, n in self.counts.items() if n)
         head = note(
             (self.function.name, "name"),
-            f"  {self.stage.name.lower()}, epoch {self.old_epoch} (version "
-            f"{_number(self.old_version)}) → epoch {self.new_epoch} (version "
-            f"{_number(self.new_version)}): ",
+            f"  {self._between()}: ",
             (counted or "no statements", "head"),
         )
         if self.equal:
             return (head, note("No statement differs."))
         return (head, Listing(tuple(self._lines())))
+
+    def _between(self) -> str:
+        old, new = _number(self.old_version), _number(self.new_version)
+        if self.stage is not self.old_stage:
+            stages = f"{title(self.old_stage)} → {title(self.stage)}"
+            return f"{stages}, version {new} as of epoch {self.new_epoch}"
+        return (
+            f"{title(self.stage)}, epoch {self.old_epoch} (version {old}) → "
+            f"epoch {self.new_epoch} (version {new})"
+        )
 
     def _lines(self) -> Iterator[Line]:
         differs = [at for at, s in enumerate(self.statements) if s.change != "kept"]
@@ -112,41 +122,52 @@ def diff(memory: Memory, name: str, old: int, new: int, *, stage: Stage | None =
     before, after = Facts(memory, old), Facts(memory, new)
     function, _ = names.resolve(after if new >= old else before, name)
     chosen = _common_stage(before, after, function) if stage is None else stage
-    events = (before.seen(function, chosen), after.at(new).seen(function, chosen))
-    return compare(before, after, function, events)
+    return compare(
+        before, after, function, seen(before, function, chosen), seen(after, function, chosen)
+    )
+
+
+def stages(memory: Memory, name: str, old: Stage, new: Stage, *, at: int | None = None) -> DiffView:
+    """Statements of a function in two stages of one version, the newest that has the later one.
+
+    UnknownName, AmbiguousName.
+    """
+    facts = Facts(memory, at)
+    function, _ = names.resolve(facts, name)
+    second = seen(facts, function, new)
+    first = of_version(sights(facts, function.key), second.version).get(old)
+    if first is None:
+        first = seen(facts, function, old)  # of another version, or says what is missing
+    return compare(facts, facts, function, first, second)
 
 
 def _common_stage(before: Facts, after: Facts, function: Function) -> Stage:
-    both = [
-        stage
-        for stage in STAGE_EVENTS
-        if before.stage_event(function.key, stage) and after.stage_event(function.key, stage)
-    ]
-    return max(both, default=Stage.OPTIMIZED)
+    had = {sight.stage for sight in sights(before, function.key)}
+    both = had & {sight.stage for sight in sights(after, function.key)} - {Stage.REDERIVED}
+    return max(both, key=STAGES.index, default=Stage.OPTIMIZED)
 
 
 def compare(
-    before: Facts, after: Facts, function: Function, events: tuple[Event, Event]
+    before: Facts, after: Facts, function: Function, first: Sight, second: Sight
 ) -> DiffView:
-    """As `diff`, of what two events of one stage wrote."""
-    stage = EVENT_STAGES[events[0].kind]
-    old, new = read_body(before, events[0], stage), read_body(after, events[1], stage)
-    changes = tuple(_changes(old, new))
+    """As `diff`, of two sights of one function."""
+    changes = tuple(changes_between(read_body(before, first), read_body(after, second)))
     counts = Counter(change.change for change in changes)
     every: tuple[Change, ...] = ("kept", "changed", "removed", "added")
     return DiffView(
         function=function,
-        stage=stage,
+        stage=second.stage,
+        old_stage=first.stage,
         old_epoch=before.epoch,
         new_epoch=after.epoch,
-        old_version=events[0].version,
-        new_version=events[1].version,
+        old_version=first.version,
+        new_version=second.version,
         counts={change: counts[change] for change in every},
         statements=changes,
     )
 
 
-def _changes(old: Body, new: Body) -> Iterator[StatementChange]:
+def changes_between(old: Body, new: Body) -> Iterator[StatementChange]:
     """Rows of both bodies: in the new order, each removed row after the one it used to follow."""
     layouts = Layout(old), Layout(new)
     lines = layouts[0].lines(), layouts[1].lines()

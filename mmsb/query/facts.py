@@ -9,19 +9,15 @@ from typing import Any
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import UnknownName
-from mmsb.base.model import NONE_U32, CodeState, Compiled, EventKind, Lattice, Provenance, Stage
+from mmsb.base.model import NONE_U32, EventKind, Lattice
 from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
 from mmsb.query.answers import Function
+from mmsb.query.code import Code, codes
 from mmsb.query.juliatext import short
 
-STAGE_EVENTS = {
-    Stage.LOWERED: EventKind.LOWERED,
-    Stage.INFERRED: EventKind.INFERRED,
-    Stage.OPTIMIZED: EventKind.OPTIMIZED,
-}
-EVENT_STAGES = {kind: stage for stage, kind in STAGE_EVENTS.items()}
+#: Events that say a body was seen.
+_SEEN = frozenset({EventKind.LOWERED, EventKind.INFERRED, EventKind.OPTIMIZED, EventKind.PASSES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +55,6 @@ class Method:
     line: int
     world: int
     definition: int
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A row of an instance's ``code`` page."""
-
-    version: int
-    min_world: int
-    max_world: int
-    return_type: str
-    state: CodeState
-    compiled: Compiled
-    provenance: Provenance
-    definition: int
-    asked_world: int
 
 
 UNTYPED = TypeText("", Lattice.OTHER, "")
@@ -156,10 +137,10 @@ class Facts:
 
     @cached_property
     def stage_events(self) -> dict[str, list[Event]]:
-        """The LOWERED, INFERRED and OPTIMIZED events of each instance, oldest first."""
+        """The events in which each instance was seen in a stage, oldest first."""
         found: dict[str, list[Event]] = {}
         for event in self.events:
-            if event.kind in EVENT_STAGES:
+            if event.kind in _SEEN:
                 found.setdefault(event.subject, []).append(event)
         return found
 
@@ -202,7 +183,7 @@ class Facts:
                 key=self.snapshot.subject(page),
                 method=self.text(method),
                 module=self.text(module),
-                depth=depth,
+                depth=_optional(depth),
             )
             for page, name, method, module, depth in zip(pages.tolist(), *cells, strict=True)
         )
@@ -247,57 +228,10 @@ class Facts:
         page = self.snapshot.page(schema.CODE, key)
         if page is None:
             return ()
-        columns = self._columns(schema.CODE, page)
-        rows = zip(*(columns[column.name].tolist() for column in schema.CODE.columns), strict=True)
-        return tuple(
-            Code(
-                version=version,
-                min_world=low,
-                max_world=high,
-                return_type=self.type(returns).text,
-                state=CodeState(state),
-                compiled=Compiled(compiled),
-                provenance=Provenance(provenance),
-                definition=definition,
-                asked_world=asked,
-            )
-            for version, (
-                low,
-                high,
-                returns,
-                state,
-                compiled,
-                provenance,
-                definition,
-                asked,
-            ) in enumerate(rows, 1)
-        )
+        return tuple(codes(self._columns(schema.CODE, page), lambda id: self.type(id).text))
 
     def _columns(self, kind: schema.Kind, page: int) -> dict[str, Any]:
         return self.snapshot.columns(kind, page)
-
-    # Stages.
-
-    def stage_event(self, key: str, stage: Stage | None) -> Event | None:
-        """The last time as of the epoch that the instance was seen in the stage (None: in any)."""
-        wanted = set(EVENT_STAGES) if stage is None else {STAGE_EVENTS[stage]}
-        found = [event for event in self.stage_events.get(key, ()) if event.kind in wanted]
-        return found[-1] if found else None
-
-    def seen(self, function: Function, stage: Stage | None) -> Event:
-        """As `stage_event`; UnknownName says at what other time the instance was seen, if any."""
-        event = self.stage_event(function.key, stage)
-        if event is not None:
-            return event
-        what = "any stage" if stage is None else f"stage {stage.name.lower()!r}"
-        later = self.head.stage_event(function.key, stage)
-        first = self.head.stage_events.get(function.key, ())
-        hint = (
-            f"it was first seen at epoch {first[0].epoch}"
-            if first and later is not None
-            else "its IR was not recorded (beyond the recording's depth, or Julia ended early)"
-        )
-        raise UnknownName(f"{function.name} was not seen in {what} at epoch {self.epoch}: {hint}")
 
 
 def _version(row: int) -> int | None:

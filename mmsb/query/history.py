@@ -10,15 +10,16 @@ import numpy as np
 
 from mmsb.base import schema
 from mmsb.base.errors import UnknownName
-from mmsb.base.model import STAGES, EventKind, Stage
+from mmsb.base.model import NONE_U32, PASSES, STAGES, EventKind, Stage
 from mmsb.base.schema import staged
 from mmsb.memory.memory import Memory
 from mmsb.query import names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Document, Line, Listing, Span, line, note, table
-from mmsb.query.facts import EVENT_STAGES, STAGE_EVENTS, Event, Facts
+from mmsb.query.facts import Event, Facts
 from mmsb.query.ir import callee_name, view
 from mmsb.query.names import Written
+from mmsb.query.stages import STAGE_EVENTS, Sight, seen, sights
 
 _NAMED = 3
 #: Events whose world is the one they happened in.
@@ -38,6 +39,8 @@ _WORDS = {
     EventKind.COMPILED: ("compiled", "compiled"),
     EventKind.LOADED: ("loaded", "loaded"),
     EventKind.ENDED: ("the program ended", "the program ended"),
+    EventKind.PASSES: ("passed through", "passed through"),
+    EventKind.DECIDED: ("decided on", "decided on"),
 }
 
 
@@ -170,7 +173,8 @@ def _entry(
 def _prominence(facts: Facts, subject: str) -> tuple[int, bool]:
     """The user's own functions first, what the compiler named itself last."""
     known = facts.by_key.get(subject)
-    return 0 if known is None else known.depth, "#" in subject.partition(" ")[0]
+    far = 0 if known is None else NONE_U32 if known.depth is None else known.depth
+    return far, "#" in subject.partition(" ")[0]
 
 
 def subject_name(facts: Facts, subject: str) -> str:
@@ -251,15 +255,15 @@ def blame(
     """
     facts = Facts(memory, at)
     function, _ = names.resolve(facts, name)
-    event = facts.seen(function, stage)
-    shown = view(facts, function, event)
-    epochs = _content_epochs(facts.at(event.epoch), function, shown.stage)
-    meaning = {e.epoch: _meaning(e) for e in facts.stage_events.get(function.key, ())}
+    sight = seen(facts, function, stage)
+    shown = view(facts, function, sight)
+    epochs = _content_epochs(facts.at(sight.event.epoch), function, shown.stage)
+    meaning = {s.event.epoch: _meaning(s) for s in sights(facts, function.key)}
     return BlameView(
         function=function,
         stage=shown.stage,
         epoch=facts.epoch,
-        version=event.version,
+        version=sight.version,
         statements=tuple(
             BlamedStatement(
                 row=s.row,
@@ -284,9 +288,10 @@ def _content_epochs(facts: Facts, function: Function, stage: Stage) -> list[int]
     return found
 
 
-def _meaning(event: Event) -> str:
-    version = "" if event.version is None else f", version {event.version}"
-    return f"{EVENT_STAGES[event.kind].name.lower()}{version}"
+def _meaning(sight: Sight) -> str:
+    version = "" if sight.version is None else f", version {sight.version}"
+    stage = "passes" if sight.stage in PASSES else sight.stage.name.lower()
+    return f"{stage}{version}"
 
 
 def epochs_of(events: Iterable[Event]) -> tuple[int, ...]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from mmsb.base.model import OPEN_WORLD, CallKind, CodeState, Compiled, Identity, Provenance, Stage
+from mmsb.base.model import CallKind, CodeState, Compiled, Identity, Provenance, Stage
 from mmsb.memory.memory import Memory
 from mmsb.query import names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.body import Body, Statement, read_body
+from mmsb.query.code import Code, unknown
 from mmsb.query.document import Block, Document, Line, Listing, line, note
-from mmsb.query.facts import EVENT_STAGES, Code, Event, Facts
+from mmsb.query.facts import Facts
+from mmsb.query.header import STATE, BareView, Header, bare, header
 from mmsb.query.juliatext import function_path, short, tuple_parameters
 from mmsb.query.layout import Layout, lattice
 from mmsb.query.places import Place, Places, SourceLine
+from mmsb.query.stages import Sight, seen, title
 
 PROVENANCE = {
     Provenance.NATIVE: "Native: what really ran",
@@ -31,11 +34,6 @@ COMPILED_SHORT = {
     Compiled.NATIVE: "by name",
     Compiled.INFERRED: "with callers",
     Compiled.CACHED: "before",
-}
-STATE = {
-    CodeState.VALID: "valid",
-    CodeState.INVALIDATED: "invalidated",
-    CodeState.SUPERSEDED: "superseded",
 }
 
 
@@ -82,9 +80,10 @@ class IRView(Answer):
     max_world: int | None  # None: open
     state: CodeState
     compiled: Compiled
-    provenance: Provenance
+    provenance: Provenance  # of this stage
     definition: int
     return_type: str
+    header: Header
     statements: tuple[StatementView, ...]
     slots: tuple[tuple[str, str], ...]
     blocks: int
@@ -99,13 +98,14 @@ class IRView(Answer):
         blocks: list[Block] = [
             note((self.function.name, "name"), "  in ", self.function.module or "?"),
             note(
-                (self.stage.name.lower(), "head"),
+                (title(self.stage), "head"),
                 f" as of epoch {self.epoch} (written in epoch {self.written_epoch}; "
                 f"version {_number(self.version)}, definition {self.definition}, worlds {worlds}, ",
                 (STATE[self.state], "good" if self.state is CodeState.VALID else "bad"),
                 ")",
             ),
             Listing((*self._body(), line(") => ", (short(self.return_type), "type")))),
+            *self.header.lines(),
             note((f"{PROVENANCE[self.provenance]}; {COMPILED[self.compiled]}.", "dim")),
         ]
         blocks += self._descend()
@@ -153,30 +153,34 @@ def show(
     at: int | None = None,
     stage: Stage | None = None,
     source: bool = False,
-) -> IRView:
+) -> IRView | BareView:
     """The function's IR as of an epoch (default: the last) and stage (default: the latest seen).
 
-    UnknownName, AmbiguousName. Reads the pages of one instance.
+    Of a function that has no body in any stage, what is known without one. UnknownName,
+    AmbiguousName. Reads the pages of one instance.
     """
     facts = Facts(memory, at)
     function, also = names.resolve(facts, name)
-    event = facts.seen(function, stage)
-    return view(facts, function, event, source=source, also=also)
+    without = bare(facts, function) if stage is None else None
+    if without is not None:
+        return without
+    return view(facts, function, seen(facts, function, stage), source=source, also=also)
 
 
 def view(
     facts: Facts,
     function: Function,
-    event: Event,
+    sight: Sight,
     *,
     source: bool = False,
     also: tuple[Function, ...] = (),
 ) -> IRView:
-    """The IR that an event of a stage wrote."""
-    body = read_body(facts, event, EVENT_STAGES[event.kind])
+    """The IR of one version in one stage."""
+    event = sight.event
+    body = read_body(facts, sight)
     layout = Layout(body)
     places = Places(facts.at(event.epoch), function.method)
-    code = code_of(facts, event)
+    code = code_of(facts, sight)
     statements = tuple(_view_statement(layout, places, s, source) for s in body.statements)
     return IRView(
         function=function,
@@ -186,12 +190,13 @@ def view(
         version=event.version,
         world=event.world,
         min_world=code.min_world,
-        max_world=None if code.max_world == OPEN_WORLD else code.max_world,
+        max_world=code.last_world,
         state=code.state,
         compiled=code.compiled,
-        provenance=code.provenance,
+        provenance=sight.provenance,
         definition=code.definition,
         return_type=code.return_type,
+        header=header(facts, code),
         statements=statements,
         slots=tuple((layout.slot(at), slot.type.text) for at, slot in enumerate(body.slots)),
         blocks=len(body.blocks),
@@ -203,22 +208,12 @@ def view(
     )
 
 
-def code_of(facts: Facts, event: Event) -> Code:
-    """The code object of an event, in the state it has as of the facts' epoch."""
-    codes = facts.codes(event.subject)
-    if event.version is not None and event.version <= len(codes):
-        return codes[event.version - 1]
-    return Code(
-        version=0,
-        min_world=event.world,
-        max_world=OPEN_WORLD,
-        return_type="",
-        state=CodeState.VALID,
-        compiled=Compiled.NATIVE,
-        provenance=Provenance.REFLECTED,
-        definition=0,
-        asked_world=event.world,
-    )
+def code_of(facts: Facts, sight: Sight) -> Code:
+    """The code object that was seen, in the state it has as of the facts' epoch."""
+    codes = facts.codes(sight.key)
+    if sight.version is not None and sight.version <= len(codes):
+        return codes[sight.version - 1]
+    return unknown(sight.event.world)
 
 
 def _view_statement(

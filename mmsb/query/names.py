@@ -75,12 +75,16 @@ def instances(facts: Facts, text: str) -> tuple[Function, ...]:
     if exact is not None:
         return (exact,)
     written = parse(text)
-    found = tuple(f for f in facts.functions if fits(written, f))
-    if not found:
-        found = tuple(f for f in facts.functions if fits(written, f, varargs=True))
+    found = _fitting(facts, written) or _fitting(facts, written, varargs=True)
     if not found:
         raise UnknownName(_unknown(facts, written))
     return found
+
+
+def _fitting(facts: Facts, written: Written, *, varargs: bool = False) -> tuple[Function, ...]:
+    """What the recording is about comes before what it only met on the way."""
+    found = [f for f in facts.functions if fits(written, f, varargs=varargs)]
+    return tuple(f for f in found if f.in_scope) or tuple(found)
 
 
 def resolve(facts: Facts, text: str) -> tuple[Function, tuple[Function, ...]]:
@@ -102,10 +106,10 @@ def resolve(facts: Facts, text: str) -> tuple[Function, tuple[Function, ...]]:
 
 
 def _currency(facts: Facts, function: Function) -> tuple[bool, int]:
-    event = facts.stage_event(function.key, None)
+    events = facts.stage_events.get(function.key)
     codes = facts.codes(function.key)
     valid = any(code.state is CodeState.VALID for code in codes)
-    return valid, -1 if event is None else event.row
+    return valid, events[-1].row if events else -1
 
 
 def fits(written: Written, function: Function, *, varargs: bool = False) -> bool:

@@ -10,10 +10,11 @@ from mmsb.memory.index import Index
 from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
 from mmsb.memory.symbols import Symbols
-from mmsb.query import diff, history, ir, overview, story, warn, why
+from mmsb.query import diff, history, ir, overview, stages, story, warn, why
 from mmsb.query.answers import Function
 from mmsb.query.diff import DiffView
 from mmsb.query.facts import Facts
+from mmsb.query.header import BareView
 from mmsb.query.history import BlameView, LogView
 from mmsb.query.ir import IRView
 from mmsb.query.overview import StatsView
@@ -40,7 +41,7 @@ class Moment(Snapshot):
 
     def show(
         self, function: str, stage: Stage | str | None = None, *, source: bool = False
-    ) -> IRView:
+    ) -> IRView | BareView:
         """A function's IR."""
         return ir.show(self._memory, function, at=self.epoch, stage=_stage(stage), source=source)
 
@@ -94,4 +95,4 @@ class Reader(Memory):
 
 
 def _stage(stage: Stage | str | None) -> Stage | None:
-    return Stage[stage.upper()] if isinstance(stage, str) else stage
+    return stages.parse(stage) if isinstance(stage, str) else stage

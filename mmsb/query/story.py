@@ -10,11 +10,12 @@ from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer, Function
 from mmsb.query.diff import DiffView, compare
 from mmsb.query.document import Block, Document, Line, Listing, Span, Title, line, note
-from mmsb.query.facts import Event, Facts
+from mmsb.query.facts import Facts
 from mmsb.query.history import LogView, log
 from mmsb.query.ir import IRView, view
 from mmsb.query.juliatext import short
 from mmsb.query.overview import StatsView, human, stats
+from mmsb.query.stages import Sight, newest, of_version, sights
 from mmsb.query.warn import Warnings, unstable_lines, warnings_of
 from mmsb.query.why import Reason, all_reasons, describe, ended_in, fate_of, reason_note
 
@@ -32,8 +33,8 @@ class Hero:
 
     function: Function
     reason: Reason
-    before: tuple[Event, ...]  # of each stage, the version that ended
-    after: Event  # the newest stage of the version that followed
+    before: tuple[Sight, ...]  # of each stage, the version that ended
+    after: Sight  # the newest stage of the version that followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +171,11 @@ def story(memory: Memory) -> StoryView:
         return StoryView(log(memory), (), None, (), None, stats(memory))
     then = facts.at(hero.reason.epoch - 1)
     last = hero.before[-1]
-    newer = facts.stage_event(hero.function.key, Stage.OPTIMIZED) or hero.after
+    newer = newest(facts, hero.function.key, Stage.OPTIMIZED) or hero.after
     return StoryView(
         log=log(memory),
-        stages=tuple(view(then, hero.function, event) for event in hero.before),
-        diff=compare(then, facts.at(newer.epoch), hero.function, (last, newer)),
+        stages=tuple(view(then, hero.function, sight) for sight in hero.before),
+        diff=compare(then, facts.at(newer.event.epoch), hero.function, last, newer),
         ended=ended_in(facts, hero.reason.epoch),
         past=_past(then, facts, hero),
         stats=stats(memory),
@@ -200,7 +201,7 @@ def choose(facts: Facts) -> Hero | None:
     then the one with the fewest statements that are enough to look at."""
     found: list[tuple[tuple[int, int, int, str], Hero]] = []
     for function in facts.functions:
-        if function.depth:
+        if not function.is_users:
             continue
         hero = _candidate(facts, function)
         if hero is None:
@@ -214,10 +215,11 @@ def choose(facts: Facts) -> Hero | None:
 
 def _candidate(facts: Facts, function: Function) -> Hero | None:
     reasons = [r for r in fate_of(facts, function).reasons if r.state is CodeState.INVALIDATED]
-    events = facts.stage_events.get(function.key, [])
+    found = sights(facts, function.key)
     for reason in reasons:
-        before = tuple(e for e in events if e.version == reason.version)
-        after = [e for e in events if e.epoch > reason.epoch]
+        stages = of_version(found, reason.version)
+        before = tuple(stages[stage] for stage in _STAGE_TITLES if stage in stages)
+        after = [s for s in found if s.event.epoch > reason.epoch and s.stage in _STAGE_TITLES]
         if len(before) >= 3 and after:
             return Hero(function, reason, before, after[-1])
     return None

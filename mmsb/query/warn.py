@@ -15,6 +15,7 @@ from mmsb.query.facts import Facts, TypeText
 from mmsb.query.ir import code_of
 from mmsb.query.juliatext import parameters, short
 from mmsb.query.layout import Layout, is_small_union, lattice, type_role
+from mmsb.query.stages import newest, of_version, sights
 
 _SHOWN = 40
 
@@ -130,7 +131,7 @@ def warn(memory: Memory, name: str | None = None, *, at: int | None = None) -> W
     if name is not None:
         chosen = names.instances(facts, name)
     else:
-        chosen = tuple(f for f in facts.functions if f.depth == 0 and _is_valid(facts, f))
+        chosen = tuple(f for f in facts.functions if f.is_users and _is_valid(facts, f))
     looked = [warnings_of(facts, function) for function in chosen]
     found = [one for one in looked if one is not None]
     told = sorted((w for w in found if w.count), key=_severity)
@@ -148,22 +149,20 @@ def _is_valid(facts: Facts, function: Function) -> bool:
 
 def warnings_of(facts: Facts, function: Function) -> Warnings | None:
     """Of the newest version as of the epoch; None where it was never inferred."""
-    inferred = facts.stage_event(function.key, Stage.INFERRED)
+    inferred = newest(facts, function.key, Stage.INFERRED)
     if inferred is None:
         return None
     code = code_of(facts, inferred)
-    optimized = facts.stage_event(function.key, Stage.OPTIMIZED)
-    # the stages of one version have one event each; an older version's optimised code says nothing
-    same = optimized is not None and optimized.version == inferred.version
-    body = read_body(facts, inferred, Stage.INFERRED)
+    # an older version's optimised code says nothing
+    same = of_version(sights(facts, function.key), inferred.version)
+    optimized = same.get(Stage.OPTIMIZED)
+    body = read_body(facts, inferred)
     return Warnings(
         function=function,
         version=inferred.version,
         return_type=code.return_type,
         unstable=tuple(_unstable(body, code.return_type, facts)),
-        dispatches=_dispatches(read_body(facts, optimized, Stage.OPTIMIZED))
-        if same and optimized is not None
-        else (),
+        dispatches=() if optimized is None else _dispatches(read_body(facts, optimized)),
     )
 
 

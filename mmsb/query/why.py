@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mmsb.base.model import NONE_U32, OPEN_WORLD, CodeState, Compiled, EventKind
+from mmsb.base.model import NONE_U32, CodeState, Compiled, EventKind
 from mmsb.memory.memory import Memory
 from mmsb.query import names
 from mmsb.query.answers import Answer, Function
+from mmsb.query.code import Code
 from mmsb.query.document import Block, Document, line, note, table
-from mmsb.query.facts import Code, Facts
+from mmsb.query.facts import Facts
+from mmsb.query.header import STATE
 from mmsb.query.history import subject_name
-from mmsb.query.ir import COMPILED_SHORT, STATE
+from mmsb.query.ir import COMPILED_SHORT
 from mmsb.query.juliatext import short
 
 
@@ -186,7 +188,7 @@ def _version(code: Code) -> Version:
         version=code.version,
         state=code.state,
         min_world=code.min_world,
-        max_world=None if code.max_world == OPEN_WORLD else code.max_world,
+        max_world=code.last_world,
         definition=code.definition,
         compiled=code.compiled,
         return_type=code.return_type,
