@@ -84,7 +84,8 @@ class DiffView(Answer):
         old, new = _number(self.old_version), _number(self.new_version)
         if self.stage is not self.old_stage:
             stages = f"{title(self.old_stage)} → {title(self.stage)}"
-            return f"{stages}, version {new} as of epoch {self.new_epoch}"
+            version = new if old == new else f"{old} → {new}"
+            return f"{stages}, version {version} as of epoch {self.new_epoch}"
         return (
             f"{title(self.stage)}, epoch {self.old_epoch} (version {old}) → "
             f"epoch {self.new_epoch} (version {new})"

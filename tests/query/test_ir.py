@@ -8,6 +8,7 @@ from mmsb.base.errors import UnknownName
 from mmsb.base.model import NONE_U32, CodeState, Stage, Tag
 from mmsb.query import ir
 from mmsb.query.document import text_of
+from mmsb.query.header import BareView
 from mmsb.query.reader import Reader
 
 
@@ -53,7 +54,14 @@ def test_a_stage_not_seen_says_when_it_was(memory: Reader) -> None:
     with pytest.raises(UnknownName, match="not seen in stage 'optimized' at epoch 3"):
         ir.show(memory, "f", at=3, stage=Stage.OPTIMIZED)
     with pytest.raises(UnknownName, match="its IR was not recorded"):
-        ir.show(memory, "g")
+        ir.show(memory, "g", stage=Stage.LOWERED)
+
+
+def test_without_any_body_the_code_is_told(memory: Reader) -> None:
+    told = ir.show(memory, "g")
+    assert isinstance(told, BareView)
+    assert [version.return_type for version in told.versions] == ["Core.Int64"]
+    assert "Its IR was not recorded" in str(told)
 
 
 def test_an_epoch_that_does_not_exist(memory: Reader) -> None:

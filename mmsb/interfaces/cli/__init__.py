@@ -1,0 +1,190 @@
+"""The command line: each command asks one question and shows its answer."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmsb import __version__
+from mmsb.base.errors import EnvironmentProblem
+from mmsb.interfaces import render
+from mmsb.interfaces.cli import asking
+from mmsb.interfaces.cli.common import CARE, RECORD, AsJson, answer, guarded
+
+app = typer.Typer(
+    name="mmsb",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "A semantic memory beside the Julia compiler: record what it did to a program, travel "
+        "through it, ask why.\n\n"
+        "    mmsb record script.jl            what did the compiler do?\n\n"
+        "    mmsb log                         epoch by epoch\n\n"
+        "    mmsb show 'f(::Int64)' --at 4    the IR of f, as of epoch 4\n\n"
+        "    mmsb diff f 4 8                  what changed in between\n\n"
+        "    mmsb why f                       what invalidated it"
+    ),
+)
+# Recording.
+
+
+@app.command(
+    rich_help_panel=RECORD,
+    context_settings={"allow_interspersed_args": False},
+    epilog=(
+        "mmsb record script.jl 10   ·   mmsb record -o run.mmsb -- julia --project=. -t4 script.jl"
+    ),
+)
+def record(
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="COMMAND", help="julia and its arguments, or a script and its own."),
+    ],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PATH", help="Default: the script's name, .mmsb."),
+    ] = None,
+    depth: Annotated[
+        int, typer.Option(min=0, help="How many calls away from your own modules to record.")
+    ] = 1,
+    module: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Record this module as if it were yours. Repeatable."),
+    ] = None,
+    no_literals: Annotated[
+        bool, typer.Option("--no-literals", help="Keep none of the program's constants.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a memory of that name.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a Julia program as it always runs, and keep what the compiler did.
+
+    Its arguments, input, output and exit code are the program's own.
+    """
+    from mmsb import session
+
+    def ask() -> Any:
+        with render.telling() as tell:
+            return session.record(
+                command,
+                output,
+                depth=depth,
+                modules=tuple(module or ()),
+                literals=not no_literals,
+                replace=replace,
+                progress=tell,
+            )
+
+    result = guarded(ask, as_json)
+    if as_json:
+        print(render.to_json(result.to_dict()))
+    else:
+        render.say(result.message)
+        if result.path is not None:
+            render.say(f"ask it: mmsb log -m {result.path}")
+    raise typer.Exit(result.exit_code)
+
+
+@app.command(rich_help_panel=RECORD)
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="PATH", help="Where the memory is written.")
+    ] = Path("tour.mmsb"),
+    as_json: AsJson = False,
+) -> None:
+    """Record a small program that ships with mmsb, and tell what happened.
+
+    Installs a Julia if there is none.
+    """
+    from mmsb import session
+
+    def ask() -> Any:
+        with render.telling() as tell:
+            return session.demo(output, progress=tell, install_progress=tell)
+
+    made = guarded(ask, as_json)
+    if made.played and not as_json:
+        print(
+            f"No Julia was found ({made.decision.why}): this is a recording that ships with mmsb."
+        )
+    answer(lambda memory: memory.story(), Path(made.path), as_json)
+
+
+app.registered_commands += asking.commands.registered_commands
+
+
+# Looking after.
+
+
+@app.command(rich_help_panel=CARE)
+def doctor(
+    install: Annotated[
+        bool, typer.Option("--install", help="Install a Julia if none can be used.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Every Julia that could be used, the one that is, and why. Exit code 5 if there is none."""
+    from mmsb import session
+
+    def ask() -> Any:
+        with render.telling() as tell:
+            return session.doctor(install=install, progress=tell)
+
+    decision = guarded(ask, as_json)
+    if as_json:
+        print(render.to_json(decision.to_dict()))
+    else:
+        for candidate in decision.candidates:
+            mark = "→" if candidate == decision.chosen else "✓" if candidate.ok else "✗"
+            place = candidate.path or "—"
+            version = candidate.version or "?"
+            print(f"{mark} {candidate.source}: {place}, {version}: {candidate.reason}")
+        print(decision.why)
+    raise typer.Exit(0 if decision.chosen is not None else 5)
+
+
+# Inside.
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"mmsb {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="The version.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The command ``mmsb``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal of another encoding shows what it can
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except OSError as error:
+        render.show_error(EnvironmentProblem(f"the answer could not be written: {error}"))
+        os._exit(EnvironmentProblem.exit_code)  # no second try to flush what cannot be written

@@ -1,0 +1,5 @@
+"""``python -m mmsb.interfaces.cli``."""
+
+from mmsb.interfaces.cli import main
+
+main()

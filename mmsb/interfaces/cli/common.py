@@ -1,0 +1,73 @@
+"""What every command shares: the options that name a memory, a function, an epoch, a stage, and how
+a question is asked and its errors are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmsb.base.errors import EnvironmentProblem, MmsbError
+from mmsb.interfaces import render
+
+ASK, RECORD, CARE = "Ask", "Record", "Look after"
+
+_NAMES = "f, Main.f, 'f(::Int64)', 'f(Int64)', 'Base.sin(::Float64)' or 'Tuple{typeof(f),Int64}'"
+FunctionName = Annotated[str, typer.Argument(metavar="FUNCTION", help=_NAMES)]
+AnyFunction = Annotated[str | None, typer.Argument(metavar="[FUNCTION]", help=_NAMES)]
+MemoryPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--memory",
+        "-m",
+        metavar="PATH",
+        help="The memory. Default: $MMSB_MEMORY, else the only *.mmsb here.",
+        show_default=False,
+    ),
+]
+AtEpoch = Annotated[
+    int | None, typer.Option("--at", metavar="EPOCH", help="As of this epoch. Default: the last.")
+]
+AtStage = Annotated[
+    str | None,
+    typer.Option(
+        "--stage",
+        "-s",
+        metavar="STAGE",
+        help="lowered, inferred, optimized, rederived, or a pass: inlining, 'pass 4', 4. "
+        "Default: the latest one seen.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="The answer as JSON, keys stable.")]
+
+
+def guarded(ask: Callable[[], Any], as_json: bool) -> Any:
+    """What ``ask`` returns; an error becomes one line and its exit code."""
+    try:
+        return ask()
+    except MmsbError as error:
+        render.show_error(error, as_json=as_json)
+        raise typer.Exit(error.exit_code) from None
+    except (OSError, MemoryError) as error:
+        problem = EnvironmentProblem(
+            f"the machine refused: {str(error) or 'out of memory'}; check permissions and limits"
+        )
+        render.show_error(problem, as_json=as_json)
+        raise typer.Exit(problem.exit_code) from None
+
+
+def answer(
+    question: Callable[[Any], Any],
+    path: Path | None,
+    as_json: bool,
+) -> None:
+    """Opens the memory, asks, shows."""
+    from mmsb.query import memories
+
+    def ask() -> Any:
+        with memories.open_memory(path) as memory:
+            return question(memory)
+
+    render.show(guarded(ask, as_json), as_json=as_json)
