@@ -11,9 +11,11 @@ Core.eval(Core.Module(:MMSBLoader), :(let settings = ENV, here = $(Base.@__DIR__
                 (settings["LD_LIBRARY_PATH"] = libraries)
         end
         trace = pop!(settings, "MMSB_TRACE", "")
-        depth = parse(Int, pop!(settings, "MMSB_DEPTH", "1"))
-        modules = map(String, filter(!isempty, split(pop!(settings, "MMSB_MODULES", ""), ',')))
-        literals = pop!(settings, "MMSB_LITERALS", "1") == "1"
+        said = Dict{String,String}()
+        for name in ("MMSB_CAPTURE", "MMSB_DEPTH", "MMSB_MODULES", "MMSB_FUNCTIONS",
+                     "MMSB_LITERALS", "MMSB_MIN_MS", "MMSB_LIMIT", "MMSB_APART")
+            haskey(settings, name) && (said[name] = pop!(settings, name))
+        end
         code, reply = pop!(settings, "MMSB_CODE_FD", ""), pop!(settings, "MMSB_REPLY_FD", "")
         depot = pop!(settings, "MMSB_DEPOT", "")
         pushfirst!(LOAD_PATH, dirname(here), "@stdlib")
@@ -27,7 +29,7 @@ Core.eval(Core.Module(:MMSBLoader), :(let settings = ENV, here = $(Base.@__DIR__
         end
         # what a module without a cache defined is of a later world than this code
         found(name) = Base.invokelatest(getfield, shim, name)
-        Base.invokelatest(found(:start), fd, trace, depth, modules, literals)
+        Base.invokelatest(found(:start), fd, trace, said)
         isempty(code) || Base.invokelatest(found(:serve), parse(Int, code), parse(Int, reply))
     end
 end))

@@ -432,3 +432,72 @@ function finish_optimization(interp, opt, ir, frame)
         return in_typeinf_world(CC.ir_to_codeinf!, opt, frame, frame.edges)
     return in_typeinf_world(CC.ir_to_codeinf!, opt)
 end
+
+# --- what a code object says of itself ------------------------------------------------------------
+
+is_native(ci::Core.CodeInstance) = !hasfield(Core.CodeInstance, :owner) || ci.owner === nothing
+# (1.12 pushes a code object to the queue when it is inferred and fills it when it is optimised)
+is_complete(ci::Core.CodeInstance) =
+    !hasfield(Core.CodeInstance, :debuginfo) || isdefined(ci, :debuginfo)
+
+function track_inferred!(on::Bool)
+    if VERSION < v"1.12-"
+        CC.track_newly_inferred.x = on
+        on || ccall(:jl_set_newly_inferred, Cvoid, (Any,), CC.newly_inferred)
+    elseif !on
+        ccall(:jl_set_newly_inferred, Cvoid, (Any,), nothing)
+    end
+    nothing
+end
+
+exception_type(ci::Core.CodeInstance) =
+    hasfield(Core.CodeInstance, :exctype) && isdefined(ci, :exctype) ? ci.exctype : nothing
+effect_bits(ci::Core.CodeInstance) =
+    hasfield(Core.CodeInstance, :ipo_purity_bits) ? UInt32(ci.ipo_purity_bits) : UInt32(0)
+
+# What callers see of the result: a constant and partly known structs too.
+function return_lattice(ci::Core.CodeInstance)
+    VERSION >= v"1.12-" && return CC.cached_return_type(ci)
+    isdefined(ci, :rettype_const) || return ci.rettype
+    known = ci.rettype_const
+    (known isa Vector{Any} && !(Vector{Any} <: ci.rettype)) && return CC.PartialStruct(ci.rettype, known)
+    is_lattice(known) && return known
+    return CC.Const(known)
+end
+
+# The final IR that the compiler kept, and whether it kept any.
+function native_source(mi::Core.MethodInstance, ci::Core.CodeInstance)
+    CC.use_const_api(ci) && return nothing, KEPT.constant
+    inferred = isdefined(ci, :inferred) ? ci.inferred : nothing
+    inferred isa Core.CodeInfo && return inferred, KEPT.kept
+    (inferred isa String || inferred isa Vector{UInt8}) || return nothing, KEPT.discarded
+    return ccall(:jl_uncompress_ir, Any, (Any, Any, Any), mi.def, ci, inferred)::Core.CodeInfo, KEPT.kept
+end
+
+# (inference with callees, without, code generation) in ns; NONE_U64 where this Julia keeps none.
+if VERSION >= v"1.12-"
+    function times(ci::Core.CodeInstance)
+        ns(bits) = (s = Float64(reinterpret(Float16, bits)); isfinite(s) ? round(UInt64, 1e9 * s) : NONE_U64)
+        return ns(ci.time_infer_total), ns(ci.time_infer_self), ns(ci.time_compile)
+    end
+else
+    times(ci::Core.CodeInstance) = (NONE_U64, NONE_U64, NONE_U64)
+end
+
+# --- the invalidation log ---------------------------------------------------------------------------
+
+# (until 1.5 its switch is a variable, which cannot be called)
+const HAS_INVALIDATION_LOG = VERSION >= v"1.10-"
+
+# Where package images' own log is kept: a Ref of it, nothing while it is off. No such place before 1.12.
+function edge_log()
+    home = isdefined(Base, :ReinferUtils) ? Base.ReinferUtils :
+        isdefined(Base, :StaticData) ? Base.StaticData : Base
+    return isdefined(home, :_jl_debug_method_invalidation) ? home._jl_debug_method_invalidation : nothing
+end
+
+# Replaced or deleted.
+is_replaced_method(m::Method) = hasfield(Method, :dispatch_status) ? iszero(m.dispatch_status) :
+    deleted_world(m) != OPEN_WORLD
+
+module_bindings(m::Module) = Any[b for b in ccall(:jl_module_get_bindings, Any, (Any,), m) if b !== nothing]

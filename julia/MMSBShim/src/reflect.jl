@@ -79,17 +79,23 @@ end
 function definitions(methods::Vector{Method})
     by_signature = Dict{String,Vector{Method}}()
     for m in methods
-        push!(get!(by_signature, type_text(m.sig), Method[]), m)
+        push!(get!(() -> Method[], by_signature, type_text(m.sig)), m)
+    end
+    successors = IdDict{Method,UInt64}()
+    for same in values(by_signature)
+        sort!(same, by = m -> UInt64(m.primary_world))
+        next = OPEN_WORLD
+        for k in length(same):-1:1
+            world = UInt64(same[k].primary_world)
+            k < length(same) && same[k + 1].primary_world > world &&
+                (next = UInt64(same[k + 1].primary_world))
+            successors[same[k]] = next
+        end
     end
     found = Definition[]
     for m in methods
         last = deleted_world(m) == OPEN_WORLD ? OPEN_WORLD : deleted_world(m)
-        successor = OPEN_WORLD
-        for other in by_signature[type_text(m.sig)]
-            world = UInt64(other.primary_world)
-            world > m.primary_world && (successor = min(successor, world))
-        end
-        replaced = successor == OPEN_WORLD ? OPEN_WORLD : successor - 1
+        replaced = successors[m] == OPEN_WORLD ? OPEN_WORLD : successors[m] - 1
         push!(found, Definition(m, UInt64(m.primary_world), min(last, replaced),
                                 last < replaced))
     end
@@ -146,22 +152,19 @@ function body!(e::Encoder, code::UInt32, stage::UInt8, provenance::UInt8, mi::Co
     nothing
 end
 
-# Asks for the three stages of one code object. Returns the optimised code, or nothing.
-function ask!(e::Encoder, q::Question, code::UInt32)
-    m = q.mi.def::Method
-    e.world[] == q.world || empty!(e.matches)
-    e.world[] = q.world
+# The reflect tier: asks for the three stages of one code object. Returns the optimised code, or
+# nothing.
+function ask_reflected!(r, q::Question, orders)
+    e, m, code = r.encoder, q.mi.def::Method, r.code_rows
     inferred = infer(q.mi, q.world, false)
     optimized = infer(q.mi, q.world, true)
     returns = optimized === nothing ? q.ci.rettype : optimized[2]
-    add!(e.tables.code, symbol_id!(e, instance_key(q.mi)), q.definition.first,
-         UInt64(q.ci.min_world), UInt64(q.ci.max_world), q.world, type_id!(e, returns),
-         UInt8(in_image(q.ci)), PROVENANCES.reflected, NONE, NONE, UInt32(0), KEPT.unknown,
-         REDERIVED.not_asked, NONE_U64, NONE_U64, NONE_U64, NONE_U64)
+    code!(r, q, orders, type_id!(e, returns), KEPT.unknown, REDERIVED.not_asked)
     src = lowered_of(q.mi, q.world)
     src isa Core.CodeInfo || return nothing
     n = length(src.code)
-    body!(e, code, STAGES.lowered, PROVENANCES.reflected, q.mi, src, places(e, m, src, STAGES.lowered, n, false))
+    body!(e, code, STAGES.lowered, PROVENANCES.reflected, q.mi, src,
+          places(e, m, src, STAGES.lowered, n, false))
     inferred === nothing && return nothing
     body!(e, code, STAGES.inferred, PROVENANCES.reflected, q.mi, inferred[1],
           places(e, m, inferred[1], STAGES.inferred, n, false))

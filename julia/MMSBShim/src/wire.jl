@@ -36,8 +36,8 @@ function put_table(io::IO, @nospecialize(t::Table))
     end
 end
 
-# One frame of every table that has rows; the tables are empty afterwards.
-function send!(fd::Cint, all_tables)
+# One frame of every table that has rows, or no bytes; the tables are empty afterwards.
+function frame_bytes(all_tables)
     io = IOBuffer()
     count = 0
     for t in all_tables
@@ -46,10 +46,11 @@ function send!(fd::Cint, all_tables)
         clear!(t)
         count += 1
     end
-    count == 0 && return true
     payload = take!(io)
-    head = IOBuffer()
-    write(head, MAGIC, htol(UInt32(WIRE_VERSION)), htol(UInt32(count)),
-          htol(UInt64(length(payload))))
-    return write_all(fd, take!(head)) && write_all(fd, payload)
+    count == 0 && return payload
+    write(io, MAGIC, htol(UInt32(WIRE_VERSION)), htol(UInt32(count)),
+          htol(UInt64(length(payload))), payload)
+    return take!(io)
 end
+
+send!(fd::Cint, all_tables) = write_all(fd, frame_bytes(all_tables))

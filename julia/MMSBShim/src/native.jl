@@ -1,0 +1,181 @@
+# The passive tier: what the compiler itself inferred, in its order. The compiler pushes each code
+# object to a vector of ours as it is inferred; nothing is read until the program is quiet, and
+# nothing that the compiler keeps or does is changed.
+
+const INFERRED = Any[]           # rooted here, since the compiler's own reference is no root
+const DROPPED = Ref(0)           # beyond the limit that was asked for
+
+# Who else uses a hook of which a process has one, or nothing.
+function other_user()
+    ccall(:jl_generating_output, Cint, ()) == 0 || return "package precompilation"
+    snoop = get(Base.loaded_modules, SNOOP_COMPILE_CORE, nothing)
+    snoop === nothing && return nothing
+    held = isdefined(snoop, :snoop_inference_lock) && islocked(snoop.snoop_inference_lock)
+    return held ? "SnoopCompileCore.@snoop_inference" : nothing
+end
+const SNOOP_COMPILE_CORE =
+    Base.PkgId(Base.UUID("e2b509da-e806-4183-be48-004708413034"), "SnoopCompileCore")
+
+function start_queue!()
+    other = other_user()
+    other === nothing || error("MMSBShim cannot record: ", other, " uses the compiler's queue of ",
+                               "inferred code, and a process has one; record when it has ended")
+    empty!(INFERRED)
+    sizehint!(INFERRED, 1 << 16)
+    DROPPED[] = 0
+    ccall(:jl_set_newly_inferred, Cvoid, (Any,), INFERRED)
+    track_inferred!(true)
+    nothing
+end
+
+# True if the queue was ours to the end: a code object we push ourselves has to arrive.
+function stop_queue!()
+    n = length(INFERRED)
+    canary = first_code_object()
+    ccall(:jl_push_newly_inferred, Cvoid, (Any,), canary)
+    ours = length(INFERRED) > n && INFERRED[end] === canary
+    ours || return false             # another's by now: not ours to take away
+    pop!(INFERRED)
+    track_inferred!(false)
+    return true
+end
+
+first_code_object() = first(code_instances(first(specializations(first(methods(other_user))))))
+
+# What was inferred since the last call, in the compiler's order: native, complete, not the shim's.
+# `first_order` is the place of the first of them in the whole queue.
+function take_inferred!(first_order::UInt64, limit::Int)
+    found = Tuple{Core.CodeInstance,UInt64}[]
+    for k in 1:length(INFERRED)
+        ci = INFERRED[k]
+        ci isa Core.CodeInstance && is_native(ci) && is_complete(ci) || continue
+        mi = instance_of(ci)
+        (mi isa Core.MethodInstance && mi.def isa Method) || continue
+        if limit > 0 && first_order + k > limit
+            DROPPED[] += 1
+        else
+            push!(found, (ci, first_order + UInt64(k - 1)))
+        end
+    end
+    return found
+end
+
+# What a code object depends on: its forward edges, as inference left them.
+function dependencies!(e::Encoder, code::UInt32, ci::Core.CodeInstance)
+    hasfield(Core.CodeInstance, :edges) && isdefined(ci, :edges) || return nothing
+    edges = ci.edges
+    k = 1
+    while k <= length(edges)
+        isassigned(edges, k) || (k += 1; continue)
+        edge = edges[k]
+        if edge isa Int                       # |n| methods fit a call of the type that follows
+            depend!(e, code, DEPENDENCIES.dispatch, type_text(edges[k + 1]))
+            k += 2
+        elseif edge isa Type && k < length(edges)
+            target = edges[k + 1]
+            mi = instance_of(target)
+            mi isa Core.MethodInstance && mi.def isa Method ?
+                depend!(e, code, DEPENDENCIES.invoke, instance_key(mi)) :
+                depend!(e, code, DEPENDENCIES.dispatch, type_text(edge))
+            k += 2
+        else
+            depend!(e, code, edge)
+            k += 1
+        end
+    end
+    nothing
+end
+
+function depend!(e::Encoder, code::UInt32, @nospecialize(edge))
+    mi = instance_of(edge)
+    if mi isa Core.MethodInstance
+        mi.def isa Method && depend!(e, code, DEPENDENCIES.code, instance_key(mi))
+    elseif edge isa Core.Binding
+        depend!(e, code, DEPENDENCIES.binding, binding_key(edge.globalref))
+    elseif edge isa Method
+        depend!(e, code, DEPENDENCIES.code, method_key(edge))
+    end
+    nothing
+end
+depend!(e::Encoder, code::UInt32, kind::UInt8, target::String) =
+    (add!(e.tables.dependency, code, kind, symbol_id!(e, target)); nothing)
+
+binding_key(g::GlobalRef) = string(module_path(g.mod), '.', short_symbol(g.name))
+
+# Code objects that an edge leads to.
+function callees(ci::Core.CodeInstance)
+    found = Core.CodeInstance[]
+    if hasfield(Core.CodeInstance, :edges) && isdefined(ci, :edges)
+        for k in 1:length(ci.edges)
+            isassigned(ci.edges, k) && ci.edges[k] isa Core.CodeInstance && push!(found, ci.edges[k])
+        end
+    end
+    return found
+end
+
+# Who asked for whom: the place in `taken` of each code object's parent, 0 where running code asked.
+# Whoever asks is done later than what it asked for: the parent is the first one after it that
+# depends on it.
+function parents(taken::Vector{Tuple{Core.CodeInstance,UInt64}})
+    parent = zeros(Int, length(taken))
+    if hasfield(Core.CodeInstance, :edges)
+        number = IdDict{Core.CodeInstance,Int}()
+        for (k, (ci, _)) in enumerate(taken)
+            number[ci] = k
+            for callee in callees(ci)
+                at = get(number, callee, 0)
+                0 < at < k && parent[at] == 0 && (parent[at] = k)
+            end
+        end
+    else                    # the backedges of what was inferred say the same
+        places = IdDict{Core.MethodInstance,Int}()
+        for k in length(taken):-1:1
+            mi = instance_of(taken[k][1])
+            for caller in callers(mi)
+                at = get(places, caller, 0)
+                at > k && (parent[k] == 0 || at < parent[k]) && (parent[k] = at)
+            end
+            places[mi] = k
+        end
+    end
+    return parent
+end
+
+function callers(mi::Core.MethodInstance)
+    found = Core.MethodInstance[]
+    isdefined(mi, :backedges) || return found
+    for k in 1:length(mi.backedges)
+        isassigned(mi.backedges, k) || continue
+        caller = instance_of(mi.backedges[k])
+        caller isa Core.MethodInstance && push!(found, caller)
+    end
+    return found
+end
+
+# The inference tree of what was taken, in pre-order. Returns how many rows have been sent.
+function inference_tree!(e::Encoder, taken::Vector{Tuple{Core.CodeInstance,UInt64}},
+                         code_rows::IdDict{Core.CodeInstance,UInt32}, sent::UInt32)
+    parent = parents(taken)
+    children = [Int[] for _ in taken]
+    for k in 1:length(taken)
+        parent[k] == 0 || push!(children[parent[k]], k)
+    end
+    row_of = fill(NONE, length(taken))
+    waiting = Int[]
+    for root in 1:length(taken)
+        parent[root] == 0 || continue
+        push!(waiting, root)
+        while !isempty(waiting)
+            k = pop!(waiting)
+            ci, order = taken[k]
+            inclusive, exclusive, _ = times(ci)
+            add!(e.tables.inference, parent[k] == 0 ? NONE : row_of[parent[k]],
+                 symbol_id!(e, instance_key(instance_of(ci))), get(code_rows, ci, NONE),
+                 INFERENCES.normal, order, inclusive, exclusive)
+            row_of[k] = sent
+            sent += 0x00000001
+            append!(waiting, reverse(children[k]))
+        end
+    end
+    return sent
+end
