@@ -1,0 +1,58 @@
+# Runs programs with the compiler's invalidation log on, and prints the trees the shim makes of it.
+#
+#     julia invalidation_trees.jl SHIM cases FILE     every case of the file, each in a module
+#     julia invalidation_trees.jl SHIM program FILE   one program, in Main
+#
+# A line a row of `invalidation_tree`:  indent kind cause depth world code lost subject
+include(joinpath(ARGS[1], "MMSBShim.jl"))
+const Shim = MMSBShim
+
+# What a recording has of an invalidated instance: here, whether a code object ended there.
+code_row_of(mi, world) = any(ci -> ci.max_world == world - 1, Shim.code_instances(mi)) ? 0x00000000 : Shim.NONE
+
+function print_trees(e)
+    t = e.tables.invalidation_tree.columns
+    heap = String(copy(e.tables.heap.columns.byte))
+    symbol(id) = id == Shim.NONE ? "-" :
+        String(codeunits(heap)[e.tables.symbol.columns.offset[id + 1] .+ (1:Int(e.tables.symbol.columns.length[id + 1]))])
+    indent = Int[]
+    for k in 1:length(t.node)
+        push!(indent, t.parent[k] == Shim.NONE ? 0 : indent[t.parent[k] + 1] + 1)
+        println(repeat("  ", indent[k]), keys(Shim.TREE_NODES)[t.node[k] + 1], ' ',
+                keys(Shim.CAUSES)[t.cause[k] + 1], ' ', Int(t.depth[k]), ' ',
+                t.world[k] == 0 ? "-" : "world", ' ', t.code[k] == Shim.NONE ? "-" : "code", ' ',
+                t.lost_ns[k] == Shim.NONE_U64 ? "-" : "lost", ' ', symbol(t.subject[k]))
+    end
+    r = e.tables.recording.columns
+    foreach(k -> println("note ", symbol(r.key[k]), ' ', symbol(r.value[k])), 1:length(r.key))
+    flush(stdout)
+end
+
+function trees_of(action)
+    Shim.start_invalidations!()
+    action()
+    e = Shim.Encoder()
+    Shim.take_invalidations!(e, code_row_of)
+    print_trees(e)
+    Shim.stop_invalidations!() || println("turned off by another")
+end
+
+function cases(text)
+    for part in split(text, r"^#= "m)[2:end]
+        name, body = split(part, " =#\n", limit = 2)
+        before, after = split(body, "#-\n", limit = 2)
+        home = Core.eval(Main, Expr(:module, true, Symbol(name), Expr(:block)))
+        println("case ", name)
+        Base.invokelatest(include_string, home, String(before), String(name))
+        Base.invokelatest(trees_of, () -> try
+            include_string(home, String(after), String(name))
+        catch                    # 1.10 does not define a struct again
+        end)
+    end
+end
+
+if ARGS[2] == "cases"
+    cases(read(ARGS[3], String))
+else
+    trees_of(() -> include_string(Main, read(ARGS[3], String), "program"))
+end
