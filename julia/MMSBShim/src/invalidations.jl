@@ -6,6 +6,7 @@ mutable struct InvalidationLog
     list::Vector{Any}                       # the runtime's own; it is not reference counted
     edges::Union{Nothing,Vector{Any}}       # of package images, where Julia keeps that apart (1.12)
     last_world::UInt64                      # of the last cause read
+    on::Bool
 end
 
 const INVALIDATIONS = Ref{Union{Nothing,InvalidationLog}}(nothing)
@@ -22,21 +23,24 @@ end
 """Turn the log on. Throws where somebody else has it on, as far as that can be seen."""
 function start_invalidations!()
     HAS_INVALIDATION_LOG || return nothing
-    INVALIDATIONS[] === nothing || error("the invalidation log is read already: one recording at a time")
+    (INVALIDATIONS[] === nothing || !INVALIDATIONS[].on) || error("the invalidation log is read already: one recording at a time")
     edges = edge_log()
     (edges === nothing || edges[] === nothing) || other_reader()
     list = method_log(true)::Vector{Any}
     isempty(list) || other_reader()
     edges === nothing || (edges[] = Any[])
-    log = InvalidationLog(list, edges === nothing ? nothing : edges[], 0)
+    log = InvalidationLog(list, edges === nothing ? nothing : edges[], 0, true)
     return INVALIDATIONS[] = log
 end
 
-"""Turn the log off. False where somebody else had done so meanwhile: what came after is missing."""
+"""
+Turn the log off; what it says can still be taken. False where somebody else had done so meanwhile:
+what came after is missing.
+"""
 function stop_invalidations!()
     log = INVALIDATIONS[]
-    log === nothing && return true
-    INVALIDATIONS[] = nothing
+    (log === nothing || !log.on) && return true
+    log.on = false
     now = method_log(true)::Vector{Any}
     ours = now === log.list
     # a list that is not ours and holds something is somebody's: it stays on
@@ -53,7 +57,7 @@ end
 """
     take_invalidations!(e, code_row_of)
 
-Write the trees of what the log says since it was last taken; it stays on. `code_row_of(instance, world)`
+Write the trees of what the log says since it was last taken; a log that is on stays on. `code_row_of(instance, world)`
 is the row of the code object of an instance that the cause of that world ended, or NONE.
 """
 function take_invalidations!(e::Encoder, code_row_of)
@@ -130,12 +134,14 @@ subject_key(@nospecialize(x), names)::String =
 
 binding_text(g::GlobalRef) = string(module_path(g.mod), '.', short_symbol(g.name))
 
-# A deletion has no world on 1.12, nor has a binding that another module took over: the first world
-# after the causes before in which something of the tree ended.
+# A deletion has no world on 1.12, nor has a binding that came from another module: it is the first
+# world since the causes before in which something of the tree ended.
 function find_worlds!(trees::Vector{LogTree}, log::InvalidationLog)
     for tree in trees
         tree.cause == CAUSES.loaded && continue
-        tree.world == 0 && (tree.world = first_end(tree.children, log.last_world, UInt64(0)))
+        # a deletion is of a later world than what came before; a binding that follows another need not be
+        after = tree.cause == CAUSES.deleted ? log.last_world + 1 : log.last_world
+        tree.world == 0 && (tree.world = first_end(tree.children, after, UInt64(0)))
         log.last_world = max(log.last_world, tree.world)
     end
     nothing

@@ -108,6 +108,8 @@ function unhook!(r::Recording)
     r.native || return nothing
     stop_queue!() || note!(r.encoder, :fault,
         "another user took the compiler's queue of inferred code while this recording ran")
+    stop_invalidations!() || note!(r.encoder, :fault,
+        "another user took Julia's invalidation log while this recording ran")
     nothing
 end
 
@@ -164,8 +166,6 @@ function finish()
     else
         last_words!(r)
     end
-    stop_invalidations!() || note!(r.encoder, :fault,
-        "another user took Julia's invalidation log while this recording ran")
     send!(r)
     ccall(:close, Cint, (Cint,), r.fd)
     RECORDING[] = nothing
