@@ -118,7 +118,7 @@ class Facts:
     @cached_property
     def events(self) -> tuple[Event, ...]:
         """All events as of the epoch, in their order."""
-        table, epochs = self._table_with_epochs(schema.EVENT)
+        table, epochs = self.table_with_epochs(schema.EVENT)
         return tuple(
             Event(row, epoch, window, EventKind(kind), self.text(subject), world, version, text)
             for row, (epoch, window, kind, subject, world, version, text) in enumerate(
@@ -147,7 +147,7 @@ class Facts:
     @cached_property
     def invalidations(self) -> list[tuple[int, dict[str, Any]]]:
         """Rows of ``invalidation`` as (epoch, cells by column name)."""
-        table, epochs = self._table_with_epochs(schema.INVALIDATION)
+        table, epochs = self.table_with_epochs(schema.INVALIDATION)
         names = list(table)
         rows = zip(*(table[name].tolist() for name in names), strict=True)
         return [
@@ -162,7 +162,8 @@ class Facts:
         keys, values = table["key"].tolist(), table["value"].tolist()
         return {self.text(key): self.text(value) for key, value in zip(keys, values, strict=True)}
 
-    def _table_with_epochs(self, kind: schema.Kind) -> tuple[dict[str, Any], list[int]]:
+    def table_with_epochs(self, kind: schema.Kind) -> tuple[dict[str, Any], list[int]]:
+        """Columns of an append-only kind, and the epoch that wrote each row."""
         table = self.snapshot.table(kind)
         pages = self.snapshot.pages(kind)
         names = [column.name for column in kind.columns]

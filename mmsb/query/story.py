@@ -3,6 +3,7 @@ function through its stages, a redefinition and what it cost, and a question abo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmsb.base.model import CodeState, Stage
@@ -17,7 +18,7 @@ from mmsb.query.juliatext import short
 from mmsb.query.overview import StatsView, human, stats
 from mmsb.query.stages import Sight, newest, of_version, sights
 from mmsb.query.warn import Warnings, unstable_lines, warnings_of
-from mmsb.query.why import Reason, all_reasons, describe, ended_in, fate_of, reason_note
+from mmsb.query.why import Reason, all_reasons, describe, ended_in, reason_note
 
 _FEW, _MANY = 3, 40  # statements that make a function worth showing
 _STAGE_TITLES = {
@@ -199,11 +200,12 @@ def _past(then: Facts, now: Facts, hero: Hero) -> Past | None:
 def choose(facts: Facts) -> Hero | None:
     """A function of the user's that was invalidated and compiled again: the nearest to its cause,
     then the one with the fewest statements that are enough to look at."""
+    reasons = all_reasons(facts)
     found: list[tuple[tuple[int, int, int, str], Hero]] = []
     for function in facts.functions:
         if not function.is_users:
             continue
-        hero = _candidate(facts, function)
+        hero = _candidate(facts, function, reasons)
         if hero is None:
             continue
         size = len(view(facts, function, hero.before[-1]).statements)
@@ -213,8 +215,11 @@ def choose(facts: Facts) -> Hero | None:
     return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def _candidate(facts: Facts, function: Function) -> Hero | None:
-    reasons = [r for r in fate_of(facts, function).reasons if r.state is CodeState.INVALIDATED]
+def _candidate(
+    facts: Facts, function: Function, every: Sequence[tuple[str, Reason]]
+) -> Hero | None:
+    own = [reason for key, reason in every if key == function.key]
+    reasons = [reason for reason in own if reason.state is CodeState.INVALIDATED]
     found = sights(facts, function.key)
     for reason in reasons:
         stages = of_version(found, reason.version)

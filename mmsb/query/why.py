@@ -6,18 +6,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmsb.base.model import NONE_U32, CodeState, Compiled, EventKind
+from mmsb.base import model
+from mmsb.base.model import NONE_U32, CodeState, Compiled, EventKind, TreeNode
 from mmsb.memory.memory import Memory
 from mmsb.query import names
 from mmsb.query.answers import Answer, Function
-from mmsb.query.code import Code
+from mmsb.query.code import Code, duration, known_ns
 from mmsb.query.document import Block, Document, line, note, table
 from mmsb.query.facts import Facts
 from mmsb.query.header import STATE
 from mmsb.query.history import subject_name
+from mmsb.query.invalidations import Node, Trees, words
 from mmsb.query.ir import COMPILED_SHORT
 from mmsb.query.juliatext import short
 
@@ -44,6 +47,9 @@ class Reason:
     causes: tuple[Cause, ...]
     via: tuple[str, ...]  # callees on the way to what was redefined, nearest first
     depth: int  # calls away from it; 0 where this tier cannot tell
+    lost_ns: int | None = None  # inference time thrown away
+    what: str | None = None  # the cause in words, where the compiler's own log says so
+    chain: tuple[Node, ...] = ()  # the compiler's own tree, from the cause to this code
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class WhyView(Answer):
         blocks: list[Block] = []
         for fate in self.fates:
             blocks += _fate_blocks(fate, self.epoch)
-        if any(reason.depth == 0 and reason.state is CodeState.INVALIDATED
+        if any(reason.depth == 0 and not reason.chain and reason.state is CodeState.INVALIDATED
                for fate in self.fates for reason in fate.reasons):  # fmt: skip
             unseen = "Where no way from the cause is named, this tier did not see it."
             blocks.append(note((unseen, "dim")))
@@ -135,6 +141,8 @@ def reason_note(reason: Reason) -> Block:
             (causes, "head"),
             ". Julia does not cap its world range; it is no longer called.",
         )
+    if reason.chain:
+        return _told_by_the_log(reason)
     if not causes:
         causes = "no recorded method (a constant or a method's deletion can be the cause)"
     way = (
@@ -156,6 +164,27 @@ def reason_note(reason: Reason) -> Block:
     )
 
 
+def _told_by_the_log(reason: Reason) -> Block:
+    """From the cause to the victim, as the compiler logged it."""
+    steps = [_step(node) for node in reason.chain[1:]]
+    lost = "" if reason.lost_ns is None else f"; {duration(reason.lost_ns)} of inference lost"
+    definitions = {cause.definition for cause in reason.causes} - {0}
+    numbered = f" (definition {definitions.pop()})" if len(definitions) == 1 else ""
+    return note(
+        f"Version {reason.version or '?'} was ",
+        ("invalidated", "bad"),
+        f" in epoch {reason.epoch}, at world {reason.world}: ",
+        (f"{reason.what}{numbered}", "head"),
+        f" → {' → '.join(steps)} (depth {reason.depth}{lost}).",
+    )
+
+
+def _step(node: Node) -> str:
+    if node.node is TreeNode.MISSING:
+        return f"calls of type {node.name}"
+    return f"the replaced {node.name}" if node.node is TreeNode.CALLEE else node.name
+
+
 def _listed(causes: list[str]) -> str:
     more = len(causes) - _MOST_NAMED
     return ", ".join(causes[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
@@ -170,16 +199,20 @@ def why(memory: Memory, name: str, *, at: int | None = None) -> WhyView:
     """What invalidated or superseded each instance that fits the name. UnknownName."""
     facts = Facts(memory, at)
     found = names.instances(facts, name)
-    return WhyView(name, facts.epoch, tuple(fate_of(facts, function) for function in found))
+    every = all_reasons(facts)
+    fates = tuple(fate_of(facts, function, every) for function in found)
+    return WhyView(name, facts.epoch, fates)
 
 
-def fate_of(facts: Facts, function: Function) -> Fate:
-    """The versions of one instance and why those that ended did."""
-    reasons = [r for r in all_reasons(facts) if r[0] == function.key]
+def fate_of(
+    facts: Facts, function: Function, reasons: Sequence[tuple[str, Reason]] | None = None
+) -> Fate:
+    """The versions of one instance and why those that ended did; ``reasons``: all of them."""
+    every = all_reasons(facts) if reasons is None else reasons
     return Fate(
         function,
         tuple(map(_version, facts.codes(function.key))),
-        tuple(reason for _, reason in reasons),
+        tuple(reason for key, reason in every if key == function.key),
     )
 
 
@@ -204,14 +237,27 @@ def all_reasons(facts: Facts) -> list[tuple[str, Reason]]:
         groups.setdefault(key, []).append(row)
         epochs[key] = epoch
     through = {(row["victim"], row["world"]): row["via"] for _, row in facts.invalidations}
-    return [
-        (facts.text(key[0]), _reason(facts, epochs[key], rows, through))
+    trees = Trees(facts)
+    found = [
+        (facts.text(key[0]), _reason(facts, epochs[key], rows, through, trees))
         for key, rows in groups.items()
     ]
+    told = {(key, reason.version) for key, reason in found}
+    found += [
+        (key, _of_node(facts, trees, node))
+        for key, nodes in trees.victims.items()
+        for node in nodes
+        if node.version is None or (key, node.version) not in told
+    ]
+    return sorted(found, key=lambda pair: pair[1].epoch)
 
 
 def _reason(
-    facts: Facts, epoch: int, rows: list[dict[str, Any]], through: dict[tuple[int, int], int]
+    facts: Facts,
+    epoch: int,
+    rows: list[dict[str, Any]],
+    through: dict[tuple[int, int], int],
+    trees: Trees,
 ) -> Reason:
     first = rows[0]
     via: list[str] = []
@@ -220,6 +266,8 @@ def _reason(
         via.append(subject_name(facts, facts.text(step)))
         step = through.get((step, first["world"]), NONE_U32)
     causes = (_cause(facts, epoch, row["cause"]) for row in rows if row["cause"] != NONE_U32)
+    told_by = [row["tree"] for row in rows if row["tree"] < trees.count]
+    chain = trees.chain(told_by[0]) if told_by else ()
     return Reason(
         function=subject_name(facts, facts.text(first["victim"])),
         version=first["version"] + 1,  # a row of the code page
@@ -230,11 +278,38 @@ def _reason(
         causes=tuple(causes),
         via=tuple(via),
         depth=first["depth"],
+        lost_ns=known_ns(first["lost_ns"]),
+        what=words(trees.cause(chain[0].row), chain[0]) if chain else None,
+        chain=chain,
+    )
+
+
+def _of_node(facts: Facts, trees: Trees, node: Node) -> Reason:
+    """What the compiler logged of code that was not recorded while it lived."""
+    chain, epoch = trees.chain(node.row), trees.epochs[node.row]
+    cause, world = trees.cause(chain[0].row), trees.world(chain[0].row)
+    methods = cause in (model.Cause.INSERTED, model.Cause.DELETED) and chain[0].subject
+    return Reason(
+        function=node.name,
+        version=node.version or 0,
+        state=CodeState.INVALIDATED,
+        epoch=epoch,
+        last_world=max(0, world - 1),
+        world=world,
+        causes=(_cause_of(facts, epoch, chain[0].subject),) if methods else (),
+        via=(),
+        depth=node.depth,
+        lost_ns=node.lost_ns,
+        what=words(cause, chain[0]),
+        chain=chain,
     )
 
 
 def _cause(facts: Facts, epoch: int, symbol: int) -> Cause:
-    key = facts.text(symbol)
+    return _cause_of(facts, epoch, facts.text(symbol))
+
+
+def _cause_of(facts: Facts, epoch: int, key: str) -> Cause:
     method = facts.at(epoch).method(key)
     return Cause(key, subject_name(facts, key), 0 if method is None else method.definition)
 

@@ -1,0 +1,246 @@
+"""The compiler's own invalidation trees: from what was defined, deleted or replaced, down to every
+code object that this ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from mmsb.base import schema
+from mmsb.base.model import NONE_U32, Cause, TreeNode
+from mmsb.memory.memory import Memory
+from mmsb.query.answers import Answer
+from mmsb.query.code import duration, known_ns
+from mmsb.query.document import Block, Document, Line, Listing, line, note
+from mmsb.query.facts import Facts
+from mmsb.query.history import subject_name, subjects_of
+from mmsb.query.juliatext import short
+
+CAUSES = {
+    Cause.INSERTED: "{} was defined",
+    Cause.DELETED: "{} was deleted",
+    Cause.BINDING: "{} was replaced",
+    Cause.LOADED: "{} was found stale when its package image was loaded",
+    Cause.UNKNOWN: "{}: the compiler's log names no cause",
+}
+_NODES = {
+    TreeNode.ROOT: "",
+    TreeNode.CALLEE: "callers of the replaced ",
+    TreeNode.MISSING: "calls that may now reach another method: ",
+    TreeNode.CALLER: "",
+}
+_TREES, _LINES = 20, 24  # written out; JSON has all
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of a tree, in pre-order. ``depth`` as Julia counts it: 1 calls what was replaced."""
+
+    row: int
+    parent: int | None  # row
+    level: int
+    node: TreeNode
+    name: str
+    subject: str  # key of a method or instance, a call's type, a binding
+    depth: int
+    version: int | None
+    lost_ns: int | None  # inference time thrown away
+
+    def text(self) -> str:
+        return _NODES[self.node] + self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidation:
+    """One tree. ``victims`` are code objects, ``functions`` the instances they belong to."""
+
+    cause: Cause
+    what: str  # the cause in words
+    root: str  # its subject
+    epoch: int
+    window: int
+    world: int
+    victims: int
+    functions: int
+    depth: int
+    lost_ns: int | None
+    nodes: tuple[Node, ...]
+
+    def head(self) -> Line:
+        lost = "" if self.lost_ns is None else f", {duration(self.lost_ns)} of inference lost"
+        count = f"{self.victims} invalidated"
+        return line(
+            (self.what, "head"),
+            ": ",
+            (count, "bad"),
+            f" ({self.functions} functions, depth {self.depth}{lost}; epoch {self.epoch}, world "
+            f"{self.world})",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidationsView(Answer):
+    """Answer of `invalidations`: the trees with most victims first."""
+
+    asked: str | None
+    epoch: int
+    victims: int
+    functions: int
+    lost_ns: int | None
+    trees: tuple[Invalidation, ...]
+    advice: str  # where no tree was recorded
+
+    def document(self) -> Document:
+        if not self.trees:
+            return (note(self.advice or f"Nothing was invalidated up to epoch {self.epoch}."),)
+        lost = "" if self.lost_ns is None else f", {duration(self.lost_ns)} of inference lost"
+        blocks: list[Block] = [
+            note(
+                f"{len(self.trees)} trees, {self.victims} code objects of {self.functions} "
+                f"functions invalidated up to epoch {self.epoch}{lost}."
+            )
+        ]
+        for tree in self.trees[:_TREES]:
+            blocks += [note(*tree.head()), Listing(tuple(_lines(tree)))]
+        more = len(self.trees) - _TREES
+        if more > 0:
+            blocks.append(note((f"… and {more} smaller trees (--json has all)", "dim")))
+        return tuple(blocks)
+
+
+def _lines(tree: Invalidation) -> Iterator[Line]:
+    for node in tree.nodes[1 : _LINES + 1]:
+        lost = "" if node.lost_ns is None else f"  {duration(node.lost_ns)}"
+        victim = node.node is TreeNode.CALLER
+        depth = f"  depth {node.depth}" if victim and node.depth else ""
+        name = (node.text(), "name") if victim else (node.text(), "")
+        yield line("  " * node.level, name, (depth + lost, "dim"))  # type: ignore[arg-type]
+    more = len(tree.nodes) - 1 - _LINES
+    if more > 0:
+        yield line((f"  … and {more} more", "dim"))
+
+
+class Trees:
+    """The rows of ``invalidation_tree`` as of an epoch. A ROOT row begins a tree."""
+
+    def __init__(self, facts: Facts) -> None:
+        table, self.epochs = facts.table_with_epochs(schema.INVALIDATION_TREE)
+        self._facts = facts
+        self._cells = {name: values.tolist() for name, values in table.items()}
+        self.count = len(self._cells["node"])
+
+    @cached_property
+    def nodes(self) -> list[Node]:
+        """Every row; levels count from the root."""
+        found: list[Node] = []
+        for row in range(self.count):
+            cell = {name: values[row] for name, values in self._cells.items()}
+            parent = None if cell["parent"] == NONE_U32 else cell["parent"]
+            subject = self._facts.text(cell["subject"])
+            kind = TreeNode(cell["node"])
+            plain = kind is TreeNode.MISSING or (
+                kind is TreeNode.ROOT and cell["cause"] in (Cause.BINDING, Cause.UNKNOWN)
+            )
+            found.append(
+                Node(
+                    row=row,
+                    parent=parent,
+                    level=0 if parent is None else found[parent].level + 1,
+                    node=kind,
+                    name=short(subject) if plain else subject_name(self._facts, subject),
+                    subject=subject,
+                    depth=cell["depth"],
+                    version=None if cell["version"] == NONE_U32 else cell["version"] + 1,
+                    lost_ns=known_ns(cell["lost_ns"]),
+                )
+            )
+        return found
+
+    def cause(self, row: int) -> Cause:
+        return Cause(self._cells["cause"][row])
+
+    def world(self, row: int) -> int:
+        return int(self._cells["world"][row])
+
+    def chain(self, row: int) -> tuple[Node, ...]:
+        """From the root down to a node."""
+        steps = [self.nodes[row]]
+        while steps[-1].parent is not None:
+            steps.append(self.nodes[steps[-1].parent])
+        return tuple(reversed(steps))
+
+    @cached_property
+    def victims(self) -> dict[str, list[Node]]:
+        """The CALLER nodes of each instance."""
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            if node.node is TreeNode.CALLER:
+                found.setdefault(node.subject, []).append(node)
+        return found
+
+    def whole(self) -> Iterator[Invalidation]:
+        """Every tree, as recorded."""
+        starts = [node.row for node in self.nodes if node.parent is None]
+        for start, stop in zip(starts, [*starts[1:], self.count], strict=True):
+            yield self._tree(start, tuple(self.nodes[start:stop]))
+
+    def _tree(self, row: int, nodes: tuple[Node, ...]) -> Invalidation:
+        callers = [node for node in nodes if node.node is TreeNode.CALLER]
+        cause = self.cause(row)
+        return Invalidation(
+            cause=cause,
+            what=words(cause, nodes[0]),
+            root=nodes[0].subject,
+            epoch=self.epochs[row],
+            window=self._cells["window"][row],
+            world=self.world(row),
+            victims=len(callers),
+            functions=len({node.subject for node in callers}),
+            depth=max((node.depth for node in callers), default=0),
+            lost_ns=total(callers),
+            nodes=nodes,
+        )
+
+
+def words(cause: Cause, root: Node) -> str:
+    """``rate(::Any) was defined``."""
+    return CAUSES[cause].format(root.name or "something")
+
+
+def total(nodes: list[Node]) -> int | None:
+    """The inference time thrown away; None where none of it is known."""
+    known = [node.lost_ns for node in nodes if node.lost_ns is not None]
+    return sum(known) if known else None
+
+
+def invalidations(
+    memory: Memory, name: str | None = None, *, at: int | None = None
+) -> InvalidationsView:
+    """All trees up to an epoch, or those in which a function is cause or victim. UnknownName."""
+    facts = Facts(memory, at)
+    rows = Trees(facts)
+    found = list(rows.whole())
+    if name is not None:
+        keys = subjects_of(facts, name)
+        found = [tree for tree in found if any(node.subject in keys for node in tree.nodes)]
+    found.sort(key=lambda tree: (-tree.victims, -(tree.lost_ns or 0)))
+    callers = [node for tree in found for node in tree.nodes if node.node is TreeNode.CALLER]
+    return InvalidationsView(
+        asked=name,
+        epoch=facts.epoch,
+        victims=len(callers),
+        functions=len({node.subject for node in callers}),
+        lost_ns=total(callers),
+        trees=tuple(found),
+        advice="" if rows.count else _advice(facts),
+    )
+
+
+def _advice(facts: Facts) -> str:
+    if not facts.head.invalidations and facts.head.recording.get("tier") == "native":
+        return ""
+    return (
+        "The compiler's own invalidation trees were not recorded; they need Julia 1.10 or later. "
+        "`mmsb log --kind invalidated` and `mmsb why FUNCTION` tell what was worked out."
+    )
