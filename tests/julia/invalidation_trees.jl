@@ -1,11 +1,18 @@
 # Runs programs with the compiler's invalidation log on, and prints the trees the shim makes of it.
 #
-#     julia invalidation_trees.jl SHIM cases FILE     every case of the file, each in a module
-#     julia invalidation_trees.jl SHIM program FILE   one program, in Main
+#     julia invalidation_trees.jl FOLDER DEPOT cases FILE     every case of the file, each in a module
+#     julia invalidation_trees.jl FOLDER DEPOT program FILE   one program, in Main
+#     julia invalidation_trees.jl FOLDER DEPOT checks FILE    the file itself
+#
+# FOLDER holds the shim's package; what Julia compiles of it goes into DEPOT.
 #
 # A line a row of `invalidation_tree`:  indent kind cause depth world code lost subject
-include(joinpath(ARGS[1], "MMSBShim.jl"))
-const Shim = MMSBShim
+pushfirst!(LOAD_PATH, ARGS[1], "@stdlib")
+pushfirst!(DEPOT_PATH, ARGS[2])
+const Shim = Base.require(Base.PkgId(Base.UUID("6d0a2f3e-7f0b-4d8c-9b52-3c6f1d2a9e41"), "MMSBShim"))
+popfirst!(DEPOT_PATH)
+popfirst!(LOAD_PATH)
+popfirst!(LOAD_PATH)
 
 # What a recording has of an invalidated instance: here, whether a code object ended there.
 code_row_of(mi, world) = any(ci -> ci.max_world == world - 1, Shim.code_instances(mi)) ? 0x00000000 : Shim.NONE
@@ -51,8 +58,10 @@ function cases(text)
     end
 end
 
-if ARGS[2] == "cases"
-    cases(read(ARGS[3], String))
+if ARGS[3] == "cases"
+    cases(read(ARGS[4], String))
+elseif ARGS[3] == "checks"
+    include(ARGS[4])
 else
-    trees_of(() -> include_string(Main, read(ARGS[3], String), "program"))
+    trees_of(() -> include_string(Main, read(ARGS[4], String), "program"))
 end

@@ -100,3 +100,12 @@ def said(julia: Candidate, argv: Sequence[str], *, env: Mapping[str, str] | None
     done = run(julia, argv, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def package(folder: Path, name: str, uuid: str, body: str, needs: dict[str, str]) -> None:
+    """A package Julia can load from ``folder``."""
+    (folder / name / "src").mkdir(parents=True)
+    (folder / name / "src" / f"{name}.jl").write_text(f"module {name}\n{body}\nend\n")
+    listed = "".join(f'{need} = "{id_}"\n' for need, id_ in needs.items())
+    project = f'name = "{name}"\nuuid = "{uuid}"\nversion = "0.1.0"\n\n[deps]\n{listed}'
+    (folder / name / "Project.toml").write_text(project)

@@ -212,15 +212,6 @@ def test_the_chain_from_victim_to_cause(julia: Candidate, tmp_path: Path) -> Non
     assert chain == {"Main.f": (1, ""), "Main.top": (2, "Main.f")}
 
 
-def package(folder: Path, name: str, uuid: str, body: str, needs: dict[str, str]) -> None:
-    """A package Julia can load from ``folder``."""
-    (folder / name / "src").mkdir(parents=True)
-    (folder / name / "src" / f"{name}.jl").write_text(f"module {name}\n{body}\nend\n")
-    listed = "".join(f'{need} = "{id_}"\n' for need, id_ in needs.items())
-    project = f'name = "{name}"\nuuid = "{uuid}"\nversion = "0.1.0"\n\n[deps]\n{listed}'
-    (folder / name / "Project.toml").write_text(project)
-
-
 SHAPES = "11111111-1111-4111-8111-111111111111"
 EXTRA = "22222222-2222-4222-8222-222222222222"
 LOADING = """
@@ -240,9 +231,9 @@ def test_a_package_load_that_brings_several_methods(julia: Candidate, tmp_path: 
     """The methods of a load share a world: each victim's causes are those its calls lead to."""
     names = ("area", "edge", "other")
     body = "\n".join(f"@noinline {name}(x) = 1" for name in names)
-    package(tmp_path, "Shapes", SHAPES, body, {})
+    live.package(tmp_path, "Shapes", SHAPES, body, {})
     body = "import Shapes\nShapes.area(x::Int) = 2\nShapes.edge(x::Int) = 3"
-    package(tmp_path, "Extra", EXTRA, body, {"Shapes": SHAPES})
+    live.package(tmp_path, "Extra", EXTRA, body, {"Shapes": SHAPES})
     program = LOADING.replace("FOLDER", f'"{tmp_path}"')
     env = {"JULIA_LOAD_PATH": f"{tmp_path}:@stdlib"}
     live.said(julia, ["-e", "using Extra"], env=env)  # precompiled, as packages are
