@@ -21,6 +21,7 @@ include("ask.jl")
 include("drain.jl")
 isfile(joinpath(@__DIR__, "apart.jl")) && include("apart.jl")
 include("serve.jl")
+include("embedded.jl")
 
 # What runs in the observed process is compiled beforehand, as far as this Julia keeps such code.
 precompile(start, (Int, String, Dict{String,String}))
@@ -28,5 +29,10 @@ precompile(finish, ())
 precompile(drain!, (Recording,))
 precompile(on_method, (Any,))
 precompile(serve, (Int, Int))
+precompile(start_embedded, (String, Int, String, String, Bool, Float64, Int))
+precompile(run_embedded, (String, String, String, Bool))
+precompile(drain_embedded, ())
+precompile(stop_embedded, ())
+precompile(passes_embedded, (String,))
 
 end

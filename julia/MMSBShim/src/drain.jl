@@ -248,7 +248,8 @@ answer_tables(e::Encoder) = (e.tables.code, e.tables.body, e.tables.statement, e
 # What is recorded by itself: new code, code that something ended, and all of what was asked for by
 # name. Other code that was compiled before is recorded where recorded code calls it.
 is_root(r::Recording, q::Question, orders) =
-    haskey(orders, q.ci) || !in_image(q.ci) || q.ci.max_world != OPEN_WORLD ||
+    haskey(orders, q.ci) || !(in_image(q.ci) || (r.native && BLOCKS[])) ||
+    q.ci.max_world != OPEN_WORLD ||
     is_asked((q.mi.def::Method).module, r.settings.modules)
 
 in_order!(questions::Vector{Question}) = sort!(questions,

@@ -1,0 +1,171 @@
+# The host inside a Python process. Recorded is what happens in blocks: between `resume_embedded` and
+# `pause_embedded` the hooks are on, and `drain_embedded` reads what a block brought. Outside of blocks
+# no hook is.
+
+const BLOCKS = Ref(false)         # is this a recording in blocks
+const IN_BLOCK = Ref(false)       # is one open
+# The world in which the recorder was loaded: what the program defines later, Base's methods too, does
+# not change how it reads.
+const OWN_WORLD = Ref(UInt64(0))
+
+"""
+    start_embedded(capture, depth, modules, functions, literals, min_ms, limit)
+
+Make this process ready to record. `modules` are separated by commas, `functions` by newlines.
+"""
+function start_embedded(capture::String, depth::Int, modules::String, functions::String,
+                        literals::Bool, min_ms::Float64, limit::Int)
+    said = Dict("MMSB_CAPTURE" => capture, "MMSB_DEPTH" => string(depth),
+                "MMSB_MODULES" => modules, "MMSB_FUNCTIONS" => functions,
+                "MMSB_LITERALS" => literals ? "1" : "0", "MMSB_MIN_MS" => string(min_ms),
+                "MMSB_LIMIT" => string(limit))
+    r = recording(Settings(said), Cint(-1), Cint(-1))
+    RECORDING[] = r
+    BLOCKS[] = true
+    OWN_WORLD[] = r.first_world
+    hello!(r)
+    note!(r.encoder, :host, "embedded")
+    send!(r)
+    atexit(pause_embedded)       # Julia may end before Python does
+    nothing
+end
+
+function embedded()
+    r = RECORDING[]
+    r === nothing && error("no recording was started in this process")
+    return r::Recording
+end
+
+"""Open a block; `modules` are recorded beside those of the start."""
+function resume_embedded(modules::String)
+    r = embedded()
+    IN_BLOCK[] && error("a recording block is open already: blocks do not nest")
+    for name in split(modules, ','; keepempty = false)
+        name in r.settings.modules || push!(r.settings.modules, String(name))
+    end
+    r.first_world = UInt64(Base.get_world_counter())
+    note!(r.encoder, :first_world, r.first_world)
+    hook!(r)
+    IN_BLOCK[] = true
+    nothing
+end
+
+"""Close the block: from here on nothing is noted."""
+function pause_embedded()
+    IN_BLOCK[] || return nothing
+    IN_BLOCK[] = false
+    unhook!(embedded())
+    nothing
+end
+
+"""
+    run_embedded(code, name, interruptible)
+
+Evaluate code at top level in Main, in a block of its own. `interruptible`: the host deferred Ctrl-C
+until here, where an exception handler stands, and wants it deferred again at the end.
+"""
+function run_embedded(code::String, name::String, modules::String, interruptible::Bool)
+    resume_embedded(modules)
+    try
+        interruptible && Base.sigatomic_end()
+        Base.include_string(Main, code, name)
+        interruptible && Base.sigatomic_begin()
+    finally
+        pause_embedded()
+    end
+    nothing
+end
+
+"""Take a Ctrl-C that came too late for the code it was meant for. True if there was one."""
+function late_interrupt()
+    try
+        Base.sigatomic_end()
+    catch problem
+        problem isa InterruptException || rethrow()
+        return true
+    end
+    return false
+end
+
+"""What happened since the last time, as frames."""
+function drain_embedded()
+    pause_embedded()
+    r = embedded()
+    find_new_methods!(r)
+    in_world(OWN_WORLD[], drain!, r)
+    return taken!(r)
+end
+
+# Between blocks the tracer is off: methods that were defined there and used in the block are found
+# by what was inferred of them.
+function find_new_methods!(r::Recording)
+    for ci in INFERRED
+        ci isa Core.CodeInstance || continue
+        mi = instance_of(ci)
+        mi isa Core.MethodInstance && mi.def isa Method || continue
+        root_in_scope(root_module(mi.def.module), r.loaded_before) && (r.in_scope[mi.def] = nothing)
+    end
+    nothing
+end
+
+function taken!(r::Recording)
+    send!(r)
+    bytes = r.bytes
+    r.bytes = UInt8[]
+    return bytes
+end
+
+"""
+    passes_embedded(name)
+
+The IR after every pass of each recorded code object of that name (`f`, `f(::Int64)`, with or without
+its module), as frames; no bytes if there is none.
+"""
+function passes_embedded(name::String)
+    r = embedded()
+    in_world(OWN_WORLD[], derive_again!, r, name)
+    return taken!(r)
+end
+
+function derive_again!(r::Recording, name::String)
+    r.native || return nothing
+    s = r.settings
+    found = Question[]
+    for ci in keys(r.asked)
+        mi = instance_of(ci)::Core.MethodInstance
+        m = mi.def::Method
+        name in (display_name(mi), string(module_path(m.module), '.', display_name(mi)),
+                 string(m.name), function_text(m)) || continue
+        d = Definition(m, UInt64(m.primary_world), OPEN_WORLD, false)
+        world = min(UInt64(ci.max_world), UInt64(Base.get_world_counter()))
+        push!(found, Question(mi, ci, d, world, 0))
+    end
+    r.settings = Settings("passes", s.depth, s.modules, String[], s.literals, UInt64(0), 0, false)
+    try
+        foreach(q -> ask_safely!(r, q, NO_ORDERS), in_order!(found))
+    finally
+        r.settings = s
+    end
+    forget!(r)
+    nothing
+end
+
+"""The end of the recording: the last frames."""
+function stop_embedded()
+    pause_embedded()
+    r = embedded()
+    r.faults == 0 || note!(r.encoder, :faults, r.faults)
+    DROPPED[] == 0 || note!(r.encoder, :dropped, DROPPED[])
+    note!(r.encoder, :ended, "yes")
+    bytes = taken!(r)
+    RECORDING[] = nothing
+    BLOCKS[] = false
+    foreach(empty!, (TRACED, TRACED_AT, TRACED_ORDER, INFERRED))
+    return bytes
+end
+
+"""What Julia says of an exception, without the wrapping of the evaluation."""
+told(@nospecialize(problem), backtrace) =
+    Base.invokelatest(sprint, showerror, unwrap(problem), backtrace)::String
+
+is_interrupt(@nospecialize(problem)) = unwrap(problem) isa InterruptException
