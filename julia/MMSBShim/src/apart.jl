@@ -1,0 +1,100 @@
+# Work in a second process: a fork of this one, made when the program has ended. What is done there
+# (other compiler methods, compiled code, caches) the observed process never sees.
+
+# What may be said of the second process. The words are interned before the fork: afterwards the
+# ids that this process would give are those the other one gave to something else.
+const APART_NOT_STARTED = "the second process could not be started: the system refused to fork"
+const APART_FAILED = "the second process failed: what it had not sent is not recorded"
+const APART_KILLED = "the second process was ended by a signal: what it had not sent is not recorded"
+const APART_WORDS = ("fault", APART_NOT_STARTED, APART_FAILED, APART_KILLED, "ended", "yes")
+
+# Seconds of silence after which the second process ends itself (SIGALRM): a lock that a thread of
+# the program held when it was forked is held there for ever.
+const APART_PATIENCE = 300
+still_alive() = (ccall(:alarm, Cuint, (Cuint,), APART_PATIENCE); nothing)
+
+# Only the forking thread lives on in a fork. A collection there waits for the helpers of the
+# collector, and for threads that were running.
+collects_alone() = Threads.nthreads() == 1 &&
+    (!isdefined(Threads, :ngcthreads) || Threads.ngcthreads() == 1)
+
+"""
+    run_apart(work, e, fd) -> Bool
+
+Send what is in the encoder's tables, run `work()` in a fork of this process and wait for it. `work`
+sends its own frames to `fd`, calls `still_alive` now and then, and may not yield, print or touch a
+stream: the event loop is the other process's. Afterwards this process may note no text that is not
+in APART_WORDS. False if the fork did not end well; a `fault` then says so.
+"""
+function run_apart(work, e::Encoder, fd::Cint)::Bool
+    foreach(word -> symbol_id!(e, word), APART_WORDS)
+    send!(fd, e.tables)
+    # No collection may be under way in a thread that the fork will not have.
+    collecting = GC.enable(false)
+    pid = ccall(:fork, Cint, ())
+    pid == 0 && apart(work, collecting)
+    GC.enable(collecting)
+    fault = pid < 0 ? APART_NOT_STARTED : outcome(pid)
+    fault === nothing || note!(e, :fault, fault)
+    return fault === nothing
+end
+
+function apart(work, collecting::Bool)
+    # PR_SET_PDEATHSIG, SIGKILL: without the observed process there is nothing to say
+    Sys.islinux() && ccall(:prctl, Cint, (Cint, Culong), 1, 9)
+    still_alive()
+    collects_alone() && GC.enable(collecting)
+    status = try
+        work()
+        0
+    catch
+        1
+    end
+    ccall(:_exit, Cvoid, (Cint,), status)
+end
+
+# How the process ended: nothing, or a fault. Polls, so that other threads may collect meanwhile and
+# an interrupt arrives; WNOHANG is 1.
+function outcome(pid::Cint)
+    status = Ref{Cint}(0)
+    over = false
+    try
+        while true
+            found = ccall(:waitpid, Cint, (Cint, Ptr{Cint}, Cint), pid, status, 1)
+            found == pid && break
+            found < 0 && Base.Libc.errno() != Base.Libc.EINTR && break   # someone else reaped it
+            Base.Libc.systemsleep(0.002)
+            GC.safepoint()
+        end
+        over = true
+    finally
+        over || ccall(:kill, Cint, (Cint, Cint), pid, 9)
+    end
+    signal = status[] & 0x7f
+    signal == 0 || return APART_KILLED
+    return (status[] >> 8) & 0xff == 0 ? nothing : APART_FAILED
+end
+
+"""
+    load_shadow!() -> decide!
+
+Load the shadow compiler into this process: only ever in a fork. What it returns is to be called
+through `Base.invokelatest`.
+"""
+function load_shadow!()
+    set_option!(:opt_level, 0)
+    Base.include(@__MODULE__, joinpath(@__DIR__, "interpreter.jl"))
+    set_option!(:can_inline, 0)            # after our interpreter has read what it is
+    return Base.invokelatest(getfield, @__MODULE__, :decide!)
+end
+
+# The shadow compiler is the whole compiler again, compiled for one use: without the efforts of LLVM
+# and of inlining that takes a quarter of the time (1.12: 12 s, then 3 s).
+function set_option!(name::Symbol, value::Int)
+    k = Base.fieldindex(Base.JLOptions, name, false)
+    k == 0 && return nothing
+    T = fieldtype(Base.JLOptions, k)
+    at = cglobal(:jl_options, Base.JLOptions) + fieldoffset(Base.JLOptions, k)
+    unsafe_store!(Ptr{T}(at), T(value))
+    nothing
+end

@@ -1,0 +1,98 @@
+# Notes of the shadow compiler to rows of `decision`. Included by interpreter.jl.
+
+const SESSION = Ref{UInt64}(0)
+const FIRST_PROBLEM = Ref("")
+const SHADOW = Ref{Union{Nothing,RecordingInterpreter}}(nothing)
+
+# One interpreter a world: what it inferred of another is not valid there.
+function shadow_of(world::UInt64)
+    known = SHADOW[]
+    (known !== nothing && known.world == world) && return known
+    SESSION[] += 1
+    return SHADOW[] = RecordingInterpreter(world, SESSION[])
+end
+
+const SOURCE_NOT_REQUIRED = 0x00
+if hasmethod(CC.typeinf_ext, Tuple{CC.AbstractInterpreter,Core.MethodInstance,UInt8})
+    infer_once(i::RecordingInterpreter, mi) = CC.typeinf_ext(i, mi, SOURCE_NOT_REQUIRED)
+else
+    infer_once(i::RecordingInterpreter, mi) = CC.typeinf_ext(i, mi)
+end
+
+# What is known of an instance; it was inferred already if something before called it.
+function consult!(i::RecordingInterpreter, mi::Core.MethodInstance)
+    try
+        CC.get(CC.code_cache(i), mi, nothing) === nothing && infer_once(i, mi)
+    finally
+        foreach(book -> book.frame = nothing, i.running)
+        empty!(i.running)
+        i.desk.instance = nothing
+    end
+    return get(i.books, mi, nothing)
+end
+
+# Effects a statement took away, of those its function ended without.
+function lost_effects(i::RecordingInterpreter, mi::Core.MethodInstance, effects::CC.Effects)
+    total = CC.EFFECTS_TOTAL
+    ci = CC.get(CC.code_cache(i), mi, nothing)
+    left = ci === nothing ? CC.EFFECTS_UNKNOWN : CC.decode_effects(ci.ipo_purity_bits)
+    taken = map(fieldnames(CC.Effects)) do f
+        getfield(left, f) === getfield(total, f) ? getfield(total, f) : getfield(effects, f)
+    end
+    return CC.encode_effects(CC.Effects(taken...)) ⊻ CC.encode_effects(total)
+end
+
+# (kind, lowered statement, ordinal) → note, in that order
+function collected(i::RecordingInterpreter, mi::Core.MethodInstance, book::Book)
+    found = Tuple{UInt8,Int,Int,Note}[]
+    for (pc, notes) in book.said, (k, note) in enumerate(notes)
+        push!(found, (note.kind, pc, k, note))
+    end
+    for (k, (pc, note)) in enumerate(book.chosen)
+        push!(found, (note.kind, pc, k, note))
+    end
+    for (pc, effects) in book.lost
+        bits = lost_effects(i, mi, effects)
+        bits == 0 || push!(found, (DECISIONS.effect, pc, 1, Note(DECISIONS.effect, nothing, effects = bits)))
+    end
+    return sort!(found, by = entry -> (entry[1], entry[2], entry[3]))
+end
+
+callee_id!(e::Encoder, @nospecialize(callee)) =
+    callee === nothing ? NONE :
+    symbol_id!(e, callee isa Core.MethodInstance ? instance_key(callee) : type_text(callee))
+
+"""
+    decide!(e, mi, world, code) -> Bool
+
+The rows of `decision` of one instance, as it is compiled in `world`; `code` is the row of its code
+object. False if the compiler or the encoder threw: it then has none.
+"""
+function decide!(e::Encoder, mi::Core.MethodInstance, world::UInt64, code::UInt32)::Bool
+    before = rows(e.tables.decision)
+    try
+        i = shadow_of(world)
+        book = consult!(i, mi)
+        book === nothing || decisions!(e, i, mi, book, code)
+        return true
+    catch problem
+        truncate!(e.tables.decision, before)
+        FIRST_PROBLEM[] == "" && (FIRST_PROBLEM[] = string(typeof(problem), " for ", instance_key(mi)))
+        get(ENV, "SHADOW_DEBUG", "") == "" || (showerror(stdout, problem, catch_backtrace()); println())
+        return false
+    end
+end
+
+function decisions!(e::Encoder, i::RecordingInterpreter, mi::Core.MethodInstance, book::Book, code::UInt32)
+    m = mi.def::Method
+    src = lowered_of(mi, UInt64(i.world))
+    for (kind, pc, _, note) in collected(i, mi, book)
+        known = src isa Core.CodeInfo && 1 <= pc <= length(src.code)
+        scope = known ? locate!(e, m, frames_at(src, pc, false))[1] : SELF
+        add!(e.tables.decision, code, kind, known ? place(pc) : NONE, scope, callee_id!(e, note.callee),
+             note.outcome, note.cost, note.threshold,
+             isempty(note.reason) ? NONE : symbol_id!(e, note.reason), note.effects,
+             note.type === nothing ? NONE : type_id!(e, note.type))
+    end
+    nothing
+end
