@@ -121,9 +121,13 @@ def _on(facts: Facts, key: str) -> tuple[int | None, tuple[Edge, ...]]:
 
 def _edge(facts: Facts, kind: int, target: str, version: int | None) -> Edge:
     what = Dependency(kind)
-    plain = what in (Dependency.DISPATCH, Dependency.BINDING)
-    name = short(target) if plain else subject_name(facts, target)
-    return Edge(what, name, target, version, target in facts.by_key)
+    return Edge(what, _name(facts, what, target), target, version, target in facts.by_key)
+
+
+def _name(facts: Facts, kind: Dependency, target: str) -> str:
+    if kind is Dependency.BINDING:
+        return target
+    return short(target) if kind is Dependency.DISPATCH else subject_name(facts, target)
 
 
 def _dependents(facts: Facts, targets: set[str]) -> tuple[Edge, ...]:

@@ -79,7 +79,9 @@ class Header:
         return "" if self.compile_ns is None else f"compiled in {duration(self.compile_ns)}"
 
 
-def header(facts: Facts, code: Code) -> Header:
+def header(facts: Facts, key: str, code: Code) -> Header:
+    """Of one version of the instance with the key."""
+    found = stages.of_version(stages.sights(facts, key), code.version)
     more = code.return_lattice if code.return_lattice not in ("", code.return_type) else None
     return Header(
         version=code.version,
@@ -95,7 +97,7 @@ def header(facts: Facts, code: Code) -> Header:
         inclusive_ns=code.inclusive_ns,
         exclusive_ns=code.exclusive_ns,
         compile_ns=code.compile_ns,
-        stages={stage.name.lower(): said for stage, said in code.stages.items()},
+        stages={stage.name.lower(): sight.provenance for stage, sight in found.items()},
     )
 
 
@@ -131,5 +133,5 @@ def bare(facts: Facts, function: Function) -> BareView | None:
     """What is known of an instance that never had a body; None for one that has."""
     if stages.sights(facts.head, function.key):
         return None
-    found = tuple(header(facts, code) for code in facts.codes(function.key))
+    found = tuple(header(facts, function.key, code) for code in facts.codes(function.key))
     return BareView(function, facts.epoch, stages.no_body(facts, function), found)

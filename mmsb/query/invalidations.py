@@ -12,7 +12,7 @@ from mmsb.base.model import NONE_U32, Cause, TreeNode
 from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer
 from mmsb.query.code import duration, known_ns
-from mmsb.query.document import Block, Document, Line, Listing, line, note
+from mmsb.query.document import Block, Document, Line, Listing, Span, line, note
 from mmsb.query.facts import Facts
 from mmsb.query.history import subject_name, subjects_of
 from mmsb.query.juliatext import short
@@ -114,8 +114,8 @@ def _lines(tree: Invalidation) -> Iterator[Line]:
         lost = "" if node.lost_ns is None else f"  {duration(node.lost_ns)}"
         victim = node.node is TreeNode.CALLER
         depth = f"  depth {node.depth}" if victim and node.depth else ""
-        name = (node.text(), "name") if victim else (node.text(), "")
-        yield line("  " * node.level, name, (depth + lost, "dim"))  # type: ignore[arg-type]
+        name = Span(node.text(), "name" if victim else "")
+        yield line("  " * node.level, name, (depth + lost, "dim"))
     more = len(tree.nodes) - 1 - _LINES
     if more > 0:
         yield line((f"  … and {more} more", "dim"))
@@ -139,16 +139,13 @@ class Trees:
             parent = None if cell["parent"] == NONE_U32 else cell["parent"]
             subject = self._facts.text(cell["subject"])
             kind = TreeNode(cell["node"])
-            plain = kind is TreeNode.MISSING or (
-                kind is TreeNode.ROOT and cell["cause"] in (Cause.BINDING, Cause.UNKNOWN)
-            )
             found.append(
                 Node(
                     row=row,
                     parent=parent,
                     level=0 if parent is None else found[parent].level + 1,
                     node=kind,
-                    name=short(subject) if plain else subject_name(self._facts, subject),
+                    name=self._name(kind, Cause(cell["cause"]), subject),
                     subject=subject,
                     depth=cell["depth"],
                     version=None if cell["version"] == NONE_U32 else cell["version"] + 1,
@@ -156,6 +153,12 @@ class Trees:
                 )
             )
         return found
+
+    def _name(self, node: TreeNode, cause: Cause, subject: str) -> str:
+        if node is TreeNode.MISSING:
+            return short(subject)
+        named = node is TreeNode.ROOT and cause not in (Cause.INSERTED, Cause.DELETED)
+        return subject if named else subject_name(self._facts, subject)
 
     def cause(self, row: int) -> Cause:
         return Cause(self._cells["cause"][row])
@@ -182,7 +185,7 @@ class Trees:
     def whole(self) -> Iterator[Invalidation]:
         """Every tree, as recorded."""
         starts = [node.row for node in self.nodes if node.parent is None]
-        for start, stop in zip(starts, [*starts[1:], self.count], strict=True):
+        for start, stop in zip(starts, [*starts[1:], self.count], strict=False):
             yield self._tree(start, tuple(self.nodes[start:stop]))
 
     def _tree(self, row: int, nodes: tuple[Node, ...]) -> Invalidation:

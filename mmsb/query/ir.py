@@ -196,7 +196,7 @@ def view(
         provenance=sight.provenance,
         definition=code.definition,
         return_type=code.return_type,
-        header=header(facts, code),
+        header=header(facts, function.key, code),
         statements=statements,
         slots=tuple((layout.slot(at), slot.type.text) for at, slot in enumerate(body.slots)),
         blocks=len(body.blocks),

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.model import Identity
+from mmsb.base.model import STAGES, UNSET_U8, Identity, Kept, Provenance, Rederived
 from mmsb.memory.check import check as check_bytes
 from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer
@@ -25,6 +26,12 @@ _TIER_LIMITS = {
         "Passes between inferred and optimized, inlining decisions and costs are not seen.",
     )
 }
+#: What each capture leaves out; the next larger one has it.
+_CAPTURE_LIMITS = {
+    "events": ("No IR is kept; --capture final keeps what was lowered, inferred, optimized.",),
+    "final": ("Passes between inferred and optimized are not kept; --capture passes keeps them.",),
+    "passes": ("Inlining decisions and their costs are not kept; --capture decisions has them.",),
+}
 _LIMITS = (
     "Code at top level (outside of functions) is not recorded.",
     "Nothing of LLVM or machine code is kept.",
@@ -38,7 +45,8 @@ class StatsView(Answer):
     path: str
     recording: dict[str, str]
     epochs: int
-    functions: int
+    functions: int  # in scope
+    far: int  # instances out of scope, known without a body
     facts: int
     bytes: int
     stored_bytes: int
@@ -48,16 +56,23 @@ class StatsView(Answer):
     deltas: int
     segments: int
     identity: dict[str, int]  # statements by how their row was found
+    provenance: dict[str, int]  # code objects by who said them
+    kept: dict[str, int]  # by what the compiler kept of their final IR
+    rederived: dict[str, int]  # by what came of asking again
+    bodies: dict[str, int]  # code objects that have a stage
+    dropped: int
+    not_deterministic: tuple[str, ...]  # why, if it is not
     limits: tuple[str, ...]
 
     def document(self) -> Document:
         about = self.recording
-        julia, tier = about.get("julia", "?"), about.get("tier", "?")
+        julia = about.get("julia", "?")
+        far = f" and {self.far} more out of scope" if self.far else ""
         per_fact = self.stored_bytes / self.facts if self.facts else 0.0
         blocks: list[Block] = [
             note(
                 (self.path, "name"),
-                f": Julia {julia}, tier {tier}, {about.get('threads', '?')} thread(s), depth "
+                f": Julia {julia}, {_tier(about)}, {about.get('threads', '?')} thread(s), depth "
                 f"{about.get('depth', '?')}, recording ",
                 (
                     about.get("state", "unknown"),
@@ -66,7 +81,7 @@ class StatsView(Answer):
                 f", exit code {about.get('exit_code', '?')}.",
             ),
             note(
-                f"{self.epochs} epochs, {self.functions} functions, {self.facts:,} facts in "
+                f"{self.epochs} epochs, {self.functions} functions{far}, {self.facts:,} facts in "
                 f"{human(self.stored_bytes)} of log ({per_fact:.1f} bytes a fact; "
                 f"{human(self.bytes)} on disk).",
             ),
@@ -88,9 +103,37 @@ class StatsView(Answer):
                     f"matched by guess, {new:,} inserted or inlined by the optimizer."
                 )
             )
+        blocks += self._codes()
+        if self.dropped:
+            lost = f"{self.dropped:,} facts were dropped: the recorder's buffer was full."
+            blocks.append(note((lost, "bad")))
+        if self.not_deterministic:
+            why = "; ".join(self.not_deterministic)
+            blocks.append(note((f"Not deterministic, because {why}.", "warn")))
         if "reason" in about:
             blocks.append(note(("Incomplete: " + about["reason"], "bad")))
         return (*blocks, *(note((limit, "dim")) for limit in self.limits))
+
+    def _codes(self) -> list[Block]:
+        told = [_counted("Code objects", self.provenance), _counted("Their stages", self.bodies)]
+        if any(self.kept[name] for name in ("discarded", "kept", "constant")):
+            told.append(_counted("Final IR, by what the compiler kept", self.kept))
+        if any(count for name, count in self.rederived.items() if name != "not_asked"):
+            told.append(_counted("Asked again for it", self.rederived))
+        return [note(text) for text in told if text]
+
+
+def _tier(about: dict[str, str]) -> str:
+    """``tier native, capture passes``; and why it is not a larger one."""
+    tier, capture = about.get("tier", "?"), about.get("capture", "")
+    named = f", capture {capture}" if capture not in ("", tier) else ""
+    why = f" ({about['tier_reason']})" if "tier_reason" in about else ""
+    return f"tier {tier}{named}{why}"
+
+
+def _counted(what: str, counts: dict[str, int]) -> str:
+    told = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n)
+    return f"{what}: {told}." if told else ""
 
 
 def human(count: float) -> str:
@@ -105,13 +148,16 @@ def human(count: float) -> str:
 def stats(memory: Memory) -> StatsView:
     """Counts, bytes, and what is known of the recording. Reads one column of all statements."""
     found = memory.stats()
-    recording = Facts(memory).recording
+    facts = Facts(memory)
+    recording = facts.recording
     rows: dict[str, int] = found["rows"]
+    near = sum(function.in_scope for function in facts.functions)
     return StatsView(
         path=str(memory.path),
         recording=recording,
         epochs=found["epochs"],
-        functions=rows.get("instance", 0),
+        functions=near,
+        far=len(facts.functions) - near,
         facts=sum(count for kind, count in rows.items() if kind != "heap"),
         bytes=found["bytes"],
         stored_bytes=sum(found["bytes_by_kind"].values()),
@@ -120,20 +166,49 @@ def stats(memory: Memory) -> StatsView:
         pages=found["pages"],
         deltas=found["deltas"],
         segments=found["segments"],
-        identity=_identity(memory),
+        identity=_counts(facts, schema.STATEMENT, "identity", Identity),
+        provenance=_counts(facts, schema.CODE, "provenance", Provenance),
+        kept=_counts(facts, schema.CODE, "kept", Kept),
+        rederived=_counts(facts, schema.CODE, "rederived", Rederived),
+        bodies=_bodies(facts),
+        dropped=int(recording.get("dropped", "0")),
+        not_deterministic=not_deterministic(recording),
         limits=limits(recording),
     )
 
 
-def _identity(memory: Memory) -> dict[str, int]:
-    values, _ = memory.at().gather(schema.STATEMENT, "identity")
-    counts = np.bincount(values, minlength=len(Identity)).tolist()
-    return {identity.name.lower(): counts[identity] for identity in Identity}
+def _counts(facts: Facts, kind: schema.Kind, name: str, words: type[IntEnum]) -> dict[str, int]:
+    """How many rows of a kind hold each value of a column."""
+    values, _ = facts.snapshot.gather(kind, name)
+    counts = np.bincount(values, minlength=len(words)).tolist()
+    return {word.name.lower(): counts[word] for word in words}
+
+
+def _bodies(facts: Facts) -> dict[str, int]:
+    found = {}
+    for stage in STAGES:
+        values, _ = facts.snapshot.gather(schema.CODE, schema.staged("provenance", stage))
+        found[stage.name.lower()] = int((values != UNSET_U8).sum())
+    return found
 
 
 def limits(recording: dict[str, str]) -> tuple[str, ...]:
     """What a recording of this tier cannot tell, one sentence each."""
-    return (*_TIER_LIMITS.get(recording.get("tier", ""), ()), *_LIMITS)
+    tier, capture = recording.get("tier", ""), recording.get("capture", "")
+    return (*_TIER_LIMITS.get(tier, ()), *_CAPTURE_LIMITS.get(capture, ()), *_LIMITS)
+
+
+def not_deterministic(recording: dict[str, str]) -> tuple[str, ...]:
+    """Why the same program recorded again may give another memory."""
+    found = []
+    if int(recording.get("dropped", "0")):
+        found.append(f"{recording['dropped']} facts were dropped")
+    if "min_inference_ms" in recording:
+        least = recording["min_inference_ms"]
+        found.append(f"code was chosen by the time its inference took (at least {least} ms)")
+    if "faults" in recording:
+        found.append(f"{recording['faults']} questions to the compiler failed")
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

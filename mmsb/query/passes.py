@@ -174,7 +174,7 @@ def provenance(memory: Memory, name: str, *, at: int | None = None) -> Provenanc
         function=function,
         epoch=facts.epoch,
         version=last.version,
-        header=header(facts, code),
+        header=header(facts, function.key, code),
         rederived=code.rederived,
         difference=difference(facts, function, found),
     )

@@ -10,15 +10,36 @@ from mmsb.memory.index import Index
 from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
 from mmsb.memory.symbols import Symbols
-from mmsb.query import diff, history, ir, overview, stages, story, warn, why
+from mmsb.query import (
+    decisions,
+    deps,
+    diff,
+    history,
+    invalidations,
+    ir,
+    overview,
+    passes,
+    rederived,
+    stages,
+    story,
+    tree,
+    warn,
+    why,
+)
 from mmsb.query.answers import Function
+from mmsb.query.decisions import DecisionsView
+from mmsb.query.deps import DepsView
 from mmsb.query.diff import DiffView
 from mmsb.query.facts import Facts
 from mmsb.query.header import BareView
 from mmsb.query.history import BlameView, LogView
+from mmsb.query.invalidations import InvalidationsView
 from mmsb.query.ir import IRView
 from mmsb.query.overview import StatsView
+from mmsb.query.passes import PassesView, ProvenanceView
+from mmsb.query.rederived import AgainstJuliaView
 from mmsb.query.story import StoryView
+from mmsb.query.tree import TreeView
 from mmsb.query.warn import WarnView
 from mmsb.query.why import WhyView
 
@@ -26,7 +47,7 @@ from mmsb.query.why import WhyView
 class Moment(Snapshot):
     """A memory as of one epoch: its columns, and the questions that a function's name answers.
 
-    A ``stage`` is a `Stage` or its name. UnknownName, AmbiguousName.
+    A ``stage`` is a `Stage`, its name, or a pass's number ("pass 4"). UnknownName, AmbiguousName.
     """
 
     __slots__ = ("_memory",)
@@ -44,6 +65,37 @@ class Moment(Snapshot):
     ) -> IRView | BareView:
         """A function's IR."""
         return ir.show(self._memory, function, at=self.epoch, stage=_stage(stage), source=source)
+
+    def provenance(self, function: str) -> ProvenanceView:
+        """Who said each stage of a function, and whether the compiler's answers agree."""
+        return passes.provenance(self._memory, function, at=self.epoch)
+
+    def passes(self, function: str) -> PassesView:
+        """A function's life through the compiler's passes."""
+        return passes.passes(self._memory, function, at=self.epoch)
+
+    def compare_stages(self, function: str, old: Stage | str, new: Stage | str) -> DiffView:
+        """A function's statements in two stages of one version."""
+        first, second = _named(old), _named(new)
+        return diff.stages(self._memory, function, first, second, at=self.epoch)
+
+    def tree(
+        self, function: str | None = None, *, depth: int = tree.DEPTH, most: int = tree.CHILDREN
+    ) -> TreeView:
+        """The inference tree, or a function's part of it."""
+        return tree.tree(self._memory, function, at=self.epoch, depth=depth, most=most)
+
+    def invalidations(self, function: str | None = None) -> InvalidationsView:
+        """The compiler's invalidation trees, most victims first."""
+        return invalidations.invalidations(self._memory, function, at=self.epoch)
+
+    def decisions(self, function: str) -> DecisionsView:
+        """What the compiler decided at each statement."""
+        return decisions.decisions(self._memory, function, at=self.epoch)
+
+    def dependencies(self, function: str) -> DepsView:
+        """What a function's code depends on, and whose code depends on it."""
+        return deps.deps(self._memory, function, at=self.epoch)
 
     def why(self, function: str) -> WhyView:
         """What invalidated or superseded a function."""
@@ -89,10 +141,18 @@ class Reader(Memory):
         """What was recorded and how much it holds."""
         return overview.stats(self)
 
+    def against_julia(self) -> AgainstJuliaView:
+        """The final IR that ran against the compiler's answer when asked again."""
+        return rederived.against_julia(self)
+
     def story(self) -> StoryView:
         """What `mmsb demo` tells."""
         return story.story(self)
 
 
 def _stage(stage: Stage | str | None) -> Stage | None:
+    return None if stage is None else _named(stage)
+
+
+def _named(stage: Stage | str) -> Stage:
     return stages.parse(stage) if isinstance(stage, str) else stage

@@ -9,7 +9,7 @@ from mmsb.base.model import Rederived
 from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer, Function
 from mmsb.query.diff import DiffView
-from mmsb.query.document import Block, Document, note
+from mmsb.query.document import Block, Document, Span, note
 from mmsb.query.facts import Facts
 from mmsb.query.passes import difference
 from mmsb.query.stages import of_version, passes_hint, sights
@@ -50,10 +50,10 @@ class AgainstJuliaView(Answer):
             f"{self.equal} equal, {self.differs} differ, {self.alone} without native IR to "
             f"compare, {self.not_asked} not asked again"
         )
-        verdict = ("differs", "bad") if self.differs else ("equal", "good")
         blocks: list[Block] = []
         if self.compared:
-            blocks.append(note("Final IR, native against rederived: ", verdict, f"; {counts}."))  # type: ignore[arg-type]
+            verdict = Span("differs", "bad") if self.differs else Span("equal", "good")
+            blocks.append(note("Final IR, native against rederived: ", verdict, f"; {counts}."))
         else:
             blocks.append(note(("Nothing could be compared", "warn"), f": {counts}."))
             blocks.append(note(self.advice))
@@ -83,8 +83,13 @@ def against_julia(memory: Memory, *, at: int | None = None) -> AgainstJuliaView:
         alone=counts[Rederived.ALONE],
         not_asked=counts[Rederived.NOT_ASKED],
         differing=tuple(differing),
-        advice=f"To have both, {passes_hint(facts)}.",
+        advice=_advice(facts),
     )
+
+
+def _advice(facts: Facts) -> str:
+    hint = passes_hint(facts)
+    return f"{hint[:1].upper()}{hint[1:]}: that asks the compiler again for what it kept."
 
 
 def _differing(facts: Facts, key: str, states: list[int]) -> list[Differing]:

@@ -12,10 +12,11 @@ from mmsb.query.answers import Function
 from mmsb.query.facts import Event, Facts
 
 #: The event that a stage is seen in.
-STAGE_EVENTS = dict.fromkeys((*PASSES, Stage.REDERIVED), EventKind.PASSES) | {
+STAGE_EVENTS = dict.fromkeys(PASSES, EventKind.PASSES) | {
     Stage.LOWERED: EventKind.LOWERED,
     Stage.INFERRED: EventKind.INFERRED,
     Stage.OPTIMIZED: EventKind.OPTIMIZED,
+    Stage.REDERIVED: EventKind.OPTIMIZED,
 }
 _OF_EVENT = {
     EventKind.LOWERED: Stage.LOWERED,
@@ -85,13 +86,11 @@ def sights(facts: Facts, key: str) -> tuple[Sight, ...]:
 
 
 def _event_of(stage: Stage, events: list[Event]) -> Event | None:
-    """The last event that a stage is seen in; one that names its pass is of that pass alone."""
+    """The last event that a stage is seen in; its detail may name the stages it is about."""
     own = [event for event in events if event.kind is STAGE_EVENTS[stage]]
-    if stage in PASSES or stage is Stage.REDERIVED:
-        named = [event for event in own if event.detail]
-        if named:
-            own = [event for event in named if event.detail == stage.name.lower()]
-    return own[-1] if own else None
+    named = [event for event in own if stage.name.lower() in event.detail.split()]
+    found = named or own
+    return found[-1] if found else None
 
 
 def of_version(found: Iterable[Sight], version: int | None) -> dict[Stage, Sight]:
@@ -152,7 +151,7 @@ def _missing(facts: Facts, stage: Stage | None, here: set[Stage]) -> str:
 def passes_hint(facts: Facts) -> str:
     """How to have the passes."""
     if facts.head.recording.get("tier", "reflect") == "reflect":
-        return "this recording's tier sees no passes; record a Julia from 1.10 with capture passes"
+        return "this recording's tier sees none; record a Julia from 1.10 with --capture passes"
     return "record with --capture passes"
 
 

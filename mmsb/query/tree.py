@@ -35,6 +35,7 @@ class Frame:
     inclusive_ns: int | None
     exclusive_ns: int | None
     hidden: int
+    asked_by: str | None  # name of the frame above
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ class TreeView(Answer):
                 times = f"{_short(frame.inclusive_ns):>9}  {_short(frame.exclusive_ns):>9}  "
             notes = "  constant propagation" if frame.kind is Inference.CONSTANT else ""
             notes += f"  … {frame.hidden} below" if frame.hidden else ""
+            if frame.level == 0 and frame.asked_by is not None:
+                notes += f"  asked for by {frame.asked_by}"
             yield line((times, "dim"), "  " * frame.level, (frame.name, "name"), (notes, "dim"))
 
 
@@ -129,6 +132,9 @@ class _Tree:
             yield self._frame(row, level, hidden)
             yield from self.frames(shown, order, depth, most, level + 1)
 
+    def _name(self, row: int) -> str:
+        return subject_name(self.facts, self.facts.text(self.instance[row]))
+
     def _frame(self, row: int, level: int, hidden: int) -> Frame:
         key = self.facts.text(self.instance[row])
         parent, version = self.parent[row], self.version[row]
@@ -136,13 +142,14 @@ class _Tree:
             row=row,
             parent=None if parent == NONE_U32 else parent,
             level=level,
-            name=subject_name(self.facts, key),
+            name=self._name(row),
             key=key,
             version=None if version == NONE_U32 else version + 1,
             kind=Inference(self.kind[row]),
             inclusive_ns=self.inclusive[row],
             exclusive_ns=self.exclusive[row],
             hidden=hidden,
+            asked_by=None if parent == NONE_U32 else self._name(parent),
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsb.base import schema
-from mmsb.base.model import NONE_U32, CallKind, EventKind, Lattice, Stage, Tag
+from mmsb.base.model import NONE_U32, CallKind, EventKind, Lattice, Provenance, Stage, Tag
 from mmsb.base.schema import staged
 from mmsb.memory.changes import Changes
 from mmsb.query.reader import Reader
@@ -73,10 +73,18 @@ class Builder:
         return self._types[text]
 
     def event(
-        self, kind: EventKind, subject: str, world: int, version: int = NONE_U32, window: int = 0
+        self,
+        kind: EventKind,
+        subject: str,
+        world: int,
+        version: int = NONE_U32,
+        *,
+        window: int = 0,
+        detail: str = "",
     ) -> None:
         cells = {"window": window, "kind": kind, "world": world, "version": version}
         columns = {name: [value] for name, value in cells.items()}
+        columns |= {"detail": [self.now.symbol(detail)]} if detail else {}
         self.now.append(schema.EVENT, {**columns, "subject": [self.now.symbol(subject)]})
 
     def method(self, name: str, *types: str, world: int, definition: int = 1, line: int = 1) -> str:
@@ -102,8 +110,9 @@ class Builder:
         self._patch(schema.INSTANCE, key, cells)
 
     def code(self, key: str, version: int, **cells: Any) -> None:
-        if "return_type" in cells:
-            cells["return_type"] = self.type(cells["return_type"])
+        for name in ("return_type", "return_lattice", "exception_type"):
+            if name in cells:
+                cells[name] = self.type(cells[name])
         self._patch(schema.CODE, key, cells, version)
 
     def _patch(self, kind: schema.Kind, key: str, cells: dict[str, Any], row: int = 0) -> None:
@@ -120,10 +129,12 @@ class Builder:
         edges: Sequence[tuple[int, int]] = (),
         world: int = 1,
         version: int = 0,
+        said: Provenance | None = None,
     ) -> None:
         """Statements as ``{"row": 0, "opcode": "call", "operands": […], "type": "Core.Int64"}``.
 
-        Only the keys given are written, so that a later stage is a patch.
+        Only the keys given are written, so that a later stage is a patch. ``said``: who; written
+        into the code row, as recordings do since they have passes.
         """
         page = self.now.page(schema.STATEMENT, key)
         for statement in statements:
@@ -144,8 +155,12 @@ class Builder:
             Stage.LOWERED: EventKind.LOWERED,
             Stage.INFERRED: EventKind.INFERRED,
             Stage.OPTIMIZED: EventKind.OPTIMIZED,
+            Stage.REDERIVED: EventKind.OPTIMIZED,
         }
-        self.event(kinds[stage], key, world, version)
+        if said is not None:
+            self._patch(schema.CODE, key, {staged("provenance", stage): said}, version)
+        detail = stage.name.lower() if said is Provenance.REDERIVED else ""
+        self.event(kinds.get(stage, EventKind.PASSES), key, world, version, detail=detail)
 
     def _block_rows(
         self,
@@ -188,6 +203,26 @@ class Builder:
         for row, name in enumerate(names):
             cells = {"name": self.now.symbol(name), "alive": 1}
             self._patch(schema.SLOT, key, cells, row)
+
+    def note(self, **facts: str) -> None:
+        """What is known of the recording as a whole."""
+        for key, value in facts.items():
+            row = {"key": [self.now.symbol(key)], "value": [self.now.symbol(value)]}
+            self.now.append(schema.RECORDING, row)
+
+    def add(self, kind: schema.Kind, /, **cells: Any) -> int:
+        """A row of an append-only kind; texts of symbol columns are given as texts."""
+        columns = {name: [self._cell(kind, name, cell)] for name, cell in cells.items()}
+        return self.now.append(kind, columns)
+
+    def row(self, kind: schema.Kind, key: str, row: int, /, **cells: Any) -> None:
+        """A row of a page, likewise."""
+        self._patch(kind, key, {n: self._cell(kind, n, c) for n, c in cells.items()}, row)
+
+    def _cell(self, kind: schema.Kind, name: str, cell: Any) -> Any:
+        if not isinstance(cell, str):
+            return cell
+        return self.type(cell) if kind.column(name).ref == "type" else self.now.symbol(cell)
 
     def ended(self, victim: str, cause: str, *, state: int, world: int, **cells: Any) -> None:
         via = cells.pop("via", None)

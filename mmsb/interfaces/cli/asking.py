@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from mmsb.base.errors import UsageError
 from mmsb.base.model import EventKind, Stage
 from mmsb.interfaces import render
 from mmsb.interfaces.cli.common import (
@@ -25,6 +26,11 @@ from mmsb.interfaces.cli.common import (
 commands = typer.Typer()
 
 KindName = Enum("KindName", {kind.name.lower(): kind.name.lower() for kind in EventKind})  # type: ignore[misc]
+
+
+class OrderName(str, Enum):
+    time = "time"
+    recorded = "recorded"
 
 
 @commands.command(rich_help_panel=ASK, epilog="mmsb log --function price --kind invalidated")
@@ -60,33 +66,118 @@ def show(
         bool,
         typer.Option("--source", help="Source lines, where the file here is the recorded one."),
     ] = False,
+    provenance: Annotated[
+        bool, typer.Option("--provenance", help="Who said each stage, and whether they agree.")
+    ] = False,
     memory: MemoryPath = None,
     as_json: AsJson = False,
 ) -> None:
     """A function's IR as of an epoch and a stage, in Julia's own layout."""
-    from mmsb.query import ir
+    from mmsb.query import ir, passes
 
+    if provenance:
+        answer(lambda m: passes.provenance(m, function, at=at), memory, as_json)
+        return
     answer(
         lambda m: ir.show(m, function, at=at, stage=_stage(stage), source=source), memory, as_json
     )
 
 
-@commands.command(rich_help_panel=ASK, epilog="mmsb diff price 4 8 --stage inferred")
+@commands.command(
+    rich_help_panel=ASK, epilog="mmsb diff price 4 8   ·   mmsb diff price --stages inlining sroa"
+)
 def diff(
     function: FunctionName,
-    epoch1: Annotated[int, typer.Argument(metavar="EPOCH1")],
-    epoch2: Annotated[int, typer.Argument(metavar="EPOCH2")],
+    epoch1: Annotated[int | None, typer.Argument(metavar="[EPOCH1")] = None,
+    epoch2: Annotated[int | None, typer.Argument(metavar="EPOCH2]")] = None,
     *,
     stage: AtStage = None,
+    two_stages: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--stages", metavar="OLD NEW", help="Two stages of one version instead."),
+    ] = None,
+    at: AtEpoch = None,
     memory: MemoryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """What changed in a function's statements between two epochs."""
+    """What changed in a function's statements between two epochs, or two stages."""
     from mmsb.query import diff as questions
+    from mmsb.query import stages
+
+    def ask(m: Any) -> Any:
+        if two_stages is not None and epoch1 is None and stage is None:
+            old, new = map(stages.parse, two_stages)
+            return questions.stages(m, function, old, new, at=at)
+        if two_stages is None and epoch1 is not None and epoch2 is not None and at is None:
+            return questions.diff(m, function, epoch1, epoch2, stage=_stage(stage))
+        raise UsageError("diff takes two epochs, or --stages OLD NEW (then with --at, not --stage)")
+
+    answer(ask, memory, as_json)
+
+
+@commands.command(rich_help_panel=ASK, epilog="mmsb passes price")
+def passes(
+    function: FunctionName,
+    *,
+    at: AtEpoch = None,
+    memory: MemoryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """A function's life through the compiler: each stage, and what it changed."""
+    from mmsb.query import passes as questions
+
+    answer(lambda m: questions.passes(m, function, at=at), memory, as_json)
+
+
+@commands.command(rich_help_panel=ASK, epilog="mmsb tree   ·   mmsb tree price --depth 6")
+def tree(
+    function: AnyFunction = None,
+    *,
+    depth: Annotated[int, typer.Option(min=1, help="How many levels to show.")] = 4,
+    most: Annotated[int, typer.Option(min=1, help="How many frames under each.")] = 12,
+    order: Annotated[
+        OrderName, typer.Option("--order", help="The slowest first, or as recorded.")
+    ] = OrderName.time,
+    at: AtEpoch = None,
+    memory: MemoryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """The inference tree: who asked for whom, and how long it took."""
+    from mmsb.query import tree as questions
 
     answer(
-        lambda m: questions.diff(m, function, epoch1, epoch2, stage=_stage(stage)), memory, as_json
+        lambda m: questions.tree(m, function, at=at, order=order.value, depth=depth, most=most),
+        memory,
+        as_json,
     )
+
+
+@commands.command(rich_help_panel=ASK)
+def decisions(
+    function: FunctionName,
+    *,
+    at: AtEpoch = None,
+    memory: MemoryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the compiler decided at each statement: inlining, constants, effects, remarks."""
+    from mmsb.query import decisions as questions
+
+    answer(lambda m: questions.decisions(m, function, at=at), memory, as_json)
+
+
+@commands.command(rich_help_panel=ASK)
+def deps(
+    function: FunctionName,
+    *,
+    at: AtEpoch = None,
+    memory: MemoryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a function's code depends on, and whose code depends on it (or on a global)."""
+    from mmsb.query import deps as questions
+
+    answer(lambda m: questions.deps(m, function, at=at), memory, as_json)
 
 
 @commands.command(rich_help_panel=ASK)
@@ -101,6 +192,20 @@ def why(
     from mmsb.query import why as questions
 
     answer(lambda m: questions.why(m, function, at=at), memory, as_json)
+
+
+@commands.command(rich_help_panel=ASK, epilog="mmsb invalidations   ·   mmsb invalidations rate")
+def invalidations(
+    function: AnyFunction = None,
+    *,
+    at: AtEpoch = None,
+    memory: MemoryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """The compiler's invalidation trees, most victims first; with a function, those it is in."""
+    from mmsb.query import invalidations as questions
+
+    answer(lambda m: questions.invalidations(m, function, at=at), memory, as_json)
 
 
 @commands.command(rich_help_panel=ASK)
@@ -143,10 +248,25 @@ def stats(memory: MemoryPath = None, as_json: AsJson = False) -> None:
 
 
 @commands.command(rich_help_panel=CARE)
-def check(memory: MemoryPath = None, as_json: AsJson = False) -> None:
+def check(
+    *,
+    against_julia: Annotated[
+        bool,
+        typer.Option(
+            "--against-julia",
+            help="Compare the final IR that ran with what the compiler gave when asked again: "
+            "exit code 0 if none differs, 1 if some do, 3 if nothing could be compared.",
+        ),
+    ] = False,
+    memory: MemoryPath = None,
+    as_json: AsJson = False,
+) -> None:
     """Verify every checksum and bound of a memory. Exit code 4 if it is damaged."""
-    from mmsb.query import memories, overview
+    from mmsb.query import memories, overview, rederived
 
+    if against_julia:
+        compared = answer(rederived.against_julia, memory, as_json)
+        raise typer.Exit(compared.exit_code)
     found = guarded(lambda: overview.check(memories.locate(memory)), as_json)
     render.show(found, as_json=as_json)
     raise typer.Exit(0 if found.sound else 4)

@@ -62,12 +62,14 @@ def answer(
     question: Callable[[Any], Any],
     path: Path | None,
     as_json: bool,
-) -> None:
-    """Opens the memory, asks, shows."""
+) -> Any:
+    """Opens the memory, asks, shows; what was answered."""
     from mmsb.query import memories
 
     def ask() -> Any:
         with memories.open_memory(path) as memory:
             return question(memory)
 
-    render.show(guarded(ask, as_json), as_json=as_json)
+    found = guarded(ask, as_json)
+    render.show(found, as_json=as_json)
+    return found
