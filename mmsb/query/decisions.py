@@ -15,7 +15,7 @@ from mmsb.query import names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.body import read_body
 from mmsb.query.document import Block, Document, Line, Listing, Role, line, note
-from mmsb.query.effects import notation
+from mmsb.query.effects import lost
 from mmsb.query.facts import Facts
 from mmsb.query.history import subject_name
 from mmsb.query.juliatext import short
@@ -52,7 +52,7 @@ class Decided:
     cost: int | None
     threshold: int | None
     reason: str
-    effects: str | None  # those lost, raw where this Julia's notation is not known
+    effects: str | None  # those lost
     type: str | None
 
     def line(self) -> Line:
@@ -191,7 +191,7 @@ def _decided(facts: Facts, row: dict[str, Any], texts: _Texts, julia: str) -> De
         cost=_some(row["cost"]),
         threshold=_some(row["threshold"]),
         reason=facts.text(row["reason"]),
-        effects=notation(row["effects"], julia) or None,
+        effects=lost(row["effects"], julia) or None,
         type=facts.type(row["type"]).text or None,
     )
 

@@ -34,6 +34,12 @@ def notation(bits: int, julia: str) -> str:
     return f"({letters}){'′' if overlaid else ''}"
 
 
+def lost(bits: int, julia: str) -> str:
+    """The letters that are not ``+``: ``!n,?e``."""
+    told = notation(bits, julia)
+    return ",".join(part for part in told.strip("()′").split(",") if not part.startswith("+"))
+
+
 def _sign(bits: int, width: int) -> str:
     value = bits & ((1 << width) - 1)
     if width == 1:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmsb.base import schema
-from mmsb.base.model import NONE_U32, Cause, TreeNode
+from mmsb.base.model import NONE_U32, Cause, EventKind, TreeNode
 from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer
 from mmsb.query.code import duration, known_ns
@@ -19,10 +19,10 @@ from mmsb.query.juliatext import short
 
 CAUSES = {
     Cause.INSERTED: "{} was defined",
-    Cause.DELETED: "{} was deleted",
+    Cause.DELETED: "{} was deleted or replaced",
     Cause.BINDING: "{} was replaced",
-    Cause.LOADED: "{} was found stale when its package image was loaded",
-    Cause.UNKNOWN: "{}: the compiler's log names no cause",
+    Cause.LOADED: "{} made code of a package image stale as it was loaded",
+    Cause.UNKNOWN: "{} (the compiler's log names no cause)",
 }
 _NODES = {
     TreeNode.ROOT: "",
@@ -53,7 +53,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Invalidation:
-    """One tree. ``victims`` are code objects, ``functions`` the instances they belong to."""
+    """One tree. ``victims`` are its nodes of invalidated code, as SnoopCompile counts them: the log
+    names a caller under each callee it lost. ``functions``: how many instances these are."""
 
     cause: Cause
     what: str  # the cause in words
@@ -97,8 +98,8 @@ class InvalidationsView(Answer):
         lost = "" if self.lost_ns is None else f", {duration(self.lost_ns)} of inference lost"
         blocks: list[Block] = [
             note(
-                f"{len(self.trees)} trees, {self.victims} code objects of {self.functions} "
-                f"functions invalidated up to epoch {self.epoch}{lost}."
+                f"{len(self.trees)} trees, {self.functions} functions invalidated up to epoch "
+                f"{self.epoch}{lost}."
             )
         ]
         for tree in self.trees[:_TREES]:
@@ -145,7 +146,7 @@ class Trees:
                     parent=parent,
                     level=0 if parent is None else found[parent].level + 1,
                     node=kind,
-                    name=self._name(kind, Cause(cell["cause"]), subject),
+                    name=self._name(kind, subject),
                     subject=subject,
                     depth=cell["depth"],
                     version=None if cell["version"] == NONE_U32 else cell["version"] + 1,
@@ -154,14 +155,32 @@ class Trees:
             )
         return found
 
-    def _name(self, node: TreeNode, cause: Cause, subject: str) -> str:
+    def _name(self, node: TreeNode, subject: str) -> str:
         if node is TreeNode.MISSING:
             return short(subject)
-        named = node is TreeNode.ROOT and cause not in (Cause.INSERTED, Cause.DELETED)
-        return subject if named else subject_name(self._facts, subject)
+        # a binding or a module is no key
+        return subject_name(self._facts, subject) if " " in subject else subject
 
     def cause(self, row: int) -> Cause:
         return Cause(self._cells["cause"][row])
+
+    def words(self, root: int) -> str:
+        """``rate(::Any) was defined``; a root's own row."""
+        cause, node, epoch = self.cause(root), self.nodes[root], self.epochs[root]
+        known = self._changes.get((node.subject, epoch), set())
+        if cause is Cause.DELETED and len(known) == 1:
+            word = "replaced" if EventKind.DEFINED in known else "deleted"
+            return f"{node.name} was {word}"
+        return CAUSES[cause].format(node.name or "something")
+
+    @cached_property
+    def _changes(self) -> dict[tuple[str, int], set[EventKind]]:
+        """What happened to a method in an epoch: both of its ends are DELETED in Julia's log."""
+        found: dict[tuple[str, int], set[EventKind]] = {}
+        for event in self._facts.events:
+            if event.kind in (EventKind.DEFINED, EventKind.DELETED):
+                found.setdefault((event.subject, event.epoch), set()).add(event.kind)
+        return found
 
     def world(self, row: int) -> int:
         return int(self._cells["world"][row])
@@ -193,7 +212,7 @@ class Trees:
         cause = self.cause(row)
         return Invalidation(
             cause=cause,
-            what=words(cause, nodes[0]),
+            what=self.words(row),
             root=nodes[0].subject,
             epoch=self.epochs[row],
             window=self._cells["window"][row],
@@ -204,11 +223,6 @@ class Trees:
             lost_ns=total(callers),
             nodes=nodes,
         )
-
-
-def words(cause: Cause, root: Node) -> str:
-    """``rate(::Any) was defined``."""
-    return CAUSES[cause].format(root.name or "something")
 
 
 def total(nodes: list[Node]) -> int | None:

@@ -20,7 +20,7 @@ from mmsb.query.document import Block, Document, line, note, table
 from mmsb.query.facts import Facts
 from mmsb.query.header import STATE
 from mmsb.query.history import subject_name
-from mmsb.query.invalidations import Node, Trees, words
+from mmsb.query.invalidations import Node, Trees
 from mmsb.query.ir import COMPILED_SHORT
 from mmsb.query.juliatext import short
 
@@ -167,7 +167,9 @@ def reason_note(reason: Reason) -> Block:
 def _told_by_the_log(reason: Reason) -> Block:
     """From the cause to the victim, as the compiler logged it."""
     steps = [_step(node) for node in reason.chain[1:]]
-    lost = "" if reason.lost_ns is None else f"; {duration(reason.lost_ns)} of inference lost"
+    more = [f"depth {reason.depth}"] if reason.depth else []
+    more += [] if reason.lost_ns is None else [f"{duration(reason.lost_ns)} of inference lost"]
+    told = f" ({'; '.join(more)})" if more else ""
     definitions = {cause.definition for cause in reason.causes} - {0}
     numbered = f" (definition {definitions.pop()})" if len(definitions) == 1 else ""
     return note(
@@ -175,7 +177,7 @@ def _told_by_the_log(reason: Reason) -> Block:
         ("invalidated", "bad"),
         f" in epoch {reason.epoch}, at world {reason.world}: ",
         (f"{reason.what}{numbered}", "head"),
-        f" → {' → '.join(steps)} (depth {reason.depth}{lost}).",
+        f" → {' → '.join(steps)}{told}.",
     )
 
 
@@ -242,13 +244,12 @@ def all_reasons(facts: Facts) -> list[tuple[str, Reason]]:
         (facts.text(key[0]), _reason(facts, epochs[key], rows, through, trees))
         for key, rows in groups.items()
     ]
-    told = {(key, reason.version) for key, reason in found}
-    found += [
-        (key, _of_node(facts, trees, node))
-        for key, nodes in trees.victims.items()
-        for node in nodes
-        if node.version is None or (key, node.version) not in told
-    ]
+    told: set[tuple[str, int | None]] = {(key, reason.version) for key, reason in found}
+    for victim, nodes in trees.victims.items():
+        for node in nodes:
+            if (victim, node.version) not in told:
+                told.add((victim, node.version))
+                found.append((victim, _of_node(facts, trees, node)))
     return sorted(found, key=lambda pair: pair[1].epoch)
 
 
@@ -279,7 +280,7 @@ def _reason(
         via=tuple(via),
         depth=first["depth"],
         lost_ns=known_ns(first["lost_ns"]),
-        what=words(trees.cause(chain[0].row), chain[0]) if chain else None,
+        what=trees.words(chain[0].row) if chain else None,
         chain=chain,
     )
 
@@ -300,7 +301,7 @@ def _of_node(facts: Facts, trees: Trees, node: Node) -> Reason:
         via=(),
         depth=node.depth,
         lost_ns=node.lost_ns,
-        what=words(cause, chain[0]),
+        what=trees.words(chain[0].row),
         chain=chain,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmsb.query.effects import notation
+from mmsb.query.effects import lost, notation
 
 JULIA_1_10 = """
 3744 (+c,+e,+n,!t,+s,?m,+i)
@@ -30,6 +30,11 @@ def test_as_julia_prints_them(version: str, answers: str) -> None:
     for answer in answers.split("\n")[1:-1]:
         bits, _, printed = answer.partition(" ")
         assert notation(int(bits), version) == printed
+
+
+def test_effects_that_are_lost() -> None:
+    assert lost(7056, "1.12.5") == "?e,!n,!t,?m,?u,!o,!r"
+    assert lost(0b100000011100000, "1.12.5") == ""
 
 
 def test_what_is_not_known_is_not_made_up() -> None:
