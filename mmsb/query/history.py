@@ -39,7 +39,7 @@ _WORDS = {
     EventKind.COMPILED: ("compiled", "compiled"),
     EventKind.LOADED: ("loaded", "loaded"),
     EventKind.ENDED: ("the program ended", "the program ended"),
-    EventKind.PASSES: ("passed through", "passed through"),
+    EventKind.PASSES: ("taken through the passes", "taken through the passes"),
     EventKind.DECIDED: ("decided on", "decided on"),
 }
 
@@ -131,13 +131,20 @@ def log(
         "kind": kind.name.lower() if kind is not None else "",
     }
     return LogView(
-        order=facts.head.recording.get("order", "logical order, reflected"),
+        order=_order(facts.head.recording),
         head=memory.head,
         filters={name: value for name, value in filters.items() if value},
         entries=tuple(
             _entry(facts, epoch, by_epoch[epoch], subjects, worlds) for epoch in sorted(by_epoch)
         ),
     )
+
+
+def _order(recording: dict[str, str]) -> str:
+    """What the order of the epochs is."""
+    native = recording.get("tier") == "native"
+    told = "the compiler's own order" if native else "logical order, reflected"
+    return recording.get("order", told)
 
 
 def window_worlds(facts: Facts) -> dict[int, int]:

@@ -147,7 +147,6 @@ class ProvenanceView(Answer):
             note((self.function.name, "name"), f"  version {version} as of epoch {self.epoch}"),
             table(("stage", "said by"), rows),
             note((VERDICT[self.rederived], "bad" if self.difference else "")),
-            *self.header.lines(),
         ]
         if self.difference is not None:
             blocks += self.difference.document()

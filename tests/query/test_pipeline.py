@@ -225,7 +225,7 @@ def test_stats_tell_the_tier_and_what_is_not_deterministic(native: Reader) -> No
 def test_log_names_what_was_asked_again(native: Reader) -> None:
     told = history.log(native, stage=Stage.INLINING)
     assert [entry.epoch for entry in told.entries] == [4]
-    assert "passed through" in str(told)
+    assert "taken through the passes" in str(told)
 
 
 def test_every_answer_is_plain_data(native: Reader) -> None:
