@@ -31,9 +31,9 @@ def instance_key(name: str, *types: str, method: tuple[str, ...] = ("Core.Any",)
 class Builder:
     """``with builder.epoch():`` is one commit; everything in between writes into it."""
 
-    def __init__(self, path: Path) -> None:
-        Reader.create(path).close()
-        self._memory = Reader.open(path, write=True)
+    def __init__(self, path: Path, kinds: Sequence[schema.Kind] = schema.KINDS) -> None:
+        Reader.create(path, kinds=kinds).close()
+        self._memory = Reader.open(path, write=True, kinds=kinds)
         self._types: dict[str, int] = {}
         self._operands: dict[str, int] = {}
         self._changes: Changes | None = None
