@@ -56,7 +56,7 @@ class Code:
 def codes(columns: Mapping[str, Any], text: Callable[[int], str]) -> Iterator[Code]:
     """The rows of a ``code`` page; ``text`` gives the canonical text of a type's id."""
     cells = {name: values.tolist() for name, values in columns.items()}
-    for at in range(len(cells["min_world"])):
+    for at in range(len(cells.get("min_world", ()))):
         yield _code(at, {name: values[at] for name, values in cells.items()}, text)
 
 

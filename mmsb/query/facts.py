@@ -73,6 +73,7 @@ class Facts:
         # Facts of other epochs of this memory; ids mean the same in all of them
         self._family = {} if family is None else family
         self._family[self.epoch] = self
+        self._codes: dict[str, tuple[Code, ...]] = {}
 
     def at(self, epoch: int) -> Facts:
         """The same memory as of another epoch; made once."""
@@ -177,24 +178,26 @@ class Facts:
         """Every method instance known as of the epoch, in order of first mention."""
         pages = self.snapshot.pages(schema.INSTANCE)
         names = ("name", "method", "module", "depth")
-        cells = [self._first_cells(schema.INSTANCE, name, pages) for name in names]
+        cells = [self._first_cells(schema.INSTANCE, name) for name in names]
+        subjects = self.snapshot.subjects(pages)
         return tuple(
             Function(
                 name=short(self.text(name)),
-                key=self.snapshot.subject(page),
+                key=key,
                 method=self.text(method),
                 module=self.text(module),
                 depth=_optional(depth),
             )
-            for page, name, method, module, depth in zip(pages.tolist(), *cells, strict=True)
+            for key, name, method, module, depth in zip(subjects, *cells, strict=True)
         )
 
     @cached_property
     def by_key(self) -> dict[str, Function]:
         return {function.key: function for function in self.functions}
 
-    def _first_cells(self, kind: schema.Kind, name: str, pages: Any) -> list[int]:
-        values, offsets = self.snapshot.gather(kind, name, pages)
+    def _first_cells(self, kind: schema.Kind, name: str) -> list[int]:
+        """A column's cell in row 0 of every page of the kind."""
+        values, offsets = self.snapshot.gather(kind, name)
         fill = kind.column(name).fill
         starts, stops = offsets[:-1].tolist(), offsets[1:].tolist()
         return [
@@ -205,7 +208,7 @@ class Facts:
     @cached_property
     def methods(self) -> tuple[str, ...]:
         """Keys of the methods known as of the epoch."""
-        return tuple(self.snapshot.subject(int(p)) for p in self.snapshot.pages(schema.METHOD))
+        return tuple(self.snapshot.subjects(self.snapshot.pages(schema.METHOD)))
 
     def method(self, key: str) -> Method | None:
         """A method's newest definition as of the epoch."""
@@ -226,10 +229,11 @@ class Facts:
 
     def codes(self, key: str) -> tuple[Code, ...]:
         """Every compiled version of an instance known as of the epoch."""
-        page = self.snapshot.page(schema.CODE, key)
-        if page is None:
-            return ()
-        return tuple(codes(self._columns(schema.CODE, page), lambda id: self.type(id).text))
+        if key not in self._codes:
+            page = self.snapshot.page(schema.CODE, key)
+            columns = {} if page is None else self._columns(schema.CODE, page)
+            self._codes[key] = tuple(codes(columns, lambda id: self.type(id).text))
+        return self._codes[key]
 
     def _columns(self, kind: schema.Kind, page: int) -> dict[str, Any]:
         return self.snapshot.columns(kind, page)
