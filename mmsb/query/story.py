@@ -16,6 +16,7 @@ from mmsb.query.history import LogView, log
 from mmsb.query.ir import IRView, view
 from mmsb.query.juliatext import short
 from mmsb.query.overview import StatsView, human, stats
+from mmsb.query.passes import PassesView, passes
 from mmsb.query.stages import Sight, newest, of_version, sights
 from mmsb.query.warn import Warnings, unstable_lines, warnings_of
 from mmsb.query.why import Reason, all_reasons, describe, ended_in, reason_note
@@ -58,6 +59,7 @@ class StoryView(Answer):
     ended: tuple[Reason, ...]
     past: Past | None
     stats: StatsView
+    passes: PassesView | None = None  # where the recording has them
 
     def document(self) -> Document:
         blocks: list[Block] = [*self._timeline(), *self._stages()]
@@ -84,6 +86,9 @@ class StoryView(Answer):
         for shown in self.stages:
             head = f"epoch {shown.written_epoch}, {_STAGE_TITLES[shown.stage]}"
             blocks += [note((head, "head")), Listing(tuple(_ir_lines(shown)))]
+        if self.passes is not None:
+            head = "pass by pass: statements that each stage added, removed, changed"
+            blocks += [note((head, "head")), *self.passes.document()[1:]]
         return blocks
 
     def _redefinition(self) -> list[Block]:
@@ -142,6 +147,7 @@ class StoryView(Answer):
             (f"mmsb log {memory}", "the timeline"),
             (f"mmsb show '{name}' --stage inferred --source {memory}", "IR beside its source"),
             (f"mmsb diff '{name}' {epochs} {memory}", "two epochs compared"),
+            *self._next_of_passes(name, memory),
             (f"mmsb why '{name}' {memory}", "what ended its code"),
             (f"mmsb warn {memory}", "where types are not known"),
             ("mmsb record -- julia --project=. your_script.jl", "your own program"),
@@ -152,6 +158,11 @@ class StoryView(Answer):
             for command, what in commands
         )
         return [Title("What to try next"), Listing(tuple(lines))]
+
+    def _next_of_passes(self, name: str, memory: str) -> list[tuple[str, str]]:
+        if self.passes is None:
+            return []
+        return [(f"mmsb passes '{name}' {memory}", "pass by pass")]
 
 
 def _known(found: Warnings) -> str:
@@ -180,7 +191,13 @@ def story(memory: Memory) -> StoryView:
         ended=ended_in(facts, hero.reason.epoch),
         past=_past(then, facts, hero),
         stats=stats(memory),
+        passes=_passes(then, hero),
     )
+
+
+def _passes(then: Facts, hero: Hero) -> PassesView | None:
+    found = passes(then.memory, hero.function.key, at=then.epoch)
+    return found if any(step.number for step in found.steps) else None
 
 
 def _past(then: Facts, now: Facts, hero: Hero) -> Past | None:
