@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import live
 import pytest
+from invalidation import FIRST, Log
 
 from mmsb.capture.julia import Candidate
 
@@ -27,3 +28,11 @@ def library(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> live.
     script = str(live.HERE / "driver.jl")
     modules = MODULES + (OLDER if live.version(julia) < (1, 12) else [])
     return live.record(julia, output, [script], depth=1, modules=modules)
+
+
+@pytest.fixture(scope="session")
+def log(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Log:
+    """A Julia whose invalidation log is read."""
+    if live.version(julia) < FIRST:
+        pytest.skip(f"Julia {julia.version} has no invalidation log that is read")
+    return Log(julia, tmp_path_factory.mktemp("depot"))

@@ -11,20 +11,13 @@ The truth is written by hand. A line of it::
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent
 
 import live
 import pytest
+from invalidation import BINDINGS, Log, Row, expected, packages, shown
 
-from mmsb.capture.julia import Candidate, shim_path
-
-PROGRAM = live.HERE / "invalidation_trees.jl"
-CASES = live.HERE / "invalidation_cases.jl"
-FIRST = (1, 10)  # the first Julia whose log is read
-BINDINGS = (1, 12)  # the first with bindings that code depends on
+from mmsb.capture.julia import Candidate
 
 EVERYWHERE = {
     # f calls g, top calls f; the definition that replaced g made nothing else invalid
@@ -99,20 +92,6 @@ SINCE_1_12 = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row as the program prints it."""
-
-    indent: int
-    node: str
-    cause: str
-    depth: int
-    world: bool  # the cause's world is known
-    code: bool  # the invalidated code object was found
-    lost: bool  # and the time its inference had taken
-    subject: str
-
-
 # The tutorial of SnoopCompile: cards whose type is not known, and a package that brings a method.
 BLACKJACK = """
 export playgame
@@ -170,96 +149,10 @@ STALE_IMAGE = """
           CALLER twice(Int64) 2
     """
 
-LINE = re.compile(r"( *)(\w+) (\w+) (\d+) (\S+) (\S+) (\S+) (.*)")
-
-
-def short(subject: str, case: str) -> str:
-    """``f(Int64)`` of a key, a type or a binding's name."""
-    text = (
-        re.sub(rf"\b(Main\.{case}|Blackjack|Shapes|Uses)\.", "", subject)
-        .replace("Core.", "")
-        .replace("Base.", "")
-    )
-    text = text.split(" @ ")[-1]
-    if (found := re.search(r"Tuple\{typeof\((\w+)\)(?:, )?(.*)\}$", text)) is not None:
-        text = f"{found[1]}({found[2]})"
-    return text.replace("Array{Any, 1}", "Vector{Any}")
-
-
-def rows_of(lines: list[str], case: str) -> list[Row]:
-    """What was printed of a case."""
-    found = []
-    for line in lines:
-        m = LINE.fullmatch(line)
-        assert m is not None, line
-        world, code, lost = (word != "-" for word in m.group(5, 6, 7))
-        text, place = short(m[8], case), len(m[1]) // 2
-        found.append(Row(place, m[2].upper(), m[3].upper(), int(m[4]), world, code, lost, text))
-    return found
-
-
-def shown(rows: list[Row]) -> str:
-    """As the truth is written."""
-    lines = []
-    for row in rows:
-        what = f"{row.cause} {row.subject}" if row.node == "ROOT" else f"{row.subject} {row.depth}"
-        lines.append(f"{'  ' * row.indent}{row.node} {what}\n")
-    return "".join(lines)
-
-
-def expected(text: str) -> str:
-    return dedent(text).strip("\n") + "\n" if text.strip() else ""
-
-
-@dataclass(frozen=True)
-class Log:
-    """A Julia whose log is read, and where it keeps what it compiles of the shim."""
-
-    julia: Candidate
-    depot: Path
-
-    def lines(self, kind: str, file: Path, env: dict[str, str] | None = None) -> list[str]:
-        """What the program prints of a file."""
-        words = [str(PROGRAM), str(shim_path().parent), str(self.depot), kind, str(file)]
-        return live.said(self.julia, words, env=env).splitlines()
-
-    def rows(self, folder: Path, env: dict[str, str], text: str) -> list[Row]:
-        """The trees of one program, in Main."""
-        script = folder / "program.jl"
-        script.write_text(text)
-        return rows_of(self.lines("program", script, env), "")
-
-
-def packages(folder: Path, **bodies: str) -> dict[str, str]:
-    """Packages that may use those before them; the environment in which they are found."""
-    needs: dict[str, str] = {}
-    for k, (name, body) in enumerate(bodies.items()):
-        uuid = f"{k + 1:08x}-1111-4111-8111-111111111111"
-        live.package(folder, name, uuid, body, needs)
-        needs[name] = uuid
-    depot = folder / "depot"
-    return {"JULIA_LOAD_PATH": f"{folder}:@stdlib", "JULIA_DEPOT_PATH": f"{depot}:"}
-
-
-@pytest.fixture(scope="session")
-def log(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Log:
-    if live.version(julia) < FIRST:
-        pytest.skip(f"Julia {julia.version} has no invalidation log that is read")
-    return Log(julia, tmp_path_factory.mktemp("depot"))
-
 
 @pytest.fixture(scope="session")
 def trees(log: Log) -> dict[str, list[Row]]:
-    """The trees of every case."""
-    found: dict[str, list[str]] = {}
-    case = ""
-    for line in log.lines("cases", CASES):
-        if line.startswith("case "):
-            case = line.removeprefix("case ")
-            found[case] = []
-        else:
-            found[case].append(line)
-    return {name: rows_of(part, name) for name, part in found.items()}
+    return log.cases(live.HERE / "invalidation_cases.jl")
 
 
 @pytest.mark.parametrize("case", sorted(EVERYWHERE))
