@@ -59,33 +59,39 @@ function pause_embedded()
 end
 
 """
-    run_embedded(code, name, interruptible)
+    run_embedded(code, bytes, number)
 
-Evaluate code at top level in Main, in a block of its own. `interruptible`: the host deferred Ctrl-C
-until here, where an exception handler stands, and wants it deferred again at the end.
+Evaluate a text at top level in Main, in a block of its own: 0 if it went well, 1 if it threw, 2 if it
+was interrupted. What was thrown is in `PROBLEM`.
 """
-function run_embedded(code::String, name::String, modules::String, interruptible::Bool)
-    resume_embedded(modules)
+function run_embedded(code::Ptr{UInt8}, bytes::Int, number::Int)::Int
+    text = unsafe_string(code, bytes)
+    resume_embedded("")
     try
-        interruptible && Base.sigatomic_end()
-        Base.include_string(Main, code, name)
-        interruptible && Base.sigatomic_begin()
+        Base.include_string(Main, text, string("session[", number, ']'))
+        return 0
+    catch problem
+        PROBLEM[] = (unwrap(problem), catch_backtrace())
+        return unwrap(problem) isa InterruptException ? 2 : 1
     finally
         pause_embedded()
     end
-    nothing
+end
+const PROBLEM = Ref{Any}(nothing)
+
+"""What Julia says of the last exception, as bytes."""
+function told()
+    problem, trace = PROBLEM[]
+    return said(Base.invokelatest(sprint, showerror, problem, trace)::String)
 end
 
-"""Take a Ctrl-C that came too late for the code it was meant for. True if there was one."""
-function late_interrupt()
-    try
-        Base.sigatomic_end()
-    catch problem
-        problem isa InterruptException || rethrow()
-        return true
-    end
-    return false
-end
+"""What Julia says of an exception that left the recorder itself."""
+fault() = said(sprint(showerror, ccall(:jl_exception_occurred, Any, ())))
+
+# Bytes for the host; rooted here until the next ones, so that it can copy them.
+const SAID = Ref(UInt8[])
+said(bytes::Vector{UInt8}) = (SAID[] = bytes)
+said(text::String) = said(Vector{UInt8}(codeunits(text)))
 
 """What happened since the last time, as frames."""
 function drain_embedded()
@@ -112,7 +118,7 @@ function taken!(r::Recording)
     send!(r)
     bytes = r.bytes
     r.bytes = UInt8[]
-    return bytes
+    return said(bytes)
 end
 
 """
@@ -163,9 +169,3 @@ function stop_embedded()
     foreach(empty!, (TRACED, TRACED_AT, TRACED_ORDER, INFERRED))
     return bytes
 end
-
-"""What Julia says of an exception, without the wrapping of the evaluation."""
-told(@nospecialize(problem), backtrace) =
-    Base.invokelatest(sprint, showerror, unwrap(problem), backtrace)::String
-
-is_interrupt(@nospecialize(problem)) = unwrap(problem) isa InterruptException

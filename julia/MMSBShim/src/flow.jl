@@ -94,7 +94,7 @@ function call_target(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector,
     end
     matched === nothing || note_causes!(e, signature)
     id = type_id!(e, signature)
-    (matched === nothing || length(matched) != 1) && return (CALLS.unresolved, called, id)
+    (matched === nothing || length(matched)::Int != 1) && return (CALLS.unresolved, called, id)
     return (CALLS.resolved, symbol_id!(e, method_key(matched[1])), id)
 end
 

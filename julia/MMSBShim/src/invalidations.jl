@@ -29,7 +29,7 @@ function start_invalidations!()
     list = method_log(true)::Vector{Any}
     isempty(list) || other_reader()
     edges === nothing || (edges[] = Any[])
-    log = InvalidationLog(list, edges === nothing ? nothing : edges[], 0, true)
+    log = InvalidationLog(list, edges === nothing ? nothing : edges[]::Vector{Any}, UInt64(0), true)
     return INVALIDATIONS[] = log
 end
 
@@ -75,7 +75,7 @@ function take_invalidations!(e::Encoder, code_row_of)
     names = binding_names(trees)
     counted = IdDict{Core.CodeInstance,Nothing}()
     for tree in trees
-        (isempty(tree.children) || is_ours(tree.subject) || all(ours_alone, tree.children)) && continue
+        (isempty(tree.children) || is_ours(tree.subject) || ours_alone(tree.children)) && continue
         subject = tree.subject === nothing ? NONE : symbol_id!(e, subject_key(tree.subject, names))
         root = add!(e.tables.invalidation_tree, NONE, TREE_NODES.root, tree.cause, subject,
                     UInt32(0), NONE, tree.world, NONE_U64)
@@ -122,7 +122,13 @@ is_ours(@nospecialize(x)) =
     x isa Method ? root_module(x.module) === @__MODULE__() :
     x isa Core.MethodInstance && (x.def isa Method ? in_shim(x) : x.def === @__MODULE__())
 ours_alone(node::LogNode) =
-    is_ours(node.subject) || (node.kind != TREE_NODES.caller && !isempty(node.children) && all(ours_alone, node.children))
+    is_ours(node.subject) || (node.kind != TREE_NODES.caller && !isempty(node.children) && ours_alone(node.children))
+function ours_alone(nodes::Vector{LogNode})
+    for node in nodes
+        ours_alone(node) || return false
+    end
+    return true
+end
 
 subject_key(@nospecialize(x), names)::String =
     x isa Method ? method_key(x) :

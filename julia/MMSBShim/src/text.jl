@@ -18,7 +18,7 @@ function load_sha!()
     end
     nothing
 end
-hex_digest(bytes) = bytes2hex(Base.invokelatest(SHA256[], bytes))::String
+hex_digest(bytes) = bytes2hex(Base.invokelatest(SHA256[], bytes)::Vector{UInt8})::String
 hashed(s::String) = string(ncodeunits(s), ':', hex_digest(Vector{UInt8}(codeunits(s))))
 too_long(s::String) = ncodeunits(s) > LONG_TEXT || !isvalid(s)
 
@@ -75,18 +75,23 @@ function bound_text(v::TypeVar, name::String, scope::Scope, short::Bool)
     return string(lower, name, upper)
 end
 
+# A variable's name with as many primes as keep it apart from those around it.
+function free_name(name::String, scope::Scope)
+    for k in 1:length(scope)
+        scope[k].second == name && return free_name(string(name, '\'')::String, scope)
+    end
+    return name
+end
+
 function unionall_text(t::UnionAll, scope::Scope, short::Bool)
     wheres = String[]
     inner = copy(scope)
     body = t
     while body isa UnionAll
         v = body.var
-        name = String(v.name)
-        while any(p -> p.second == name, inner)
-            name = string(name, '\'')
-        end
+        name = free_name(String(v.name), inner)
         push!(wheres, bound_text(v, name, inner, short))
-        push!(inner, v => name)
+        push!(inner, Pair{TypeVar,String}(v, name))
         body = body.body
     end
     return string(type_text(body, inner, short), " where {", join(wheres, ", "), "}")
@@ -218,7 +223,7 @@ function lattice_text(@nospecialize(t))::Tuple{String,UInt8,String}
     if name == "Const"
         return (string("Const(", constant_text(t.val), ')'), LATTICE.const_, widened)
     elseif name == "PartialStruct"
-        fields = join([lattice_text(f)[1] for f in t.fields], ", ")
+        fields = join(String[lattice_text(f)[1]::String for f in t.fields::Vector{Any}], ", ")
         return (string("PartialStruct(", type_text(t.typ), ", [", fields, "])"),
                 LATTICE.partial, widened)
     elseif name == "PartialTypeVar" || name == "PartialOpaque"

@@ -20,16 +20,19 @@ function write_all(fd::Cint, bytes::Vector{UInt8})
     return true
 end
 
-function put_column(io::IO, index::Int, values::Vector{T}) where {T}
-    write(io, htol(UInt16(index)), htol(UInt16(sizeof(T))), htol(UInt32(0)),
-          htol(UInt64(sizeof(values))))
-    write(io, values)
-    for _ in 1:mod(-sizeof(values), 8)
+# A column of any type is bytes here: a call for each type would be compiled anew wherever a package
+# adds to what the call can reach.
+function put_column(io::IOBuffer, index::Int, @nospecialize(values::Vector))
+    width = Int(Base.elsize(typeof(values)))
+    bytes = width * length(values)
+    write(io, htol(UInt16(index)), htol(UInt16(width)), htol(UInt32(0)), htol(UInt64(bytes)))
+    GC.@preserve values unsafe_write(io, ccall(:jl_array_ptr, Ptr{UInt8}, (Any,), values), UInt(bytes))
+    for _ in 1:mod(-bytes, 8)
         write(io, 0x00)
     end
 end
 
-function put_table(io::IO, @nospecialize(t::Table))
+function put_table(io::IOBuffer, @nospecialize(t::Table))
     write(io, htol(t.id), htol(UInt16(length(t.columns))), htol(UInt32(rows(t))))
     for (index, values) in enumerate(t.columns)
         put_column(io, index - 1, values)
