@@ -117,12 +117,12 @@ def write(
         "deterministic": "yes" if state == "complete" else "no",
         **({"reason": reason} if reason else {}),
     }
-    translator = Translator(recorded.stream, lines, facts)
+    translator = Translator(recorded.stream)
     with place.unfinished(path) as folder:
         with Memory.create(folder) as memory:
-            windows = len(translator.schedule.windows)
-            for done, step in enumerate(translator.steps()):
-                progress("writing the memory", done, 4 * windows + 1)
+            steps = [*translator.steps(lines), translator.finish(facts)]
+            for done, step in enumerate(steps):
+                progress("writing the memory", done, len(steps))
                 changes = memory.changes()
                 step(changes)
                 memory.commit(changes)

@@ -2,284 +2,203 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmsb.base import schema
-from mmsb.base.model import NONE_U32, STAGES, Stage, Tag
-from mmsb.capture.identity import SELF, Origins, Rows
+from mmsb.base.model import NONE_U32, STAGES, Stage
+from mmsb.capture.batch import Batch, Part, Table
+from mmsb.capture.identity import SELF, Rows
 from mmsb.capture.intern import Intern, Sink
-from mmsb.capture.staged import PlainPage, StagedPage, Values
-from mmsb.capture.stream import U32, Body, Stream
+from mmsb.capture.staged import Layout, PlainPage, StagedPage
+from mmsb.capture.stream import U32, Body, Decided, Stream
 
-_OPERAND = np.dtype(
-    [("tag", "<u1"), ("value", "<u4"), ("type", "<u4"), ("start", "<u4"), ("count", "<u4")]
-)
-Operands = NDArray[np.void]
-
-# operands whose value is the id of a symbol
-_SYMBOLIC = [
-    Tag.GLOBAL, Tag.LITERAL, Tag.STRING, Tag.SYMBOL, Tag.LONG, Tag.EXPR, Tag.INSTANCE,
-    Tag.MODULE, Tag.FUNCTION, Tag.METHOD,
-]  # fmt: skip
-_POSITIONAL = [Tag.SSA, Tag.TARGET, Tag.EDGE]
-_PHI_LIKE = ("phi", "phic", "upsilon", "pi", "nothing")
+#: A statement's attributes; a list of operands is compared by its hash, not by where it lies.
+STATEMENT = Layout(schema.STATEMENT, hidden=("list_low", "list_high"), tied="operands")
+BLOCK, EDGE = Layout(schema.BLOCK), Layout(schema.EDGE)
+_OPERANDS = STATEMENT.tied
+_LIST = slice(STATEMENT.visible, STATEMENT.size)
 
 
 class InstancePages:
-    """The pages of one method instance, as last written."""
+    """The pages of one method instance, as last written. One exists once something is written."""
 
-    def __init__(self, sink: Sink, key: str, stream: Stream, intern: Intern) -> None:
-        self.key, self.stream, self.intern = key, stream, intern
+    def __init__(self, key: str) -> None:
+        self.key = key
         self.rows = Rows()
-        self.versions = 0
         self.version_of: dict[int, int] = {}  # row of Schedule.codes → row of the code page
+        self.instance = PlainPage(schema.INSTANCE, key)
+        self.code = PlainPage(schema.CODE, key)
+        self._dependencies = PlainPage(schema.DEPENDENCY, key)
+        self._decisions = PlainPage(schema.DECISION, key)
+        self._slots, self._calls = PlainPage(schema.SLOT, key), PlainPage(schema.CALL, key)
+        self._identity = PlainPage(schema.STATEMENT, key)
+        self._statements = StagedPage(STATEMENT, key)
+        self._blocks, self._edges = StagedPage(BLOCK, key), StagedPage(EDGE, key)
+        self._operands = PlainPage(schema.OPERAND, key, remembers=False)
+        self._written: set[Stage] = set()  # of the newest version
+        self._begun = True
 
-        def plain(kind: schema.Kind) -> PlainPage:
-            return PlainPage(kind, sink.page(kind, key), [c.name for c in kind.columns])
+    def open_version(self, index: int) -> int:
+        """A new row of the code page; what is written next is this version's."""
+        version = self.version_of[index] = len(self.version_of)
+        self._written = set()
+        self._begun = False
+        return version
 
-        self.instance, self.code = plain(schema.INSTANCE), plain(schema.CODE)
-        self.slots, self.calls = plain(schema.SLOT), plain(schema.CALL)
-        self.identity = PlainPage(
-            schema.STATEMENT, sink.page(schema.STATEMENT, key), ["derived_from", "identity"]
-        )
-        self.statements = StagedPage(schema.STATEMENT, sink.page(schema.STATEMENT, key))
-        self.blocks = StagedPage(schema.BLOCK, sink.page(schema.BLOCK, key))
-        self.edges = StagedPage(schema.EDGE, sink.page(schema.EDGE, key))
-        self._operand_page = sink.page(schema.OPERAND, key)
-        self._operand_rows = 0
-        self._lists: dict[Stage, dict[int, bytes]] = {stage: {} for stage in STAGES}
-        self._call_rows: dict[tuple[int, int], int] = {}
-        self._lowered_opcodes: list[int] = []
-        self._lowered_lines: list[tuple[int, int]] = []
+    def depend(self, sink: Sink, dependencies: Sequence[tuple[int, str]], version: int) -> None:
+        """Append what a version depends on, in an order of its own."""
+        rows = sorted(set(dependencies))
+        if rows:
+            columns = {
+                "version": [version] * len(rows),
+                "kind": [kind for kind, _ in rows],
+                "target": [sink.symbol(target) for _, target in rows],
+            }
+            self._dependencies.update(sink, columns, self._dependencies.size)
 
-    def commit(self, sink: Sink, stage: Stage, body: Body, definition: int, exact: bool) -> None:
-        """Make ``stage`` read as ``body``. ``exact``: its origins are statements, not lines."""
-        statement = body.statement
-        opcodes = self.intern.symbols(sink, statement["opcode"])
-        scopes = self.intern.scopes(sink, statement["scope"])
-        operands = self._operands(sink, body.operand)
-        cuts = [*statement["operands"].tolist(), len(operands)]
-        if stage == Stage.LOWERED:
-            rows = self._place_lowered(body, opcodes, operands, cuts, definition)
-        else:
-            rows = self._place(body, stage, opcodes, exact)
-        at = np.asarray(rows, np.int64)
-        self._grow(sink)
-        lists = _lists(operands, cuts, at)
-        starts, inherit = self._write_lists(sink, stage, rows, lists)
-        values: Values = {
-            "position": np.arange(len(rows), dtype=np.uint32),
-            "opcode": opcodes,
-            "type": self.intern.types(sink, statement["type"]),
-            "operands": starts,
-            "operand_count": statement["operand_count"].astype(np.uint16),
-            "slot": statement["slot"],
-            "scope": scopes,
-            "line": statement["line"],
-            "origin": statement["origin"],
-            "flags": statement["flags"],
-        }
-        self.statements.set_stage(sink, stage, at, values, {"operands": inherit})
-        self._commit_flow(sink, stage, body)
-        if stage != Stage.LOWERED:
-            self._commit_calls(sink, stage, body, at)
-        if stage in (Stage.LOWERED, Stage.INFERRED):
-            self._commit_slots(sink, stage, body)
-
-    # Rows.
-
-    def _place_lowered(
-        self, body: Body, opcodes: U32, operands: Operands, cuts: list[int], definition: int
-    ) -> list[int]:
-        tokens = _tokens(opcodes, body.statement["slot"], operands, cuts)
-        self._lowered_opcodes = opcodes.tolist()
-        self._lowered_lines = [(SELF, line) for line in body.statement["line"].tolist()]
-        return self.rows.set_lowered(tokens, definition)
-
-    def _place(self, body: Body, stage: Stage, opcodes: U32, exact: bool) -> list[int]:
-        lowered = self.rows.lowered
-        origins = body.statement["origin"].tolist()
-        if stage == Stage.INFERRED and len(opcodes) == len(lowered):
-            return list(lowered)
-        ops = opcodes.tolist()
-        scopes = body.statement["scope"].tolist()
-        inlined = [self.intern.anchor(scope) for scope in scopes]
-        if not exact:
-            lines = list(zip(inlined, body.statement["line"].tolist(), strict=True))
-            own = self.rows.by_line(lines, ops, self._lowered_lines, self._lowered_opcodes)
-            origins = [
-                o if scope == SELF else origin
-                for o, scope, origin in zip(own, inlined, origins, strict=True)
-            ]
-        roots = [
-            origin if scope == SELF else self._root(wire)
-            for origin, scope, wire in zip(origins, inlined, scopes, strict=True)
-        ]
-        symbols = self.stream.symbols
-        names = body.statement["opcode"].tolist()
-        inserted = frozenset(
-            op for op, name in zip(ops, names, strict=True) if symbols[name] in _PHI_LIKE
-        )
-        found = Origins(inlined, origins, ops, roots, inserted)
-        return self.rows.place(found, self._lowered_opcodes)
-
-    def _root(self, scope: int) -> int:
-        while True:
-            parent, _method, _file, _line, origin = self.stream.scopes[scope]
-            if parent >= SELF:
-                return origin
-            scope = parent
-
-    def _grow(self, sink: Sink) -> None:
-        self.statements.grow(self.rows.count)
-        self.identity.update(
-            sink, {"derived_from": self.rows.derived_from, "identity": self.rows.identity}
-        )
-
-    # Operands.
-
-    def _operands(self, sink: Sink, wire: dict[str, NDArray[Any]]) -> Operands:
-        out = np.zeros(len(wire["tag"]) if wire else 0, _OPERAND)
-        if not len(out):
-            return out
-        for name in ("tag", "value", "start", "count"):
-            out[name] = wire[name]
-        lines = out["tag"] == Tag.LINE
-        types = wire["type"].astype(np.uint32)
-        types[~lines] = self.intern.types(sink, types[~lines])
-        for at in np.flatnonzero(lines).tolist():
-            types[at] = self.intern.file(sink, int(types[at]))
-        out["type"] = types
-        symbolic = np.isin(out["tag"], _SYMBOLIC)
-        out["value"][symbolic] = self.intern.symbols(sink, out["value"][symbolic])
-        return out
-
-    def _write_lists(
-        self, sink: Sink, stage: Stage, rows: list[int], lists: list[tuple[bytes, Operands]]
-    ) -> tuple[U32, NDArray[np.bool_]]:
-        """Appends the operand lists that are new; (start of each list, which are inherited)."""
-        own = self._lists[stage]
-        known = self.statements.own("operands", stage)
-        starts = np.zeros(len(rows), np.uint32)
-        inherit = np.zeros(len(rows), bool)
-        fresh: list[Operands] = []
-        for at, (row, (key, block)) in enumerate(zip(rows, lists, strict=True)):
-            if stage != Stage.LOWERED and key == self._list_before(row, stage):
-                inherit[at] = True
-                own.pop(row, None)
-            elif own.get(row) == key:
-                starts[at] = known[row]
-            else:
-                own[row] = key
-                starts[at] = self._operand_rows
-                moved = block.copy()
-                moved["start"][moved["count"] > 0] += np.uint32(self._operand_rows)
-                fresh.append(moved)
-                self._operand_rows += len(block)
-        if fresh:
-            table = np.concatenate(fresh)
-            names = cast(tuple[str, ...], _OPERAND.names)
-            columns = {name: np.ascontiguousarray(table[name]) for name in names}
-            first = self._operand_rows - len(table)
-            if len(table):
-                sink.patch(schema.OPERAND, self._operand_page, columns, first)
-        return starts, inherit
-
-    def _list_before(self, row: int, stage: Stage) -> bytes | None:
-        for earlier in reversed(STAGES[: STAGES.index(stage)]):
-            if row in self._lists[earlier]:
-                return self._lists[earlier][row]
-        return None
-
-    # Control flow, calls, slots.
-
-    def _commit_flow(self, sink: Sink, stage: Stage, body: Body) -> None:
-        for page, table in ((self.blocks, body.block), (self.edges, body.edge)):
-            count = len(next(iter(table.values()))) if table else 0
-            page.grow(count)
-            page.set_stage(sink, stage, np.arange(count), dict(table) if count else _nothing(page))
-
-    def _commit_calls(self, sink: Sink, stage: Stage, body: Body, rows: NDArray[np.int64]) -> None:
-        gone = {row for (at, _), row in self._call_rows.items() if at == stage}
-        table = {c.name: self.calls.get(c.name).tolist() for c in schema.CALL.columns}
-        for call in self._calls(sink, stage, body, rows):
-            row = self._call_rows.setdefault((stage, call["statement"]), len(self._call_rows))
-            gone.discard(row)
-            for name, value in call.items():
-                if row == len(table[name]):
-                    table[name].append(value)
-                else:
-                    table[name][row] = value
-        for row in gone:
-            table["alive"][row] = 0
-        if table["alive"]:
-            self.calls.update(sink, table)
-
-    def _calls(
-        self, sink: Sink, stage: Stage, body: Body, rows: NDArray[np.int64]
-    ) -> list[dict[str, int]]:
-        if not body.call or not len(body.call["statement"]):
-            return []
+    def decide(self, sink: Sink, intern: Intern, decided: Sequence[Decided], version: int) -> None:
+        """Append what the shadow compiler decided."""
         columns = {
-            "statement": rows[body.call["statement"]].tolist(),
-            "kind": body.call["kind"].tolist(),
-            "callee": self.intern.symbols(sink, body.call["callee"]).tolist(),
-            "signature": self.intern.types(sink, body.call["signature"]).tolist(),
+            "kind": [d.kind for d in decided],
+            "statement": [self._statement_at(intern, d) for d in decided],
+            "callee": [intern.symbol(sink, d.callee) for d in decided],
+            "outcome": [d.outcome for d in decided],
+            "cost": [d.cost for d in decided],
+            "threshold": [d.threshold for d in decided],
+            "reason": [intern.symbol(sink, d.reason) for d in decided],
+            "effects": [d.effects for d in decided],
+            "type": [intern.type(sink, d.type) for d in decided],
+            "version": [version] * len(decided),
         }
-        return [
-            {"alive": 1, "stage": int(stage), **dict(zip(columns, values, strict=True))}
-            for values in zip(*columns.values(), strict=True)
-        ]
+        self._decisions.update(sink, columns, self._decisions.size)
 
-    def _commit_slots(self, sink: Sink, stage: Stage, body: Body) -> None:
-        count = len(body.slot["name"]) if body.slot else 0
-        columns: dict[str, object] = {}
+    def _statement_at(self, intern: Intern, decided: Decided) -> int:
+        """The row of a lowered statement; of an inlined one, or else of the call it came by."""
+        origin, lowered = decided.origin, self.rows.lowered
+        if decided.scope < SELF:
+            found = self.rows.inserted_at(intern.anchor(decided.scope), origin)
+            if found is not None:
+                return found
+            origin = intern.root(decided.scope)
+        return int(lowered[origin]) if origin < len(lowered) else NONE_U32
+
+    def begin(self, sink: Sink, has: set[Stage]) -> None:
+        """Of the stages that this version lacks none may show an earlier version's cells."""
+        if self._begun:
+            return
+        self._begun = True
+        for page in (self._statements, self._blocks, self._edges):
+            for stage in page.stages:
+                if stage not in has:
+                    page.clear(sink, stage)
+        if self._calls.size:
+            stages = np.array(sorted(has), np.uint8)
+            alive = np.where(np.isin(self._calls.get("stage"), stages), self._calls.get("alive"), 0)
+            self._calls.update(sink, {"alive": alive})
+
+    def write(self, sink: Sink, stage: Stage, part: Part) -> None:
+        """Make ``stage`` read as the body. Later stages of this version read on as they did."""
+        keep = tuple(s for s in STAGES[STAGES.index(stage) + 1 :] if s in self._written)
+        self._written.add(stage)
+        self._write_identity(sink)
+        self._statements.grow(self.rows.count)
+        cells = self._write_lists(sink, stage, part)
+        self._statements.set_stage(sink, stage, part.rows, cells, keep)
+        for page, flow in ((self._blocks, part.block), (self._edges, part.edge)):
+            page.grow(flow.shape[1])
+            page.set_stage(sink, stage, np.arange(flow.shape[1]), flow, keep)
+        if stage is not Stage.LOWERED:
+            self._write_calls(sink, stage, part.call)
+        if stage in (Stage.LOWERED, Stage.INFERRED):
+            self._write_slots(sink, stage, part.slot)
+
+    def _write_identity(self, sink: Sink) -> None:
+        rows, start = self.rows, self.rows.changed_from
+        if start < rows.count:
+            columns = {"derived_from": rows.derived_from[start:], "identity": rows.identity[start:]}
+            self._identity.update(sink, columns, start)
+            rows.changed_from = rows.count
+
+    def _write_lists(self, sink: Sink, stage: Stage, part: Part) -> U32:
+        """Appends the operand lists that are new; the cells, with where each list begins."""
+        cells, lengths = part.cells, part.lengths
+        own = self._statements.own(stage)[:, part.rows]
+        known = (own[_LIST] == cells[_LIST]).all(axis=0)
+        if stage is not Stage.LOWERED:
+            before = self._statements.before(stage)[_LIST, part.rows]
+            known |= (before == cells[_LIST]).all(axis=0)
+        base = self._operands.size
+        moved = np.where(known, 0, lengths)
+        starts = base + np.cumsum(moved) - moved
+        cells[_OPERANDS] = np.where(known, own[_OPERANDS], starts)
+        table = part.operand
+        if known.any():
+            fresh = np.repeat(~known, lengths)
+            table = {name: values[fresh] for name, values in table.items()}
+        if len(table["tag"]):
+            start = np.where(table["count"] > 0, table["start"] + np.repeat(starts, moved), 0)
+            self._operands.append(sink, {**table, "start": start.astype(np.uint32)})
+        return cells
+
+    def _write_calls(self, sink: Sink, stage: Stage, calls: Table) -> None:
+        page = self._calls
+        mine = np.flatnonzero(page.get("stage") == stage) if page.size else np.empty(0, np.int64)
+        statement = calls["statement"]
+        count = len(statement)
+        if not len(mine):
+            if count and len(np.unique(statement)) == count:
+                stages = np.full(count, stage, np.uint8)
+                alive = np.ones(count, np.uint8)
+                page.append(sink, {"alive": alive, "stage": stages, **calls})
+                return
+            if not count:
+                return
+        row_of = dict(zip(page.get("statement")[mine].tolist(), mine.tolist(), strict=True))
+        alive = page.get("alive").copy()
+        alive[mine] = 0
+        size = page.size
+        rows = []
+        for row in statement.tolist():
+            known = row_of.get(row)
+            if known is None:
+                known = row_of[row] = size
+                size += 1
+            rows.append(known)
+        table: dict[str, Any] = {"alive": np.append(alive, np.ones(size - page.size, np.uint8))}
+        table["stage"] = np.append(page.get("stage"), np.full(size - page.size, stage, np.uint8))
+        table["alive"][rows] = 1
+        for name, values in calls.items():
+            column = page.get(name)
+            table[name] = np.append(column, np.zeros(size - page.size, column.dtype))
+            table[name][rows] = values
+        page.update(sink, table)
+
+    def _write_slots(self, sink: Sink, stage: Stage, slots: Table) -> None:
+        count = len(slots["name"])
         if count:
-            columns = {"alive": np.ones(count, np.uint8)}
-            columns["name"] = self.intern.symbols(sink, body.slot["name"])
-            if stage != Stage.LOWERED:
-                columns["type"] = self.intern.types(sink, body.slot["type"])
-            self.slots.update(sink, columns)
-        if self.slots.size > count:
-            self.slots.update(sink, {"alive": np.zeros(self.slots.size - count)}, count)
+            columns: dict[str, Any] = {"alive": np.ones(count, np.uint8), "name": slots["name"]}
+            if stage is not Stage.LOWERED:
+                columns["type"] = slots["type"]
+            self._slots.update(sink, columns)
+        if self._slots.size > count:
+            self._slots.update(sink, {"alive": np.zeros(self._slots.size - count)}, count)
 
 
-def _nothing(page: StagedPage) -> Values:
-    return {name: np.empty(0, np.uint32) for name in ("first", "last", "source", "target")}
-
-
-def _tokens(opcodes: U32, slots: NDArray[Any], operands: Operands, cuts: list[int]) -> list[object]:
-    """What each lowered statement is, without the positions it refers to."""
-    plain = operands.copy()
-    plain["value"][np.isin(plain["tag"], _POSITIONAL)] = 0
-    tokens: list[object] = []
-    for at, (opcode, slot) in enumerate(zip(opcodes.tolist(), slots.tolist(), strict=True)):
-        block = plain[cuts[at] : cuts[at + 1]].copy()
-        block["start"] = 0
-        tokens.append((opcode, slot, block.tobytes()))
-    return tokens
-
-
-def _lists(
-    operands: Operands, cuts: list[int], rows: NDArray[np.int64]
-) -> list[tuple[bytes, Operands]]:
-    """The operand list of each statement: positions are rows, starts count from the list."""
-    out = operands.copy()
-    places = np.isin(out["tag"], _POSITIONAL) & (out["value"] != NONE_U32)
-    targets = out["value"][places].astype(np.int64)
-    # a jump past the last statement (dead code) has no row
-    known = targets < len(rows)
-    out["value"][places] = np.where(
-        known, rows[np.where(known, targets, 0)] if len(rows) else 0, NONE_U32
-    ).astype(np.uint32)
-    lists = []
-    for at in range(len(rows)):
-        block = out[cuts[at] : cuts[at + 1]].copy()
-        nested = block["count"] > 0
-        block["start"][nested] -= np.uint32(cuts[at])
-        block["start"][~nested] = 0
-        lists.append((block.tobytes(), block))
-    return lists
+def write_bodies(
+    sink: Sink,
+    stream: Stream,
+    intern: Intern,
+    stage: Stage,
+    items: Sequence[tuple[InstancePages, Body, set[Stage]]],
+) -> None:
+    """Bodies of one stage, each of an instance of its own, with the stages its version has."""
+    exact = stream.notes.get("origin") in ("tagged", "debuginfo")
+    for pages, _, has in items:
+        pages.begin(sink, has)
+    batch = Batch(sink, stream, intern, stage, [body for _, body, _ in items])
+    parts = batch.parts([pages.rows for pages, *_ in items], exact)
+    for (pages, *_), part in zip(items, parts, strict=True):
+        pages.write(sink, stage, part)

@@ -1,14 +1,18 @@
-"""What became of each code object, and why: invalidated, superseded, by what, through whom."""
+"""What became of each code object, and why: invalidated, superseded, by what, through whom.
+
+The compiler's own invalidation log says so where there is one. What it does not name is worked out
+from the worlds of definitions and from recorded calls.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from mmsb.base.model import OPEN_WORLD, CallKind, CodeState, Stage
-from mmsb.capture.scheduler import Schedule
+from mmsb.base.model import NONE_U32, NONE_U64, OPEN_WORLD, CodeState, TreeNode
+from mmsb.capture.calls import called
+from mmsb.capture.scheduler import Schedule, Scheduler
 from mmsb.capture.stream import Code, Method, Stream
 
 #: Where no recorded call explains a code object's end, every method of that world may be its cause;
@@ -28,24 +32,30 @@ class Fate:
     causes: tuple[str, ...]
     via: str  # key of the callee instance it came through; "" if called directly
     depth: int  # calls between it and the replaced method; 0 where not known
+    node: int = NONE_U32  # row of Stream.log that names it
+    lost_ns: int = NONE_U64
 
 
-def fates(stream: Stream, schedule: Schedule) -> list[Fate]:
-    """Every invalidated or superseded code object, by world, then by key."""
+def fates(scheduler: Scheduler, candidates: Iterable[int], named: Mapping[int, int]) -> list[Fate]:
+    """Every invalidated or superseded code object among the candidates, by world, then by key.
+
+    ``named``: code object → row of the compiler's log that names it.
+    """
+    stream, schedule = scheduler.stream, scheduler.schedule
     by_world: dict[int, list[Method]] = defaultdict(list)
-    for method in stream.methods:
+    for method in scheduler.methods.values():
         by_world[method.world].append(method)
         if method.deleted:
             by_world[method.last_world + 1].append(method)
-    replaced = {(method.key, method.world): method for method in stream.methods}
     capped: dict[int, list[int]] = defaultdict(list)
     found: list[Fate] = []
-    for index, code in enumerate(schedule.codes):
+    for index in candidates:
+        code = schedule.codes[index]
         if code.max_world != OPEN_WORLD:
             capped[code.max_world + 1].append(index)
             continue
         instance = stream.instances[code.instance]
-        own = replaced.get((instance.method, code.method_world))
+        own = scheduler.methods.get((instance.method, code.method_world))
         if own is None or own.last_world == OPEN_WORLD:
             continue
         world = own.last_world + 1
@@ -55,12 +65,30 @@ def fates(stream: Stream, schedule: Schedule) -> list[Fate]:
         found.append(Fate(index, CodeState.SUPERSEDED, world, causes or ("",), "", 0))
     for world, victims in capped.items():
         everything = tuple(sorted({method.key for method in by_world.get(world, [])}))
-        chains = _chains(stream, schedule, victims)
+        logged = {i: _logged(stream, named[i]) for i in victims if i in named}
+        chains = _chains(stream, schedule, victims, logged)
         for index in victims:
             chain = chains.get(index, _Chain("", 0, _several(everything)))
             causes = tuple(sorted(chain.causes)) or ("",)
-            found.append(Fate(index, CodeState.INVALIDATED, world, causes, chain.via, chain.depth))
-    return sorted(found, key=lambda f: (f.world, f.state, schedule.codes[f.code].instance, f.code))
+            node = named.get(index, NONE_U32)
+            lost = stream.log[node].lost_ns if index in named else NONE_U64
+            found.append(
+                Fate(
+                    index, CodeState.INVALIDATED, world, causes, chain.via, chain.depth, node, lost
+                )
+            )
+    return sorted(found, key=lambda f: (f.world, f.state, schedule.codes[f.code].identity))
+
+
+def _logged(stream: Stream, row: int) -> _Chain:
+    """What the compiler's log says of a victim: its root's subject, and the caller it came by."""
+    node = stream.log[row]
+    above = stream.log[node.parent] if node.parent != NONE_U32 else node
+    via = above.subject if above.node == TreeNode.CALLER and above is not node else ""
+    while above.parent != NONE_U32:
+        above = stream.log[above.parent]
+    causes = frozenset({above.subject} if above.subject and above is not node else ())
+    return _Chain(via, node.depth, causes)
 
 
 def _several(methods: tuple[str, ...]) -> frozenset[str]:
@@ -76,32 +104,31 @@ class _Chain:
     causes: frozenset[str]
 
 
-def _chains(stream: Stream, schedule: Schedule, victims: list[int]) -> dict[int, _Chain]:
+def _chains(
+    stream: Stream, schedule: Schedule, victims: list[int], logged: Mapping[int, _Chain]
+) -> dict[int, _Chain]:
     """The nearest way from each victim to a cause, through other victims; none where unknown."""
-    reached = {
-        index: _Chain("", 1, frozenset(schedule.codes[index].causes))
-        for index in victims
-        if schedule.codes[index].causes
-    }
+    reached = dict(logged)
+    for index in victims:
+        if index not in reached and schedule.codes[index].causes:
+            reached[index] = _Chain("", 1, frozenset(schedule.codes[index].causes))
     calls = {i: _calls(stream, schedule.codes[i]) for i in victims if i not in reached}
     level = sorted(reached)
-    depth = 1
-    while level:
-        depth += 1
+    while level and calls:
         callees: dict[str, list[int]] = defaultdict(list)
         for index in level:
             instance = stream.instances[schedule.codes[index].instance]
             callees[instance.key].append(index)
             callees[instance.method].append(index)
         following: dict[int, _Chain] = {}
-        for index in victims:
+        for index, (exact, methods) in calls.items():
             if index in reached:
                 continue
-            exact, methods = calls[index]
             through = _among(callees, exact) or _among(callees, methods)
             if through:
                 nearest = min(through, key=lambda j: schedule.codes[j].instance)
                 united = frozenset().union(*(reached[j].causes for j in through))
+                depth = reached[nearest].depth + 1
                 following[index] = _Chain(schedule.codes[nearest].instance, depth, united)
         reached.update(following)
         level = sorted(following)
@@ -115,20 +142,6 @@ def _among(callees: dict[str, list[int]], keys: set[str]) -> list[int]:
 def _calls(stream: Stream, code: Code) -> tuple[set[str], set[str]]:
     """Keys of the instances that the code calls; and of the methods, where no instance has the
     signature that the call has."""
-    s = stream.symbols
-    exact: set[str] = set()
-    methods: set[str] = set()
-    for stage, kind in ((Stage.OPTIMIZED, CallKind.INVOKE), (Stage.INFERRED, CallKind.RESOLVED)):
-        body = code.bodies.get(stage)
-        if body is None or not body.call:
-            continue
-        for at in np.flatnonzero(body.call["kind"] == kind).tolist():
-            key = s[int(body.call["callee"][at])]
-            if kind == CallKind.INVOKE:
-                exact.add(key)
-                continue
-            instance = f"{key} @ {s[stream.types[int(body.call['signature'][at])][0]]}"
-            (exact if instance in stream.instances else methods).add(
-                instance if instance in stream.instances else key
-            )
-    return exact, methods
+    exact, resolved = called(stream, code)
+    known = {instance for _, instance in resolved if instance in stream.instances}
+    return exact | known, {m for m, instance in resolved if instance not in stream.instances}

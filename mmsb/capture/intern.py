@@ -14,7 +14,8 @@ from mmsb.base.schema import Kind
 from mmsb.capture.stream import U32, Stream
 
 #: Ids at or above this are sentinels (NONE, "the method itself") and stay as they are.
-_FIRST_SENTINEL = NONE_U32 - 1
+FIRST_SENTINEL = NONE_U32 - 1
+_UNKNOWN = NONE_U32
 
 
 class Sink(Protocol):
@@ -29,6 +30,35 @@ class Sink(Protocol):
     ) -> None: ...
 
 
+class _Map:
+    """A function of ids, worked out once for each and kept as an array."""
+
+    def __init__(self) -> None:
+        self._known: U32 = np.empty(0, np.uint32)
+
+    def __call__(self, ids: NDArray[Any], count: int, work_out: Callable[[int], int]) -> U32:
+        """The values of ``ids``, all below ``count``; sentinels stay. In order of appearance."""
+        if count > len(self._known):
+            more = np.full(max(count, 2 * len(self._known)), _UNKNOWN, np.uint32)
+            more[: len(self._known)] = self._known
+            self._known = more
+        plain = ids < FIRST_SENTINEL
+        every = bool(plain.all())
+        wanted = ids if every else ids[plain]
+        values: U32 = self._known[wanted]
+        missing = wanted[values == _UNKNOWN]
+        if len(missing):
+            unique, first = np.unique(missing, return_index=True)
+            for id_ in unique[np.argsort(first)].tolist():
+                self._known[id_] = work_out(id_)
+            values = self._known[wanted]
+        if every:
+            return values
+        out = ids.astype(np.uint32)
+        out[plain] = values
+        return out
+
+
 class Intern:
     """Stream ids → memory ids of a new memory. Only what a stored fact refers to is ever written,
     a commit's rows at once: call ``flush`` at its end."""
@@ -39,6 +69,7 @@ class Intern:
         self._anchors: dict[int, int] = {}
         self._first_anchor: dict[tuple[int, int, int, int, int], int] = {}
         self._tables = {kind.id: _Table(kind) for kind in (schema.TYPE, schema.FILE, schema.SCOPE)}
+        self._maps = {name: _Map() for name in ("symbol", "type", "scope", "anchor", "root")}
 
     def flush(self, sink: Sink) -> None:
         """Write the rows that this commit refers to first."""
@@ -46,25 +77,46 @@ class Intern:
             table.flush(sink)
 
     def symbols(self, sink: Sink, ids: NDArray[Any]) -> U32:
-        return _each(ids, lambda i: self._symbol(sink, i))
+        count = len(self._stream.symbols)
+        return self._maps["symbol"](ids, count, lambda i: self._symbol(sink, i))
 
     def types(self, sink: Sink, ids: NDArray[Any]) -> U32:
-        return _each(ids, lambda i: self.type(sink, i))
+        return self._maps["type"](ids, len(self._stream.types), lambda i: self.type(sink, i))
 
     def scopes(self, sink: Sink, ids: NDArray[Any]) -> U32:
-        return _each(ids, lambda i: self._scope(sink, i))
+        return self._maps["scope"](ids, len(self._stream.scopes), lambda i: self._scope(sink, i))
+
+    def anchors(self, ids: NDArray[Any]) -> U32:
+        """``anchor`` of each."""
+        return self._maps["anchor"](ids, len(self._stream.scopes), self.anchor)
+
+    def roots(self, ids: NDArray[Any]) -> U32:
+        """The lowered statement of the method itself that an inlined frame goes back to."""
+        return self._maps["root"](ids, len(self._stream.scopes), self.root)
+
+    def root(self, scope: int) -> int:
+        """See ``roots``."""
+        while True:
+            parent, _method, _file, _line, origin = self._stream.scopes[scope]
+            if parent >= FIRST_SENTINEL:
+                return origin
+            scope = parent
 
     def anchor(self, scope: int) -> int:
         """One stream id for all inlined frames that differ in lines alone, where their origins are
         known: a method that moves within its file keeps its rows."""
-        if scope >= _FIRST_SENTINEL:
+        if scope >= FIRST_SENTINEL:
             return scope
         if scope not in self._anchors:
             parent, method, file, line, origin = self._stream.scopes[scope]
-            exact = origin < _FIRST_SENTINEL
+            exact = origin < FIRST_SENTINEL
             key = (self.anchor(parent), method, file, 0 if exact else line, origin)
             self._anchors[scope] = self._first_anchor.setdefault(key, scope)
         return self._anchors[scope]
+
+    def symbol(self, sink: Sink, id_: int) -> int:
+        """One symbol."""
+        return id_ if id_ >= FIRST_SENTINEL else self._symbol(sink, id_)
 
     def _symbol(self, sink: Sink, id_: int) -> int:
         if id_ not in self._symbols:
@@ -109,7 +161,7 @@ class _Table:
         self._written = 0
 
     def id(self, stream_id: int, row: Callable[[], tuple[int, ...]]) -> int:
-        if stream_id >= _FIRST_SENTINEL:
+        if stream_id >= FIRST_SENTINEL:
             return stream_id
         if stream_id not in self._ids:
             values = row()  # first: a scope's parent comes before it
@@ -126,15 +178,3 @@ class _Table:
         assert first == self._written, "a recording is written to a memory of its own"
         self._written += len(self._rows)
         self._rows = []
-
-
-def _each(ids: NDArray[Any], lookup: Callable[[int], int]) -> U32:
-    """``lookup`` of every id, in order of first appearance; sentinels stay."""
-    out = ids.astype(np.uint32)
-    unique, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
-    values = unique.copy()
-    for at in np.argsort(first, kind="stable").tolist():
-        if unique[at] < _FIRST_SENTINEL:
-            values[at] = lookup(int(unique[at]))
-    out[:] = values[inverse]
-    return out

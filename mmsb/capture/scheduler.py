@@ -2,8 +2,13 @@
 
 A *window* is an interval between groups of method definitions: it opens with the definitions that
 follow a compilation and closes before the next such group. Inside it things are ordered by what
-they are, never by when they were seen. Definitions come from the method tracer with the length
-that ``--trace-compile``'s file had then, which places its lines between them.
+they are, never by when they were seen.
+
+Places are numbers that grow. In the native tier they are places in the compiler's own queue of
+inferred code: the method tracer notes how long it was at each definition. In the reflect tier they
+are bytes of ``--trace-compile``'s file, whose lines stand for compilations.
+
+A recording may come in several parts; each opens a window of its own after those before it.
 """
 
 from __future__ import annotations
@@ -12,12 +17,12 @@ import hashlib
 import re
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from mmsb.base.model import OPEN_WORLD, CallKind, EventKind, Stage
-from mmsb.capture.stream import Code, Stream
+from mmsb.base.model import NONE_U64, OPEN_WORLD, EventKind
+from mmsb.capture.calls import called
+from mmsb.capture.stream import Code, Event, Method, Stream
 
 _RECORDER = "MMSBShim."  # in a signature: the recorder's own code
 _LINE = re.compile(r"precompile\((.*)\)\s*(#.*)?$")
@@ -53,176 +58,317 @@ def compilations(trace: bytes, start: int, stop: int | None) -> list[Compilation
 
 @dataclass(slots=True)
 class Window:
-    """Worlds ``[first_world, next window's first_world)``."""
+    """Worlds ``[first_world, next window's first_world)``, places from ``first_place`` on."""
 
     index: int
     first_world: int
-    first_offset: int
+    first_place: int
     definitions: list[int] = field(default_factory=list)  # rows of Stream.methods, in order
     codes: list[int] = field(default_factory=list)  # rows of Schedule.codes
 
 
 @dataclass(slots=True)
 class Schedule:
-    """Windows in order; the code objects kept, each with its window and whether it was traced."""
+    """Windows in order; the code objects kept, each with its window and whether it was traced.
 
-    windows: list[Window]
-    codes: list[Code]
-    window_of: list[int]
-    traced: list[bool]
-    unmatched: list[str]  # traced signatures outside the recorded scope
+    Grows with every part of the recording; ``Part`` says what one part brought.
+    """
 
+    windows: list[Window] = field(default_factory=list)
+    codes: list[Code] = field(default_factory=list)
+    window_of: list[int] = field(default_factory=list)
+    traced: list[bool] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)  # traced signatures out of scope
+    native: bool = False  # placed by the compiler's queue
 
-def schedule(stream: Stream, trace: list[Compilation]) -> Schedule:
-    """Places every definition and code object of ``stream``. O(n log n) in what was recorded."""
-    codes = _distinct(stream.codes)
-    by_signature = {
-        instance.trace: instance for instance in stream.instances.values() if instance.trace
-    }
-    lines = [(line.offset, by_signature.get(signature_hash(line.signature))) for line in trace]
-    own = [offset for offset, instance in lines if instance is not None and instance.depth == 0]
-    windows = _windows(stream, own)
-    placed = _Placement(stream, codes, windows)
-    for offset, instance in lines:
-        if instance is not None:
-            placed.trace(offset, instance.key)
-    placed.settle()
-    for index, at in enumerate(placed.window_of):
-        windows[at].codes.append(index)
-    for window in windows:
-        window.codes.sort(key=lambda i: _code_order(codes[i]))
-    unmatched = [
-        line.signature for line, (_, instance) in zip(trace, lines, strict=True) if instance is None
-    ]
-    return Schedule(windows, codes, placed.window_of, placed.traced, unmatched)
+    def window_of_world(self, world: int) -> int:
+        """The last window that opened in or before that world; 0 for an earlier one."""
+        return max(0, bisect_right(self.windows, world, key=lambda w: w.first_world) - 1)
 
 
-def _code_order(code: Code) -> tuple[str, int, int]:
-    return (code.instance, code.method_world, code.min_world)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one part of a recording brought: rows of the schedule and of the stream."""
+
+    windows: range
+    codes: range
+    again: dict[int, Code]  # known code objects of which something new was said: row → what
 
 
-def _distinct(codes: list[Code]) -> list[Code]:
-    """One entry for each code object: asked twice, the later answer about its worlds holds."""
-    latest: dict[tuple[str, int, int], Code] = {}
-    for code in codes:
-        known = latest.get(_code_order(code))
-        if known is not None and not code.bodies:
-            code.bodies = known.bodies
-        latest[_code_order(code)] = code
-    return [latest[key] for key in sorted(latest)]
+def schedule(stream: Stream, trace: Sequence[Compilation]) -> Schedule:
+    """A recording that comes in one part. O(n log n) in what was recorded."""
+    scheduler = Scheduler(stream)
+    scheduler.advance(trace)
+    return scheduler.schedule
 
 
-def _windows(stream: Stream, compiled: list[int]) -> list[Window]:
-    offsets = {
-        (event.subject, event.world): event.offset
-        for event in stream.events
-        if event.kind == EventKind.DEFINED
-    }
-    first_world = int(stream.notes.get("first_world", "0"))
-    start = int(stream.notes.get("trace_start", "0"))
-    windows = [Window(0, first_world, start)]
-    defined: dict[int, list[int]] = defaultdict(list)
-    for i in sorted(range(len(stream.methods)), key=lambda i: stream.methods[i].key):
-        if first_world < stream.methods[i].world < OPEN_WORLD:
-            defined[stream.methods[i].world].append(i)
-    ends = {world for world in _ends(stream) if world > first_world}
-    reached = start
-    for world in sorted(ends | set(defined)):
-        # a package image brings methods without the tracer: they stand where their world stands
-        seen = [offsets.get((stream.methods[i].key, world), reached) for i in defined[world]]
-        reached = max([reached, *seen])
-        window = windows[-1]
-        # a world that ended code is a time of its own, whether its callers were traced or not
-        if world in ends or _any(compiled, window.first_offset, reached):
-            windows.append(Window(len(windows), world, reached))
-        windows[-1].definitions.extend(defined[world])
-    return windows
+class Scheduler:
+    """Places every definition and code object of a stream, part by part."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.schedule = Schedule()
+        self.methods: dict[tuple[str, int], Method] = {}  # (key, world) → the latest said of it
+        self.row_of: dict[int, int] = {}  # row of Stream.codes → row of Schedule.codes
+        self._rows: dict[tuple[str, int, int], int] = {}
+        self._of_instance: dict[str, list[int]] = defaultdict(list)
+        self._used: set[tuple[str, int]] = set()  # definitions that recorded code belongs to
+        self._methods_read = self._codes_read = self._events_read = 0
+        self._events: dict[tuple[str, int], Event] = {}
+        self._said: set[tuple[str, int]] = set()  # definitions of which this part says something
+        self._ended: set[int] = set()
+        self._last_world = int(stream.notes.get("first_world", "0"))
+
+    def advance(self, trace: Sequence[Compilation] = ()) -> Part:
+        """Takes in what the stream was given since; its windows follow the known ones."""
+        whole = self.schedule
+        first_window, first_code = len(whole.windows), len(whole.codes)
+        if not first_window:
+            self._last_world = int(self.stream.notes.get("first_world", "0"))
+        again = self._take_codes()
+        for index, code in again.items():
+            whole.codes[index].max_world = code.max_world
+        new = range(first_code, len(whole.codes))
+        whole.native = (
+            whole.native
+            or self.stream.notes.get("tier") == "native"
+            or any(whole.codes[i].order != NONE_U64 for i in new)
+        )
+        lines = self._lines(trace)
+        if whole.native:
+            places = [(whole.codes[i].order, i) for i in new]
+            own = [order for order, i in places if order != NONE_U64 and self._depth(i) == 0]
+        else:
+            own = [place for place, key in lines if self._is_own(key)]
+        defined = self._take_methods()
+        self._open_windows(sorted(own), defined, self._ends([*new, *again]))
+        part = Part(range(first_window, len(whole.windows)), new, again)
+        placement = _Placement(self, part)
+        for place, key in lines:
+            if whole.native:
+                placement.name(key)
+            else:
+                placement.trace(place, key)
+        placement.settle()
+        for index in new:
+            whole.windows[whole.window_of[index]].codes.append(index)
+        for window in whole.windows[first_window:]:
+            window.codes.sort(key=lambda i: whole.codes[i].identity)
+        return part
+
+    def of_instance(self, key: str) -> list[int]:
+        """Rows of an instance's code objects."""
+        return self._of_instance.get(key, [])
+
+    def window_at(self, part: Part, place: int) -> int:
+        """The window of a place in one part; its first for one that is not known."""
+        windows = self.schedule.windows[part.windows.start : part.windows.stop]
+        at = bisect_right(windows, place, key=lambda w: w.first_place) - 1
+        return part.windows.start + (max(0, at) if place != NONE_U64 else 0)
+
+    # What came since.
+
+    def _take_codes(self) -> dict[int, Code]:
+        """New code objects in their order; what was said again of known ones."""
+        again: dict[int, Code] = {}
+        fresh: dict[tuple[str, int, int], Code] = {}
+        rows = range(self._codes_read, len(self.stream.codes))
+        for row in rows:
+            code = self.stream.codes[row]
+            known = self._rows.get(code.identity)
+            if known is None:
+                fresh[code.identity] = _united(fresh.get(code.identity), code)
+            else:
+                again[known] = _united(again.get(known), code)
+        self._codes_read = rows.stop
+        whole = self.schedule
+        for identity in sorted(fresh):
+            self._rows[identity] = len(whole.codes)
+            self._of_instance[identity[0]].append(len(whole.codes))
+            self._used.add((self.stream.instances[identity[0]].method, identity[1]))
+            whole.codes.append(fresh[identity])
+            whole.window_of.append(0)
+            whole.traced.append(False)
+        for row in rows:
+            self.row_of[row] = self._rows[self.stream.codes[row].identity]
+        return again
+
+    def _take_methods(self) -> dict[int, list[int]]:
+        """New definitions by world: rows of Stream.methods, by key."""
+        recorded_from = int(self.stream.notes.get("first_world", "0"))
+        for event in self.stream.events[self._events_read :]:
+            if event.kind == EventKind.DEFINED:
+                self._events[(event.subject, event.world)] = event
+        self._events_read = len(self.stream.events)
+        defined: dict[int, list[int]] = defaultdict(list)
+        rows = range(self._methods_read, len(self.stream.methods))
+        for row in sorted(rows, key=lambda row: self.stream.methods[row].key):
+            method = self.stream.methods[row]
+            known = (method.key, method.world) in self.methods
+            self.methods[(method.key, method.world)] = method
+            self._said.add((method.key, method.world))
+            if not known and recorded_from < method.world < OPEN_WORLD:
+                defined[method.world].append(row)
+        self._methods_read = rows.stop
+        return defined
+
+    def _lines(self, trace: Sequence[Compilation]) -> list[tuple[int, str]]:
+        """Where each line of the trace stands, and the instance it names."""
+        by_signature = {i.trace: i.key for i in self.stream.instances.values() if i.trace}
+        found = []
+        for line in trace:
+            key = by_signature.get(signature_hash(line.signature))
+            if key is None:
+                self.schedule.unmatched.append(line.signature)
+            else:
+                found.append((line.offset, key))
+        return found
+
+    def _is_own(self, instance: str) -> bool:
+        return self.stream.instances[instance].depth == 0
+
+    def _depth(self, index: int) -> int:
+        return self.stream.instances[self.schedule.codes[index].instance].depth
+
+    # Windows.
+
+    def _open_windows(self, own: list[int], defined: dict[int, list[int]], ends: set[int]) -> None:
+        """``own``: sorted places of the user's own compilations; ``defined``: as above; ``ends``:
+        worlds in which code ended."""
+        windows = self.schedule.windows
+        # a part is a time of its own, and its places are compared with each other alone
+        start = 0 if self.schedule.native else int(self.stream.notes.get("trace_start", "0"))
+        windows.append(Window(len(windows), self._last_world, start))
+        ends = {world for world in ends if world > self._last_world}
+        reached = start
+        for world in sorted(ends | set(defined)):
+            # a package image brings methods without the tracer: they stand where their world stands
+            keys = [self.stream.methods[i].key for i in defined.get(world, [])]
+            reached = max([reached, *(self._place(key, world, reached) for key in keys)])
+            # a world that ended code is a time of its own, whether its callers were traced or not
+            if world in ends or _any(own, windows[-1].first_place, reached):
+                windows.append(Window(len(windows), max(world, self._last_world), reached))
+            windows[-1].definitions.extend(defined.get(world, []))
+        self._last_world = max([self._last_world, *ends, *defined])
+
+    def _place(self, key: str, world: int, otherwise: int) -> int:
+        """Where a definition stands."""
+        event = self._events.get((key, world))
+        if event is None:
+            return otherwise
+        place = event.order if self.schedule.native else event.offset
+        return otherwise if place == NONE_U64 else place
+
+    def _ends(self, codes: Sequence[int]) -> set[int]:
+        """The worlds, not told before, in which one of the code objects was no longer valid, or
+        a recorded one no longer called."""
+        said = [self.schedule.codes[index] for index in codes]
+        ends = {code.max_world + 1 for code in said if code.max_world < OPEN_WORLD}
+        for code in said:
+            self._said.add((self.stream.instances[code.instance].method, code.method_world))
+        for definition in self._said & self._used:
+            method = self.methods.get(definition)
+            if method is not None and method.last_world < OPEN_WORLD:
+                ends.add(method.last_world + 1)
+        self._said = set()
+        fresh = ends - self._ended
+        self._ended |= ends
+        return fresh
 
 
-def _ends(stream: Stream) -> set[int]:
-    """The worlds in which a recorded code object was no longer valid, or no longer called."""
-    ends = {code.max_world + 1 for code in stream.codes if code.max_world < OPEN_WORLD}
-    used = {(stream.instances[code.instance].method, code.method_world) for code in stream.codes}
-    for method in stream.methods:
-        if method.last_world < OPEN_WORLD and (method.key, method.world) in used:
-            ends.add(method.last_world + 1)
-    return ends
+def _united(earlier: Code | None, later: Code) -> Code:
+    """Said twice of one code object: what the later says holds, bodies and lists are kept."""
+    if earlier is not None:
+        later.bodies = {**earlier.bodies, **later.bodies}
+        later.dependencies = later.dependencies or earlier.dependencies
+        later.decisions = later.decisions or earlier.decisions
+        later.causes = later.causes or earlier.causes
+    return later
 
 
-def _any(sorted_offsets: list[int], low: int, high: int) -> bool:
-    """Is one of the offsets in ``[low, high)``?"""
-    at = bisect_right(sorted_offsets, low - 1)
-    return at < len(sorted_offsets) and sorted_offsets[at] < high
+def _any(sorted_places: list[int], low: int, high: int) -> bool:
+    """Is one of the places in ``[low, high)``?"""
+    at = bisect_right(sorted_places, low - 1)
+    return at < len(sorted_places) and sorted_places[at] < high
 
 
 class _Placement:
-    """Gives each code object its window: by its trace line, else by who calls it."""
+    """Gives each new code object its window: by its place, else by who calls it."""
 
-    def __init__(self, stream: Stream, codes: list[Code], windows: list[Window]) -> None:
-        self.stream = stream
-        self.codes = codes
-        self.windows = windows
-        self.worlds = [window.first_world for window in windows]
-        self.offsets = [window.first_offset for window in windows]
-        self.traced = [False] * len(codes)
-        self.lowest = [self._window_of_world(max(c.min_world, c.method_world)) for c in codes]
-        self.highest = [self._window_of_world(c.asked_world) for c in codes]
-        self.window_of = list(self.lowest)
-        self.of_instance: dict[str, list[int]] = {}
-        for index, code in enumerate(codes):
-            self.of_instance.setdefault(code.instance, []).append(index)
+    def __init__(self, scheduler: Scheduler, part: Part) -> None:
+        self.scheduler, self.part = scheduler, part
+        whole = self.whole = scheduler.schedule
+        self.placed: set[int] = set()
+        self.lowest = {i: self._first(whole.codes[i]) for i in part.codes}
+        self.highest = {i: self._last(whole.codes[i]) for i in part.codes}
+        for index in part.codes:
+            whole.window_of[index] = self.lowest[index]
+            order = whole.codes[index].order
+            if order != NONE_U64:
+                window = scheduler.window_at(part, order)
+                window = max(self.lowest[index], min(window, self.highest[index]))
+                whole.window_of[index] = window
+                self.placed.add(index)
 
-    def _window_of_world(self, world: int) -> int:
-        return max(0, bisect_right(self.worlds, world) - 1)
+    def _first(self, code: Code) -> int:
+        return self._of_world(max(code.min_world, code.method_world))
 
-    def trace(self, offset: int, instance: str) -> None:
-        window = max(0, bisect_right(self.offsets, offset) - 1)
-        for index in self.of_instance.get(instance, []):
+    def _last(self, code: Code) -> int:
+        """The window of the last world in which it could be called."""
+        if not self.whole.native:
+            return self._of_world(code.asked_world)
+        return self._of_world(min(code.max_world, OPEN_WORLD))
+
+    def _of_world(self, world: int) -> int:
+        return max(self.whole.window_of_world(world), self.part.windows.start)
+
+    def trace(self, place: int, instance: str) -> None:
+        """A line of the trace file compiles the first of the instance's code that it can."""
+        window = self.scheduler.window_at(self.part, place)
+        for index in self.scheduler.of_instance(instance):
+            if index in self.placed or index not in self.part.codes:
+                continue
             fits = self.lowest[index] <= window <= self.highest[index]
-            if fits and not self.traced[index] and not self.codes[index].cached:
-                self.traced[index] = True
-                self.window_of[index] = window
+            if fits and not self.whole.codes[index].cached:
+                self.placed.add(index)
+                self.whole.traced[index] = True
+                self.whole.window_of[index] = window
                 return
 
+    def name(self, instance: str) -> None:
+        """A line of the trace file says that machine code was made, and no more."""
+        for index in sorted(self.scheduler.of_instance(instance), key=self._order):
+            fits = index in self.part.codes and not self.whole.codes[index].cached
+            if fits and not self.whole.traced[index]:
+                self.whole.traced[index] = True
+                return
+
+    def _order(self, index: int) -> int:
+        return self.whole.codes[index].order
+
     def settle(self) -> None:
-        """What no line names was compiled no later than its first caller."""
-        calls = [self._callees(index) for index in range(len(self.codes))]
-        waiting = {i for i, traced in enumerate(self.traced) if not traced}
+        """What has no place was compiled no later than its first caller."""
+        waiting = set(self.part.codes) - self.placed
+        if not waiting:
+            return
         best: dict[int, int] = {}
-        frontier = sorted((self.window_of[i], i) for i in range(len(self.codes)) if self.traced[i])
+        frontier = sorted((self.whole.window_of[i], i) for i in self.placed)
         while frontier:
-            following: list[tuple[int, int]] = []
+            following: set[tuple[int, int]] = set()
             for window, caller in frontier:
-                for callee in calls[caller]:
+                for callee in self._callees(caller):
                     if callee not in waiting:
                         continue
                     if not self.lowest[callee] <= window <= self.highest[callee]:
                         continue
-                    if window < best.get(callee, len(self.windows)):
+                    if window < best.get(callee, len(self.whole.windows)):
                         best[callee] = window
-                        following.append((window, callee))
-            frontier = sorted(set(following))
+                        following.add((window, callee))
+            frontier = sorted(following)
         for index, window in best.items():
-            self.window_of[index] = window
+            self.whole.window_of[index] = window
 
     def _callees(self, index: int) -> list[int]:
-        found: list[int] = []
-        keys = self._called_instances(self.codes[index])
-        for key in keys:
-            found.extend(self.of_instance.get(key, []))
-        return found
-
-    def _called_instances(self, code: Code) -> list[str]:
-        s = self.stream.symbols
-        keys: set[str] = set()
-        for stage, body in sorted(code.bodies.items()):
-            if stage == Stage.LOWERED or not body.call:
-                continue
-            wanted = CallKind.INVOKE if stage == Stage.OPTIMIZED else CallKind.RESOLVED
-            for at in np.flatnonzero(body.call["kind"] == wanted).tolist():
-                callee = s[int(body.call["callee"][at])]
-                if wanted == CallKind.RESOLVED:
-                    row = self.stream.types[int(body.call["signature"][at])]
-                    callee = f"{callee} @ {s[row[0]]}"
-                keys.add(callee)
-        return sorted(keys)
+        invoked, resolved = called(self.scheduler.stream, self.whole.codes[index])
+        keys = invoked | {instance for _, instance in resolved}
+        return [row for key in sorted(keys) for row in self.scheduler.of_instance(key)]

@@ -17,20 +17,44 @@ from mmsb.base.model import NONE_U32, NONE_U64, Kept, Stage
 from mmsb.capture.frames import Columns, Frame
 
 U32 = NDArray[np.uint32]
+#: The tables whose rows belong to bodies.
+_PARTS = ("statement", "operand", "block", "edge", "call", "slot")
 
 
 @dataclass(slots=True)
 class Body:
-    """One code object at one stage: slices of a frame's tables. ``operands`` starts at row 0."""
+    """One code object at one stage: which rows of a frame's tables it is."""
 
     stage: Stage
     provenance: int
-    statement: Columns
-    operand: Columns
-    block: Columns
-    edge: Columns
-    call: Columns
-    slot: Columns
+    tables: dict[str, Columns]
+    spans: dict[str, tuple[int, int]]
+
+    def count(self, name: str) -> int:
+        """Rows of one of its tables."""
+        start, stop = self.spans[name]
+        return stop - start
+
+    def column(self, name: str, column: str) -> NDArray[Any]:
+        """One column; ``statement.operands`` and ``operand.start`` count rows of the frame."""
+        start, stop = self.spans[name]
+        return self.tables[name][column][start:stop]
+
+
+@dataclass(slots=True)
+class Decided:
+    """One decision of the shadow compiler; the fields of the wire's table."""
+
+    kind: int
+    origin: int
+    scope: int
+    callee: int
+    outcome: int
+    cost: int
+    threshold: int
+    reason: int
+    effects: int
+    type: int
 
 
 @dataclass(slots=True)
@@ -55,7 +79,15 @@ class Code:
     exclusive_ns: int = NONE_U64
     compile_ns: int = NONE_U64
     causes: list[str] = field(default_factory=list)  # methods that its calls can reach
+    dependencies: list[tuple[int, str]] = field(default_factory=list)  # model.Dependency, target
+    decisions: list[Decided] = field(default_factory=list)
     bodies: dict[Stage, Body] = field(default_factory=dict)
+    calls: list[tuple[int, int, int]] | None = None  # kept when the bodies go; see calls.py
+
+    @property
+    def identity(self) -> tuple[str, int, int]:
+        """What makes it the same code object when it comes again; the order inside a window."""
+        return (self.instance, self.method_world, self.min_world)
 
 
 @dataclass(slots=True)
@@ -89,13 +121,43 @@ class Instance:
 
 @dataclass(slots=True)
 class Event:
-    """A definition as the method tracer saw it; ``offset`` in bytes of the trace file."""
+    """A definition as the method tracer saw it; ``offset`` in bytes of the trace file, ``order``
+    in code objects inferred before it."""
 
     kind: int
     subject: str
     world: int
     offset: int
     order: int = NONE_U64
+
+
+@dataclass(slots=True)
+class InferenceFrame:
+    """A frame of the inference tree. ``parent``: row of ``Stream.inference``, ``code`` of
+    ``Stream.codes``, or NONE."""
+
+    parent: int
+    instance: str
+    code: int
+    kind: int
+    order: int
+    inclusive_ns: int
+    exclusive_ns: int
+
+
+@dataclass(slots=True)
+class LogNode:
+    """A node of the compiler's invalidation log. ``parent``: row of ``Stream.log``, or NONE;
+    ``subject``: "" where the log names none."""
+
+    parent: int
+    node: int
+    cause: int
+    subject: str
+    depth: int
+    code: int
+    world: int
+    lost_ns: int
 
 
 @dataclass(slots=True)
@@ -112,23 +174,19 @@ class Stream:
     methods: list[Method] = field(default_factory=list)
     instances: dict[str, Instance] = field(default_factory=dict)
     codes: list[Code] = field(default_factory=list)
+    inference: list[InferenceFrame] = field(default_factory=list)
+    log: list[LogNode] = field(default_factory=list)
     _heap: bytearray = field(default_factory=bytearray)
 
     def add(self, frame: Frame) -> None:
         """Take one frame in, in the order of the stream. Raises CorruptData."""
         try:
-            for name in ("heap", "symbol", "type", "file", "scope", "recording"):
-                if name in frame.tables:
-                    getattr(self, f"_add_{name}")(frame.tables[name])
-            for name in ("method", "instance", "event", "code"):
+            for name in _ORDER:
                 if name in frame.tables:
                     getattr(self, f"_add_{name}")(frame.tables[name])
             if "body" in frame.tables:
                 self._add_bodies(frame)
-            if "cause" in frame.tables:
-                for code, method in _rows(frame.tables["cause"], "code", "method"):
-                    self.codes[code].causes.append(self.symbols[method])
-        except (IndexError, UnicodeDecodeError) as problem:
+        except (IndexError, KeyError, UnicodeDecodeError) as problem:
             raise CorruptData(
                 f"the recorder's stream refers to what it never sent ({problem}): record again"
             ) from problem
@@ -172,48 +230,76 @@ class Stream:
         for row in self._records(t, "instance"):
             self.codes.append(Code(**{**row, "cached": bool(row["cached"])}))
 
+    def _add_cause(self, t: Columns) -> None:
+        for code, method in _rows(t, "code", "method"):
+            self.codes[code].causes.append(self.symbols[method])
+
+    def _add_dependency(self, t: Columns) -> None:
+        for code, kind, target in _rows(t, "code", "kind", "target"):
+            self.codes[code].dependencies.append((kind, self.symbols[target]))
+
+    def _add_inference(self, t: Columns) -> None:
+        for row in self._records(t, "instance"):
+            self._known(row["parent"], len(self.inference))
+            self._known(row["code"], len(self.codes))
+            self.inference.append(InferenceFrame(**row))
+
+    def _add_invalidation_tree(self, t: Columns) -> None:
+        for row in self._records(t, "subject"):
+            self._known(row["parent"], len(self.log))
+            self._known(row["code"], len(self.codes))
+            self.log.append(LogNode(**row))
+
+    def _add_decision(self, t: Columns) -> None:
+        names = [name for name in t if name != "code"]
+        for code, *values in _rows(t, "code", *names):
+            decided = Decided(**dict(zip(names, values, strict=True)))
+            self.codes[code].decisions.append(decided)
+
+    def _known(self, row: int, count: int) -> None:
+        if row != NONE_U32 and row >= count:
+            raise IndexError(f"row {row} of {count}")
+
     def _records(self, t: Columns, *symbolic: str) -> Iterator[dict[str, Any]]:
-        """Rows by column name; those of the symbolic columns as text."""
+        """Rows by column name; those of the symbolic columns as text, "" for none."""
         for values in _rows(t, *t):
             row = dict(zip(t, values, strict=True))
             for name in symbolic:
-                row[name] = self.symbols[row[name]]
+                row[name] = self.symbols[row[name]] if row[name] != NONE_U32 else ""
             yield row
 
     def _add_bodies(self, frame: Frame) -> None:
+        tables = {name: frame.tables[name] for name in _PARTS if name in frame.tables}
+        counted = [name for name in _PARTS if name != "operand"]
         bodies = frame.tables["body"]
-        starts = dict.fromkeys(("statement", "block", "edge", "call", "slot"), 0)
-        counts = {name: bodies[f"{name}s"].tolist() for name in starts}
-        operands = frame.tables.get("operand", {})
-        first = frame.tables["statement"]["operands"] if "statement" in frame.tables else None
-        total = len(operands["tag"]) if operands else 0
-        for index, (code, stage, provenance) in enumerate(
+        stops = {name: np.cumsum(bodies[f"{name}s"], dtype=np.int64) for name in counted}
+        starts = {name: (stops[name] - bodies[f"{name}s"]).tolist() for name in counted}
+        ends = {name: stop.tolist() for name, stop in stops.items()}
+        for name in counted:
+            held = len(next(iter(tables[name].values()))) if name in tables else 0
+            if ends[name] and ends[name][-1] > held:
+                raise IndexError(f"{ends[name][-1]} rows of {name} of {held}")
+        total = len(tables["operand"]["tag"]) if "operand" in tables else 0
+        # a list begins where its statement says; those of a body end where the next one's begin
+        first = tables["statement"]["operands"].tolist() if "statement" in tables else []
+        first.append(total)
+        for at, (code, stage, provenance) in enumerate(
             _rows(bodies, "code", "stage", "provenance")
         ):
-            parts: dict[str, Columns] = {}
-            low = starts["statement"]
-            for name in starts:
-                stop = starts[name] + counts[name][index]
-                parts[name] = _slice(frame.tables.get(name, {}), starts[name], stop)
-                starts[name] = stop
-            high = starts["statement"]
-            lo, hi = total, total
-            if first is not None and low < high:
-                lo = int(first[low])
-                hi = int(first[high]) if high < len(first) else total
-            body = Body(Stage(stage), provenance, operand=_slice(operands, lo, hi), **parts)
-            if low < high:
-                body.statement["operands"] = body.statement["operands"] - np.uint32(lo)
-                body.operand["start"] = np.where(
-                    body.operand["count"] > 0, body.operand["start"] - np.uint32(lo), 0
-                ).astype(np.uint32)
+            spans = {name: (starts[name][at], ends[name][at]) for name in counted}
+            low, high = spans["statement"]
+            spans["operand"] = (first[low], first[high]) if low < high else (total, total)
+            body = Body(Stage(stage), provenance, tables, spans)
             self.codes[code].bodies[body.stage] = body
+
+
+#: Tables in the order in which they refer to each other.
+_ORDER = (
+    *("heap", "symbol", "type", "file", "scope", "recording", "method", "instance", "event"),
+    *("code", "cause", "dependency", "inference", "invalidation_tree", "decision"),
+)
 
 
 def _rows(table: Columns, *names: str) -> list[Any]:
     """Rows as tuples of the named columns' integers."""
     return list(zip(*(table[name].tolist() for name in names), strict=True))
-
-
-def _slice(table: Columns, start: int, stop: int) -> Columns:
-    return {name: values[start:stop] for name, values in table.items()}

@@ -1,234 +1,423 @@
 """A recording to commits: for each window what was defined and what became of older code, then
-what was lowered, inferred, optimised. Pure: it reads a stream and fills sinks.
+what was lowered, inferred, seen after each pass, optimised, decided. Pure: it reads a stream and
+fills sinks.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from mmsb.base import schema
-from mmsb.base.model import NONE_U32, STAGES, CodeState, Compiled, EventKind, Stage
-from mmsb.base.schema import staged
-from mmsb.capture.bodies import InstancePages
+from mmsb.base.model import NONE_U32, PASSES, CodeState, EventKind, Stage, TreeNode
+from mmsb.capture.bodies import InstancePages, write_bodies
+from mmsb.capture.calls import keep_calls
 from mmsb.capture.causes import Fate, fates
 from mmsb.capture.intern import Intern, Sink
-from mmsb.capture.scheduler import Compilation, Schedule, Window, schedule
+from mmsb.capture.scheduler import Compilation, Part, Schedule, Scheduler, Window
 from mmsb.capture.staged import PlainPage
-from mmsb.capture.stream import Code, Stream
+from mmsb.capture.stream import Body, Code, Stream
+from mmsb.capture.tables import EventRow, write_events, write_fates, write_inference, write_log
+from mmsb.capture.trees import roots
+from mmsb.capture.versions import header, said_again, stages
 
 #: One commit: fills a sink.
 Step = Callable[[Sink], None]
+#: Bodies by row of Schedule.codes.
+Bodies = dict[int, dict[Stage, Body]]
 
-_EVENT_OF = {
-    Stage.LOWERED: EventKind.LOWERED,
-    Stage.INFERRED: EventKind.INFERRED,
-    Stage.OPTIMIZED: EventKind.OPTIMIZED,
-}
+#: The stages of one epoch, with the event that says so.
+_EPOCHS: tuple[tuple[EventKind, tuple[Stage, ...]], ...] = (
+    (EventKind.LOWERED, (Stage.LOWERED,)),
+    (EventKind.INFERRED, (Stage.INFERRED,)),
+    (EventKind.PASSES, PASSES),
+    (EventKind.OPTIMIZED, (Stage.OPTIMIZED, Stage.REDERIVED)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Epoch:
+    """One commit of bodies: rows of Schedule.codes, those that begin with it, and inference."""
+
+    window: int
+    event: EventKind
+    stages: tuple[Stage, ...]
+    codes: list[int]
+    opened: list[int]
+    inference: list[list[int]]
 
 
 @dataclass(slots=True)
-class _EventRow:
-    window: int
-    kind: EventKind
-    subject: str
-    world: int
-    version: int = NONE_U32
-    detail: str = ""
+class _Ending:
+    """What ended at one place: fates, and trees of the compiler's log."""
+
+    fates: list[Fate] = field(default_factory=list)
+    trees: list[list[int]] = field(default_factory=list)
 
 
 class Translator:
-    """The commits of one recording, in order. ``steps()`` is consumed once."""
+    """The commits of one recording, in order.
 
-    def __init__(self, stream: Stream, trace: list[Compilation], facts: dict[str, str]) -> None:
+    ``steps`` may be called again whenever the stream was given more; ``finish`` comes last. Each
+    step is one commit: apply all of them, in their order and each to a sink of its own, before the
+    next call. A body is let go when the last step that reads it was applied.
+    """
+
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self.facts = facts
-        self.schedule: Schedule = schedule(stream, trace)
-        self._fates: dict[int, list[Fate]] = defaultdict(list)
+        self._scheduler = Scheduler(stream)
         self._intern = Intern(stream)
         self._instances: dict[str, InstancePages] = {}
         self._methods: dict[str, PlainPage] = {}
-        self._exact = stream.notes.get("origin") in ("tagged", "debuginfo")
-        self._definition_of = self._number_definitions()
-        worlds = [window.first_world for window in self.schedule.windows]
-        for fate in fates(stream, self.schedule):
-            at = int(np.searchsorted(worlds, fate.world, side="right")) - 1
-            # a code object cannot end before it began
-            at = max(at, self.schedule.window_of[fate.code], 0)
-            self._fates[at].append(fate)
+        self._first_said: dict[str, int] = {}  # a method's key → its first row of Stream.methods
+        self._definition_of: dict[tuple[str, int], int] = {}
+        self._definitions: dict[str, int] = defaultdict(int)
+        self._methods_read = self._inference_read = self._log_read = 0
+        self._stages: dict[int, set[Stage]] = defaultdict(set)  # of a code object, as written
+        self._newest: dict[str, int] = {}  # an instance's key → its last version
+        self._late = 0  # bodies that came when their code had been replaced
+        self._decided: set[int] = set()
+        self._ended: set[int] = set()
+        self._log_rows: dict[int, int] = {}  # row of Stream.log → row of invalidation_tree
 
-    def steps(self) -> Iterator[Step]:
-        """The commits, to be applied in this order, each to a sink of its own."""
-        for step in self._steps():
+    @property
+    def schedule(self) -> Schedule:
+        """The order that was found, over all parts so far."""
+        return self._scheduler.schedule
 
-            def whole(sink: Sink, step: Step = step) -> None:
-                step(sink)
-                self._intern.flush(sink)
+    def steps(self, trace: Sequence[Compilation] = ()) -> list[Step]:
+        """The commits for what the stream was given since the last call.
 
-            yield whole
+        ``trace``: the lines of ``--trace-compile`` since then.
+        """
+        part = self._scheduler.advance(trace)
+        self._number_definitions()
+        planned = self._plan(part)
+        return [self._whole(step) for step in planned]
 
-    def _steps(self) -> Iterator[Step]:
-        for window in self.schedule.windows:
-            early = [f for f in self._fates[window.index] if not self._opens_here(f, window)]
-            late = [f for f in self._fates[window.index] if self._opens_here(f, window)]
-            if window.definitions or early:
-                yield lambda sink, w=window, e=early: self._define(sink, w, e)  # type: ignore[misc]
-            for stage in STAGES:
-                codes = [i for i in window.codes if stage in self.schedule.codes[i].bodies]
-                if stage == Stage.LOWERED:
-                    codes = window.codes
-                if codes:
-                    yield lambda sink, w=window, s=stage, c=codes: self._compile(sink, w, s, c)  # type: ignore[misc]
-            if late:
-                yield lambda sink, w=window, e=late: self._end(sink, w, e)  # type: ignore[misc]
-        yield self._finish
+    def finish(self, facts: dict[str, str]) -> Step:
+        """The last commit: the program's end, and ``facts`` about the recording as a whole."""
+        return self._whole(lambda sink: self._finish(sink, facts))
 
-    def _opens_here(self, fate: Fate, window: Window) -> bool:
-        return self.schedule.window_of[fate.code] == window.index
+    def _whole(self, step: Step) -> Step:
+        def whole(sink: Sink) -> None:
+            step(sink)
+            self._intern.flush(sink)
 
-    def _number_definitions(self) -> dict[tuple[str, int], int]:
-        worlds: dict[str, set[int]] = defaultdict(set)
-        for method in self.stream.methods:
-            worlds[method.key].add(method.world)
-        return {
-            (key, world): number
-            for key, seen in worlds.items()
-            for number, world in enumerate(sorted(seen), 1)
-        }
+        return whole
 
-    # One window.
+    # What a part brings, window by window.
 
-    def _define(self, sink: Sink, window: Window, ended: list[Fate]) -> None:
+    def _plan(self, part: Part) -> list[Step]:
+        early, late = self._endings(part)
+        inference = self._inference_trees(part)
+        steps: list[Step] = []
+        for window in self.schedule.windows[part.windows.start :]:
+            w = window.index
+            if w == part.windows.start:
+                steps += self._again(part, window)
+            if window.definitions or w in early:
+                steps.append(lambda sink, w=window, e=early[w]: self._define(sink, w, e))  # type: ignore[misc]
+            steps += self._code(window, inference[w])
+            if w in late:
+                steps.append(lambda sink, w=window, e=late[w]: self._end(sink, w, e))  # type: ignore[misc]
+        return steps
+
+    def _endings(self, part: Part) -> tuple[dict[int, _Ending], dict[int, _Ending]]:
+        """By window: what ended before the window's code was compiled, and what after."""
+        early: dict[int, _Ending] = defaultdict(_Ending)
+        late: dict[int, _Ending] = defaultdict(_Ending)
+        named, place_of = self._named(part, early, late)
+        codes = range(len(self.schedule.codes))
+        known = [index for index in codes if index not in self._ended]
+        for fate in fates(self._scheduler, known, named):
+            self._ended.add(fate.code)
+            if fate.node in place_of:
+                at, is_late = place_of[fate.node]
+            else:
+                at, is_late = self._place_of(part, fate.world, [fate.code])
+            (late if is_late else early)[at].fates.append(fate)
+        return early, late
+
+    def _place_of(self, part: Part, world: int, codes: Iterable[int]) -> tuple[int, bool]:
+        """Where something that ended code in a world stands, and whether that code begins there:
+        a code object cannot end before it began."""
+        began = [self.schedule.window_of[index] for index in codes]
+        at = max(part.windows.start, self.schedule.window_of_world(world), *began, 0)
+        return at, at in began
+
+    def _named(
+        self, part: Part, early: dict[int, _Ending], late: dict[int, _Ending]
+    ) -> tuple[dict[int, int], dict[int, tuple[int, bool]]]:
+        """Puts the log's new trees in their places. Returns which of its rows names a code object,
+        and where each row stands."""
+        log, first = self.stream.log, self._log_read
+        self._log_read = len(log)
+        named: dict[int, int] = {}
+        place_of: dict[int, tuple[int, bool]] = {}
+        for root, rows in roots((node.parent for node in log[first:]), first).items():
+            victims = {row: index for row in rows if (index := self._victim(row)) is not None}
+            at, is_late = self._place_of(part, log[root].world, victims.values())
+            (late if is_late else early)[at].trees.append(rows)
+            for row, index in victims.items():
+                named.setdefault(index, row)
+                place_of[row] = (at, is_late)
+        return named, place_of
+
+    def _victim(self, row: int) -> int | None:
+        """The code object that a row of the log names: row of Schedule.codes."""
+        node = self.stream.log[row]
+        if node.node != TreeNode.CALLER:
+            return None
+        if node.code != NONE_U32:
+            return self._scheduler.row_of[node.code]
+        for index in self._scheduler.of_instance(node.subject):
+            if self.schedule.codes[index].max_world + 1 == node.world:
+                return index
+        return None
+
+    def _inference_trees(self, part: Part) -> dict[int, list[list[int]]]:
+        """New trees of inference by window: that of their place, but not before their code's."""
+        frames, first = self.stream.inference, self._inference_read
+        self._inference_read = len(frames)
+        found: dict[int, list[list[int]]] = defaultdict(list)
+        for root, rows in roots((frame.parent for frame in frames[first:]), first).items():
+            at = self._scheduler.window_at(part, frames[root].order)
+            for row in rows:
+                if frames[row].code != NONE_U32:
+                    index = self._scheduler.row_of[frames[row].code]
+                    at = max(at, self.schedule.window_of[index])
+            found[at].append(rows)
+        return found
+
+    def _version(self, row: int) -> int:
+        """Row of Stream.codes → row of the code page, NONE where it has none yet."""
+        if row == NONE_U32:
+            return NONE_U32
+        index = self._scheduler.row_of[row]
+        pages = self._instances.get(self.schedule.codes[index].instance)
+        return NONE_U32 if pages is None else pages.version_of.get(index, NONE_U32)
+
+    # Definitions and ends.
+
+    def _number_definitions(self) -> None:
+        fresh: dict[str, set[int]] = defaultdict(set)
+        for row in range(self._methods_read, len(self.stream.methods)):
+            method = self.stream.methods[row]
+            self._first_said.setdefault(method.key, row)
+            if (method.key, method.world) not in self._definition_of:
+                fresh[method.key].add(method.world)
+        self._methods_read = len(self.stream.methods)
+        for key, worlds in fresh.items():
+            for world in sorted(worlds):
+                self._definitions[key] += 1
+                self._definition_of[(key, world)] = self._definitions[key]
+
+    def _define(self, sink: Sink, window: Window, ending: _Ending) -> None:
         events = []
-        for index in window.definitions:
-            method = self.stream.methods[index]
-            self._write_method(sink, index)
-            events.append(_EventRow(window.index, EventKind.DEFINED, method.key, method.world))
+        for row in window.definitions:
+            method = self.stream.methods[row]
+            self._write_method(sink, row)
+            events.append(EventRow(window.index, EventKind.DEFINED, method.key, method.world))
             if method.deleted:
                 last = method.last_world + 1
-                events.append(_EventRow(window.index, EventKind.DELETED, method.key, last))
-        self._write_events(sink, events)
-        self._end(sink, window, ended)
+                events.append(EventRow(window.index, EventKind.DELETED, method.key, last))
+        write_events(sink, events)
+        self._end(sink, window, ending)
 
-    def _end(self, sink: Sink, window: Window, ended: list[Fate]) -> None:
+    def _end(self, sink: Sink, window: Window, ending: _Ending) -> None:
+        stored = write_log(sink, self.stream, window.index, ending.trees, self._version)
+        self._log_rows.update(stored)
         events = []
-        for fate in ended:
+        ended = []
+        for fate in ending.fates:
             code = self.schedule.codes[fate.code]
             pages = self._instances[code.instance]
             version = pages.version_of[fate.code]
-            pages.code.update(
-                sink, {"state": [int(fate.state)], "max_world": [code.max_world]}, version
-            )
-            self._write_fate(sink, fate, code, version, window)
+            cells = {"state": [int(fate.state)], "max_world": [code.max_world]}
+            pages.code.update(sink, cells, version)
+            ended.append((fate, code.instance, version))
             kind = (
                 EventKind.INVALIDATED
                 if fate.state == CodeState.INVALIDATED
                 else EventKind.SUPERSEDED
             )
-            events.append(_EventRow(window.index, kind, code.instance, fate.world, version))
-        self._write_events(sink, events)
+            events.append(EventRow(window.index, kind, code.instance, fate.world, version))
+        write_fates(sink, window.index, ended, self._log_rows)
+        write_events(sink, events)
 
-    def _write_fate(self, sink: Sink, fate: Fate, code: Code, version: int, window: Window) -> None:
-        for cause in fate.causes:
-            sink.append(
-                schema.INVALIDATION,
-                {
-                    "victim": [sink.symbol(code.instance)],
-                    "version": [version],
-                    "state": [int(fate.state)],
-                    "cause": [sink.symbol(cause) if cause else NONE_U32],
-                    "via": [sink.symbol(fate.via) if fate.via else NONE_U32],
-                    "depth": [fate.depth],
-                    "world": [fate.world],
-                    "window": [window.index],
-                },
-            )
+    # Code and its bodies.
 
-    def _compile(self, sink: Sink, window: Window, stage: Stage, codes: list[int]) -> None:
+    def _again(self, part: Part, window: Window) -> list[Step]:
+        """What was said later of code that is known: passes asked for, most of all."""
+        updated: dict[int, Code] = {}
+        bodies: Bodies = {}
+        decided: dict[int, Code] = {}
+        for index, said in sorted(part.again.items(), key=lambda item: item[1].identity):
+            known = self.schedule.codes[index]
+            fresh = {s: b for s, b in said.bodies.items() if s not in self._stages[index]}
+            if fresh and self._newest[said.instance] != index:
+                # its successor's cells are what the page holds now
+                self._late += 1
+                fresh = {}
+            said.bodies = fresh
+            if said.decisions and index not in self._decided:
+                decided[index] = said
+            if fresh:
+                bodies[index] = fresh
+            if fresh or said_again(known, said) or (said.dependencies and not known.dependencies):
+                updated[index] = said
+        steps: list[Step] = []
+        if updated:
+            steps.append(lambda sink: self._update(sink, updated))
+        return [*steps, *self._epochs(window, bodies, [], [], decided)]
+
+    def _code(self, window: Window, inference: list[list[int]]) -> list[Step]:
+        """The epochs of the code that a window compiled: one version of an instance at a time."""
+        rounds: list[list[int]] = [[]]
+        seen: dict[str, int] = defaultdict(int)
+        for index in window.codes:
+            key = self.schedule.codes[index].instance
+            if seen[key] == len(rounds):
+                rounds.append([])
+            rounds[seen[key]].append(index)
+            seen[key] += 1
+            self._newest[key] = index
+        steps: list[Step] = []
+        for number, codes in enumerate(rounds, 1):
+            bodies = {i: self.schedule.codes[i].bodies for i in codes}
+            decided = {i: c for i in codes if (c := self.schedule.codes[i]).decisions}
+            trees = inference if number == len(rounds) else []
+            steps += self._epochs(window, bodies, codes, trees, decided)
+        if steps:
+            steps[-1] = self._letting_go(steps[-1], window.codes)
+        return steps
+
+    def _letting_go(self, step: Step, codes: Sequence[int]) -> Step:
+        def last(sink: Sink) -> None:
+            step(sink)
+            for index in codes:
+                code = self.schedule.codes[index]
+                keep_calls(code)
+                code.bodies, code.decisions = {}, []
+
+        return last
+
+    def _epochs(
+        self,
+        window: Window,
+        bodies: Bodies,
+        opened: list[int],
+        inference: list[list[int]],
+        decided: dict[int, Code],
+    ) -> list[Step]:
+        """Bodies to commits, by stage; the first opens the versions that begin here."""
+        for index, held in bodies.items():
+            self._stages[index] |= set(held)
+        steps: list[Step] = []
+        for event, stages_of in _EPOCHS:
+            codes = [i for i, held in bodies.items() if not held.keys().isdisjoint(stages_of)]
+            new = opened if event is EventKind.LOWERED else []
+            trees = inference if event is EventKind.INFERRED else []
+            if codes or new or trees:
+                epoch = _Epoch(window.index, event, stages_of, codes, new, trees)
+                steps.append(lambda sink, e=epoch: self._compile(sink, e, bodies))  # type: ignore[misc]
+        if decided:
+            self._decided |= set(decided)
+            steps.append(lambda sink: self._decide(sink, window, decided))
+        return steps
+
+    def _compile(self, sink: Sink, epoch: _Epoch, bodies: Bodies) -> None:
         events = []
-        for index in codes:
+        for index in epoch.opened:
+            self._open_version(sink, index)
+        for stage in epoch.stages:
+            items = [
+                (self._instances[self.schedule.codes[i].instance], body, self._stages[i])
+                for i in epoch.codes
+                if (body := bodies[i].get(stage)) is not None
+            ]
+            if items:
+                write_bodies(sink, self.stream, self._intern, stage, items)
+        for index in epoch.opened or epoch.codes:
             code = self.schedule.codes[index]
-            if stage == Stage.LOWERED:
-                self._open_version(sink, index, code)
+            version = self._instances[code.instance].version_of[index]
+            held = [stage for stage in epoch.stages if stage in bodies[index]]
+            row = (code.instance, code.asked_world, version)
+            if held:
+                detail = _detail(epoch.event, held)
+                events.append(EventRow(epoch.window, epoch.event, *row, detail))
+            if epoch.opened and self.schedule.traced[index] and not self.schedule.native:
+                events.append(EventRow(epoch.window, EventKind.COMPILED, *row))
+        write_inference(sink, self.stream, epoch.window, epoch.inference, self._version)
+        write_events(sink, events)
+
+    def _decide(self, sink: Sink, window: Window, decided: dict[int, Code]) -> None:
+        events = []
+        for index, code in decided.items():
             pages = self._instances[code.instance]
             version = pages.version_of[index]
-            body = code.bodies.get(stage)
-            if body is not None:
-                definition = self._definition(code)
-                pages.commit(sink, stage, body, definition, self._exact)
-                events.append(
-                    _EventRow(
-                        window.index, _EVENT_OF[stage], code.instance, code.asked_world, version
-                    )
-                )
-            if stage == Stage.LOWERED and self.schedule.traced[index]:
-                events.append(
-                    _EventRow(
-                        window.index, EventKind.COMPILED, code.instance, code.asked_world, version
-                    )
-                )
-        self._write_events(sink, events)
+            pages.decide(sink, self._intern, code.decisions, version)
+            events.append(
+                EventRow(window.index, EventKind.DECIDED, code.instance, code.asked_world, version)
+            )
+        write_events(sink, events)
 
     def _definition(self, code: Code) -> int:
         method = self.stream.instances[code.instance].method
         return self._definition_of.get((method, code.method_world), 0)
 
-    def _open_version(self, sink: Sink, index: int, code: Code) -> None:
-        instance = self.stream.instances[code.instance]
+    def _open_version(self, sink: Sink, index: int) -> None:
+        code = self.schedule.codes[index]
         pages = self._instances.get(code.instance)
         if pages is None:
-            pages = InstancePages(sink, code.instance, self.stream, self._intern)
+            pages = InstancePages(code.instance)
             self._instances[code.instance] = pages
-            if instance.method not in self._methods:
-                self._write_method_of(sink, instance.method)
-            pages.instance.update(
-                sink,
-                {
-                    "method": [sink.symbol(instance.method)],
-                    "signature": [self._intern.type(sink, instance.signature)],
-                    "name": [sink.symbol(instance.name)],
-                    "depth": [instance.depth],
-                    "module": [sink.symbol(instance.module)],
-                },
-            )
-        version = pages.versions
-        pages.versions += 1
-        pages.version_of[index] = version
-        compiled = Compiled.CACHED if code.cached else Compiled.INFERRED
-        pages.code.update(
+            self._write_instance(sink, pages)
+        version = pages.open_version(index)
+        cells = header(
+            sink, self._intern, code, self._definition(code), self.schedule.traced[index]
+        )
+        pages.code.update(sink, {name: [value] for name, value in cells.items()}, version)
+        pages.depend(sink, code.dependencies, version)
+
+    def _write_instance(self, sink: Sink, pages: InstancePages) -> None:
+        instance = self.stream.instances[pages.key]
+        if instance.method not in self._methods and instance.method in self._first_said:
+            self._write_method(sink, self._first_said[instance.method])
+        pages.instance.update(
             sink,
             {
-                "min_world": [code.min_world],
-                "max_world": [schema.CODE.column("max_world").fill],
-                "return_type": [self._intern.type(sink, code.return_type)],
-                "state": [int(CodeState.VALID)],
-                "compiled": [int(Compiled.NATIVE if self.schedule.traced[index] else compiled)],
-                "provenance": [code.provenance],
-                "definition": [self._definition(code)],
-                "asked_world": [code.asked_world],
-                **{staged("provenance", s): [b.provenance] for s, b in code.bodies.items()},
+                "method": [sink.symbol(instance.method)],
+                "signature": [self._intern.type(sink, instance.signature)],
+                "name": [sink.symbol(instance.name)],
+                "depth": [instance.depth],
+                "module": [sink.symbol(instance.module)],
             },
-            version,
         )
 
-    # Methods, events, the end.
+    def _update(self, sink: Sink, said: dict[int, Code]) -> None:
+        for index, code in said.items():
+            known = self.schedule.codes[index]
+            pages = self._instances[code.instance]
+            version = pages.version_of[index]
+            cells = {**said_again(known, code), **stages(code)}
+            if cells:
+                pages.code.update(sink, {name: [value] for name, value in cells.items()}, version)
+            if code.dependencies and not known.dependencies:
+                known.dependencies = code.dependencies
+                pages.depend(sink, code.dependencies, version)
+            for name in said_again(known, code):
+                setattr(known, name, getattr(code, name))
 
-    def _write_method_of(self, sink: Sink, key: str) -> None:
-        for index, method in enumerate(self.stream.methods):
-            if method.key == key:
-                self._write_method(sink, index)
-                return
+    # Methods, the end.
 
-    def _write_method(self, sink: Sink, index: int) -> None:
-        method = self.stream.methods[index]
+    def _write_method(self, sink: Sink, row: int) -> None:
+        method = self.stream.methods[row]
         page = self._methods.get(method.key)
         if page is None:
-            names = [column.name for column in schema.METHOD.columns]
-            page = PlainPage(schema.METHOD, sink.page(schema.METHOD, method.key), names)
-            self._methods[method.key] = page
+            page = self._methods[method.key] = PlainPage(schema.METHOD, method.key)
         page.update(
             sink,
             {
@@ -243,39 +432,33 @@ class Translator:
             },
         )
 
-    def _write_events(self, sink: Sink, events: list[_EventRow]) -> None:
-        if not events:
-            return
-        sink.append(
-            schema.EVENT,
-            {
-                "window": [e.window for e in events],
-                "kind": [int(e.kind) for e in events],
-                "subject": [sink.symbol(e.subject) for e in events],
-                "world": [e.world for e in events],
-                "version": [e.version for e in events],
-                "detail": [sink.symbol(e.detail) if e.detail else NONE_U32 for e in events],
-            },
-        )
-
-    def _finish(self, sink: Sink) -> None:
+    def _finish(self, sink: Sink, facts: dict[str, str]) -> None:
         """Signatures out of scope are kept only where nothing better survived."""
-        window = self.schedule.windows[-1].index
+        window = self.schedule.windows[-1].index if self.schedule.windows else 0
         events = []
-        if self.facts.get("state") == "incomplete":
+        if facts.get("state") == "incomplete" and not self.schedule.native:
             events = [
-                _EventRow(window, EventKind.COMPILED, signature, 0)
+                EventRow(window, EventKind.COMPILED, signature, 0)
                 for signature in self.schedule.unmatched
             ]
         world = int(self.stream.notes.get("last_world", "0"))
-        self._write_events(sink, [*events, _EventRow(window, EventKind.ENDED, "", world)])
-        facts = {**self.stream.notes, **self.facts}
+        write_events(sink, [*events, EventRow(window, EventKind.ENDED, "", world)])
+        known = {**self.stream.notes, **facts}
+        if self._late:
+            known["passes_of_replaced_code_left_out"] = str(self._late)
         for name in ("trace_start", "trace_end", "ended", "fault"):
-            facts.pop(name, None)
+            known.pop(name, None)
         sink.append(
             schema.RECORDING,
             {
-                "key": [sink.symbol(key) for key in facts],
-                "value": [sink.symbol(value) for value in facts.values()],
+                "key": [sink.symbol(key) for key in known],
+                "value": [sink.symbol(value) for value in known.values()],
             },
         )
+
+
+def _detail(event: EventKind, held: list[Stage]) -> str:
+    """The passes that were sent; whether the compiler's second answer is among what was."""
+    if event is EventKind.PASSES:
+        return " ".join(stage.name.lower() for stage in held)
+    return "rederived" if Stage.REDERIVED in held else ""

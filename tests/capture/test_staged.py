@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from mmsb.base import schema
 from mmsb.base.model import STAGES, Stage
-from mmsb.capture.staged import PlainPage, StagedPage
+from mmsb.capture.staged import Layout, PlainPage, StagedPage
+
+BLOCK = Layout(schema.BLOCK)
 
 
 class Cells:
@@ -19,6 +21,9 @@ class Cells:
     def __init__(self) -> None:
         self.cells: dict[tuple[str, int], int] = {}
         self.written = 0
+
+    def page(self, _kind: Any, _key: str) -> int:
+        return 7
 
     def patch(self, _kind: Any, _page: int, columns: dict[str, Any], start: int = 0) -> None:
         length = len(next(iter(columns.values())))
@@ -45,22 +50,23 @@ states = st.dictionaries(
 )
 
 
+TAKEN = (Stage.LOWERED, Stage.INFERRED, Stage.OPTIMIZED)
+
+
+def cells(state: State) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Rows, and alive, first, last of each."""
+    rows = sorted(state)
+    values = [[1] * len(rows), *([state[r][k] for r in rows] for k in (0, 1))]
+    return np.array(rows, np.int64), np.array(values, np.uint32).reshape(3, len(rows))
+
+
 @given(st.lists(st.tuples(states, states, states), min_size=1, max_size=4))
 def test_every_stage_reads_as_last_set(versions: list[tuple[State, State, State]]) -> None:
-    sink, page = Cells(), StagedPage(schema.BLOCK, 7)
+    sink, page = Cells(), StagedPage(BLOCK, "f")
     page.grow(10)
     for version in versions:
-        for stage, state in zip(Stage, version, strict=True):
-            rows = np.array(sorted(state), np.int64)
-            page.set_stage(
-                sink,  # type: ignore[arg-type]
-                stage,
-                rows,
-                {
-                    "first": np.array([state[r][0] for r in rows.tolist()], np.uint32),
-                    "last": np.array([state[r][1] for r in rows.tolist()], np.uint32),
-                },
-            )
+        for stage, state in zip(TAKEN, version, strict=True):
+            page.set_stage(sink, stage, *cells(state))  # type: ignore[arg-type]
             for row in range(10):
                 alive = sink.read(schema.BLOCK, "alive", stage, row) == 1
                 assert alive == (row in state)
@@ -70,19 +76,17 @@ def test_every_stage_reads_as_last_set(versions: list[tuple[State, State, State]
 
 
 def test_the_same_state_again_writes_nothing() -> None:
-    sink, page = Cells(), StagedPage(schema.BLOCK, 7)
+    sink, page = Cells(), StagedPage(BLOCK, "f")
     page.grow(3)
-    rows = np.arange(3)
-    values = {"first": np.arange(3, dtype=np.uint32), "last": np.arange(3, dtype=np.uint32)}
     for _ in range(2):
-        for stage in Stage:
-            page.set_stage(sink, stage, rows, values)  # type: ignore[arg-type]
+        for stage in STAGES:
+            page.set_stage(sink, stage, *cells({r: (r, r) for r in range(3)}))  # type: ignore[arg-type]
     assert sink.written == 9  # alive, first, last of three rows, once
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(0, 9), min_size=1)), max_size=6))
 def test_a_plain_page_reads_as_last_set(updates: list[tuple[int, list[int]]]) -> None:
-    sink, page, model = Cells(), PlainPage(schema.SLOT, 1, ["name"]), {}
+    sink, page, model = Cells(), PlainPage(schema.SLOT, "f"), {}
     for start, values in updates:
         page.update(sink, {"name": values}, start)  # type: ignore[arg-type]
         model.update({start + k: value for k, value in enumerate(values)})

@@ -1,0 +1,64 @@
+"""The compiler's own trees, inference and invalidation, in the order in which they are stored."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from mmsb.base.model import NONE_U32
+from mmsb.capture.stream import Stream
+
+#: Row of a table, and the place of its parent among the rows in the new order, or NONE.
+Ordered = list[tuple[int, int]]
+
+
+def roots(parents: Iterable[int], first: int) -> dict[int, list[int]]:
+    """Root → its rows with itself, in order; ``parents`` are those of rows ``first``, ….
+
+    A row whose parent was told in an earlier part of the recording begins a tree.
+    """
+    root_of: dict[int, int] = {}
+    found: dict[int, list[int]] = {}
+    for row, parent in enumerate(parents, first):
+        root = root_of.get(parent, row)
+        root_of[row] = root
+        found.setdefault(root, []).append(row)
+    return found
+
+
+def inference_order(
+    stream: Stream, trees: Iterable[list[int]], version_of: Callable[[int], int]
+) -> Ordered:
+    """Trees in pre-order: roots by instance, and children by instance. What is alike in that stays
+    as it came, which is the compiler's own order."""
+    children: dict[int, list[int]] = defaultdict(list)
+    tops = []
+    for rows in trees:
+        tops.append(rows[0])
+        for row in rows[1:]:
+            children[stream.inference[row].parent].append(row)
+
+    def key(row: int) -> tuple[str, int, int]:
+        frame = stream.inference[row]
+        return frame.instance, version_of(frame.code), frame.kind
+
+    ordered: Ordered = []
+    waiting = [(row, NONE_U32) for row in sorted(tops, key=key, reverse=True)]
+    while waiting:
+        row, parent = waiting.pop()
+        place = len(ordered)
+        ordered.append((row, parent))
+        below = sorted(children.get(row, []), key=key)
+        waiting.extend((child, place) for child in reversed(below))
+    return ordered
+
+
+def log_order(stream: Stream, trees: Iterable[list[int]]) -> Ordered:
+    """Trees of the invalidation log as they stand in it."""
+    place: dict[int, int] = {}
+    ordered: Ordered = []
+    for rows in trees:
+        for row in rows:
+            place[row] = len(ordered)
+            ordered.append((row, place.get(stream.log[row].parent, NONE_U32)))
+    return ordered
