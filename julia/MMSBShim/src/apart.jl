@@ -1,16 +1,16 @@
 # Work in a second process: a fork of this one, made when the program has ended. What is done there
 # (other compiler methods, compiled code, caches) the observed process never sees.
 
-# What may be said of the second process. The words are interned before the fork: afterwards the
-# ids that this process would give are those the other one gave to something else.
+# What may be said of the second process. In a recording the words are interned before the fork:
+# afterwards the ids that this process would give are those the other one gave to something else.
 const APART_NOT_STARTED = "the second process could not be started: the system refused to fork"
 const APART_FAILED = "the second process failed: what it had not sent is not recorded"
 const APART_KILLED = "the second process was ended by a signal: what it had not sent is not recorded"
-const APART_WORDS = ("fault", APART_NOT_STARTED, APART_FAILED, APART_KILLED, "ended", "yes")
+const APART_WORDS = ("fault", APART_NOT_STARTED, APART_FAILED, APART_KILLED)
 
-# Seconds of silence after which the second process ends itself (SIGALRM): a lock that a thread of
+# Seconds of silence after which the second process is ended (SIGALRM, 14): a lock that a thread of
 # the program held when it was forked is held there for ever.
-const APART_PATIENCE = 300
+const APART_PATIENCE = 1800
 still_alive() = (ccall(:alarm, Cuint, (Cuint,), APART_PATIENCE); nothing)
 
 # Only the forking thread lives on in a fork. A collection there waits for the helpers of the
@@ -21,27 +21,50 @@ collects_alone() = Threads.nthreads() == 1 &&
 """
     run_apart(work, e, fd) -> Bool
 
-Send what is in the encoder's tables, run `work()` in a fork of this process and wait for it. `work`
-sends its own frames to `fd`, calls `still_alive` now and then, and may not yield, print or touch a
-stream: the event loop is the other process's. Afterwards this process may note no text that is not
-in APART_WORDS. False if the fork did not end well; a `fault` then says so.
+Send what is in the encoder's tables, run `work()` in a fork of this process and wait for it. `work` sends frames of its
+own, and may not yield, print or touch a stream: the event loop is the other process's. Afterwards
+this process may say no word that was not said before. False, and a `fault`, if the fork did not end well.
 """
 function run_apart(work, e::Encoder, fd::Cint)::Bool
     foreach(word -> symbol_id!(e, word), APART_WORDS)
     send!(fd, e.tables)
-    # No collection may be under way in a thread that the fork will not have.
-    collecting = GC.enable(false)
-    pid = ccall(:fork, Cint, ())
-    pid == 0 && apart(work, collecting)
-    GC.enable(collecting)
+    pid = forked(work)
     fault = pid < 0 ? APART_NOT_STARTED : outcome(pid)
     fault === nothing || note!(e, :fault, fault)
     return fault === nothing
 end
 
+"""
+    read_apart(work) -> bytes
+
+Run `work(fd)` in a fork of this process; what it wrote to `fd`. Throws if it did not end well.
+"""
+function read_apart(work)::Vector{UInt8}
+    ends = Cint[0, 0]
+    ccall(:pipe, Cint, (Ptr{Cint},), ends) == 0 || error(APART_NOT_STARTED)
+    foreach(close_on_exec, ends)
+    bytes = UInt8[]
+    pid = forked(() -> work(ends[2]))
+    ccall(:close, Cint, (Cint,), ends[2])
+    fault = pid < 0 ? APART_NOT_STARTED : outcome(pid, ends[1], bytes)
+    ccall(:close, Cint, (Cint,), ends[1])
+    fault === nothing || error(fault)
+    return bytes
+end
+
+# The second process's number, or -1. No collection may be under way in a thread that it will not have.
+function forked(work)::Cint
+    collecting = GC.enable(false)
+    pid = ccall(:fork, Cint, ())
+    pid == 0 && apart(work, collecting)
+    GC.enable(collecting)
+    return pid
+end
+
 function apart(work, collecting::Bool)
     # PR_SET_PDEATHSIG, SIGKILL: without the observed process there is nothing to say
     Sys.islinux() && ccall(:prctl, Cint, (Cint, Culong), 1, 9)
+    ccall(:signal, Ptr{Cvoid}, (Cint, Ptr{Cvoid}), 14, C_NULL)
     still_alive()
     collects_alone() && GC.enable(collecting)
     status = try
@@ -55,10 +78,13 @@ end
 
 # How the process ended: nothing, or a fault. Polls, so that other threads may collect meanwhile and
 # an interrupt arrives; WNOHANG is 1.
-function outcome(pid::Cint)
+function outcome(pid::Cint, source::Cint = Cint(-1), bytes::Vector{UInt8} = UInt8[])
     status = Ref{Cint}(0)
     over = false
     try
+        while source >= 0 && read_more!(bytes, source)
+            GC.safepoint()
+        end
         while true
             found = ccall(:waitpid, Cint, (Cint, Ptr{Cint}, Cint), pid, status, 1)
             found == pid && break
@@ -75,6 +101,20 @@ function outcome(pid::Cint)
     return (status[] >> 8) & 0xff == 0 ? nothing : APART_FAILED
 end
 
+# What is ready to read, waiting up to 20 ms for it; false at the end. POLLIN is 1, in a pollfd of
+# Cint and two Cshort.
+function read_more!(bytes::Vector{UInt8}, source::Cint)
+    ready = Int32[source, 1]
+    ccall(:poll, Cint, (Ptr{Int32}, Culong, Cint), ready, 1, 20) > 0 || return true
+    part = Vector{UInt8}(undef, 1 << 16)
+    n = ccall(:read, Cssize_t, (Cint, Ptr{UInt8}, Csize_t), source, part, length(part))
+    n < 0 && return Base.Libc.errno() == Base.Libc.EINTR
+    append!(bytes, view(part, 1:Int(n)))
+    return n > 0
+end
+
+# The shadow compiler is the whole compiler again, compiled for one use: without the efforts of LLVM
+# and of inlining that takes a third of the time.
 """
     load_shadow!() -> decide!
 
@@ -88,8 +128,6 @@ function load_shadow!()
     return Base.invokelatest(getfield, @__MODULE__, :decide!)
 end
 
-# The shadow compiler is the whole compiler again, compiled for one use: without the efforts of LLVM
-# and of inlining that takes a quarter of the time (1.12: 12 s, then 3 s).
 function set_option!(name::Symbol, value::Int)
     k = Base.fieldindex(Base.JLOptions, name, false)
     k == 0 && return nothing

@@ -1,7 +1,6 @@
-# Notes of the shadow compiler to rows of `decision`. Included by interpreter.jl.
+# Asking the shadow compiler, and its notes as rows of `decision`. Included by interpreter.jl.
 
 const SESSION = Ref{UInt64}(0)
-const FIRST_PROBLEM = Ref("")
 const SHADOW = Ref{Union{Nothing,RecordingInterpreter}}(nothing)
 
 # One interpreter a world: what it inferred of another is not valid there.
@@ -42,24 +41,27 @@ function lost_effects(i::RecordingInterpreter, mi::Core.MethodInstance, effects:
     return CC.encode_effects(CC.Effects(taken...)) ⊻ CC.encode_effects(total)
 end
 
-# (kind, lowered statement, ordinal) → note, in that order
+# Lowered statement and note, in the order of kind, statement and decision.
 function collected(i::RecordingInterpreter, mi::Core.MethodInstance, book::Book)
-    found = Tuple{UInt8,Int,Int,Note}[]
-    for (pc, notes) in book.said, (k, note) in enumerate(notes)
-        push!(found, (note.kind, pc, k, note))
+    found = Tuple{Int,Note}[]
+    for (pc, notes) in book.said, note in notes
+        push!(found, (pc, note))
     end
-    for (k, (pc, note)) in enumerate(book.chosen)
-        push!(found, (note.kind, pc, k, note))
-    end
+    append!(found, book.chosen)
     for (pc, effects) in book.lost
         bits = lost_effects(i, mi, effects)
-        bits == 0 || push!(found, (DECISIONS.effect, pc, 1, Note(DECISIONS.effect, nothing, effects = bits)))
+        bits == 0 || push!(found, (pc, Note(DECISIONS.effect, nothing, effects = bits)))
     end
-    return sort!(found, by = entry -> (entry[1], entry[2], entry[3]))
+    # (numbers, since Julia comes with their sorting compiled)
+    keys = Int[]
+    for (k, (pc, note)) in enumerate(found)
+        push!(keys, Int(note.kind) << 56 | pc << 28 | k)
+    end
+    sort!(keys)
+    return [found[key & (1 << 28 - 1)] for key in keys]
 end
 
-callee_id!(e::Encoder, @nospecialize(callee)) =
-    callee === nothing ? NONE :
+callee_id!(e::Encoder, @nospecialize(callee)) = callee === nothing ? NONE :
     symbol_id!(e, callee isa Core.MethodInstance ? instance_key(callee) : type_text(callee))
 
 """
@@ -75,10 +77,8 @@ function decide!(e::Encoder, mi::Core.MethodInstance, world::UInt64, code::UInt3
         book = consult!(i, mi)
         book === nothing || decisions!(e, i, mi, book, code)
         return true
-    catch problem
+    catch
         truncate!(e.tables.decision, before)
-        FIRST_PROBLEM[] == "" && (FIRST_PROBLEM[] = string(typeof(problem), " for ", instance_key(mi)))
-        get(ENV, "SHADOW_DEBUG", "") == "" || (showerror(stdout, problem, catch_backtrace()); println())
         return false
     end
 end
@@ -86,11 +86,11 @@ end
 function decisions!(e::Encoder, i::RecordingInterpreter, mi::Core.MethodInstance, book::Book, code::UInt32)
     m = mi.def::Method
     src = lowered_of(mi, UInt64(i.world))
-    for (kind, pc, _, note) in collected(i, mi, book)
+    for (pc, note) in collected(i, mi, book)
         known = src isa Core.CodeInfo && 1 <= pc <= length(src.code)
         scope = known ? locate!(e, m, frames_at(src, pc, false))[1] : SELF
-        add!(e.tables.decision, code, kind, known ? place(pc) : NONE, scope, callee_id!(e, note.callee),
-             note.outcome, note.cost, note.threshold,
+        add!(e.tables.decision, code, note.kind, known ? place(pc) : NONE, scope,
+             callee_id!(e, note.callee), note.outcome, note.cost, note.threshold,
              isempty(note.reason) ? NONE : symbol_id!(e, note.reason), note.effects,
              note.type === nothing ? NONE : type_id!(e, note.type))
     end

@@ -23,11 +23,13 @@ on_optimized(answer, arguments::Vector{Any}) = (interpreter_of(arguments).desk.i
 # comes of them.
 function note_constants!(desk::Desk, opt)
     src = opt.src
+    desk.length = 0
     for pc in 1:length(src.code)
         st, type = src.code[pc], statement_type(src, pc)
         st isa Expr && st.head === :(=) && (st = st.args[2])
         (type isa Core.Const && st isa Expr && st.head === :call) || continue
         origin = ORIGIN == "tagged" ? Int(src.codelocs[pc]) : pc
+        desk.length = max(desk.length, origin)
         desk.constants[origin] = (CC.widenconst(CC.argextype(st.args[1], src, opt.sptypes)), type)
     end
     nothing
@@ -126,6 +128,9 @@ function on_candidate(answer, arguments::Vector{Any})
     nothing
 end
 
+const NO_ITEMS = Any[]
+const NO_NOTES = Note[]
+
 # When all calls have been looked at: what became of each.
 function on_todo(todo, arguments::Vector{Any})
     i, ir = interpreter_of(arguments), argument(CC.IRCode, arguments)
@@ -141,9 +146,10 @@ function on_todo(todo, arguments::Vector{Any})
         note === nothing || choose!(i, ir, candidate.statement, note)
     end
     for idx in 1:length(statements_of(ir))
-        items = get(plan, idx, nothing)
-        items === nothing ? note_dispatch!(i, ir, idx) :
-            foreach(item -> note_split!(i, ir, idx, item), items)
+        haskey(plan, idx) || note_dispatch!(i, ir, idx)
+        for item in get(plan, idx, NO_ITEMS)
+            note_split!(i, ir, idx, item)
+        end
     end
     settle_constants!(i, ir)
     empty!(desk.candidates)
@@ -152,24 +158,33 @@ end
 
 function settle_constants!(i::RecordingInterpreter, ir)
     statements = statements_of(ir)
-    left = Set{Int}(lowered_at(ir, idx) for idx in 1:length(statements) if statements[idx] isa Expr)
+    settled = Set{Int}()
+    for idx in 1:length(statements)
+        statements[idx] isa Expr && push!(settled, lowered_at(ir, idx))
+    end
     book = i.books[i.desk.instance]
-    union!(left, first.(book.chosen))
-    for (pc, (callee, type)) in i.desk.constants
-        pc in left && continue
-        evaluated = filter(n -> n.callee isa Core.MethodInstance, get(book.said, pc, Note[]))
-        instance = isempty(evaluated) ? callee : evaluated[end].callee
-        push!(book.chosen, (pc, Note(DECISIONS.constant, instance, type = type)))
+    for (pc, _) in book.chosen
+        push!(settled, pc)
+    end
+    for pc in 1:i.desk.length
+        (haskey(i.desk.constants, pc) && !(pc in settled)) || continue
+        callee, type = i.desk.constants[pc]
+        for note in get(book.said, pc, NO_NOTES)
+            note.callee isa Core.MethodInstance && (callee = note.callee)
+        end
+        push!(book.chosen, (pc, Note(DECISIONS.constant, callee, type = type)))
     end
     nothing
 end
 
 is_kind(@nospecialize(item), name::Symbol) = nameof(typeof(item)) === name
 function is_planned(plan, idx::Int, mi::Core.MethodInstance)
-    for item in get(plan, idx, ())
+    for item in get(plan, idx, NO_ITEMS)
         is_kind(item, :InliningTodo) && item.mi === mi && return true
         is_kind(item, :UnionSplit) || continue
-        any(c -> is_kind(c.item, :InliningTodo) && c.item.mi === mi, item.cases) && return true
+        for case in item.cases
+            is_kind(case.item, :InliningTodo) && case.item.mi === mi && return true
+        end
     end
     return false
 end
@@ -242,7 +257,10 @@ end
 function matches_text(i::RecordingInterpreter, @nospecialize(info), types::Vector{Any})
     parts = CC.nsplit(info)
     if parts isa Int && parts > 0
-        n = sum(k -> Int(CC.length(CC.getsplit(info, k))), 1:parts)
+        n = 0
+        for k in 1:parts
+            n += Int(CC.length(CC.getsplit(info, k)))
+        end
         n > 0 && return counted_text(n)
     end
     isconcretetype(CC.widenconst(types[1])) || CC.isconstType(CC.widenconst(types[1])) ||
@@ -257,10 +275,10 @@ function matches_text(i::RecordingInterpreter, @nospecialize(info), types::Vecto
 end
 counted_text(n::Int) = n == 0 ? "no method matches" : n == 1 ? "1 method matches" : string(n, " methods match")
 
-tap!(:optimize, before = on_optimize, after = on_optimized)
-tap!(:finish, after = on_cost)
-tap!(:process_simple!, before = on_statement, after = on_simple)
-tap!(:resolve_todo, after = on_candidate)
-tap!(:semiconcrete_result_item, after = on_candidate)
-tap!(:concrete_result_item, after = on_candidate)
-tap!(:assemble_inline_todo!, after = on_todo)
+tap!(:optimize, on_optimize, on_optimized)
+tap!(:finish, nothing, on_cost)
+tap!(:process_simple!, on_statement, on_simple)
+tap!(:resolve_todo, nothing, on_candidate)
+tap!(:semiconcrete_result_item, nothing, on_candidate)
+tap!(:concrete_result_item, nothing, on_candidate)
+tap!(:assemble_inline_todo!, nothing, on_todo)

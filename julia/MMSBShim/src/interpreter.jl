@@ -56,6 +56,7 @@ mutable struct Desk
     statement::Int
     call::Any                                       # type of the function called there
     constants::Dict{Int,Tuple{Any,Any}}             # calls of constant result: function, result
+    length::Int                                     # the last of these
     candidates::Vector{Candidate}
 end
 
@@ -78,7 +79,7 @@ RecordingInterpreter(world::UInt64, session::UInt64) = RecordingInterpreter(
     world, ShadowOwner(session, world), CC.InferenceParams(NATIVE), CC.OptimizationParams(NATIVE),
     RESULTS(), IdDict{Core.MethodInstance,Core.CodeInstance}(), IdDict{Core.MethodInstance,Book}(),
     Book[], IdDict{Any,Cost}(), 
-    Desk(nothing, 0, nothing, Dict{Int,Tuple{Any,Any}}(), Candidate[]))
+    Desk(nothing, 0, nothing, Dict{Int,Tuple{Any,Any}}(), 0, Candidate[]))
 
 # --- what every interpreter must say ------------------------------------------------------------
 
@@ -133,7 +134,7 @@ ours(@nospecialize(t)) = t === CC.AbstractInterpreter ? RecordingInterpreter :
     t === CC.InliningState ? CC.InliningState{RecordingInterpreter} : t
 
 """One method of a compiler's function for our interpreter beside each that could take it."""
-function tap!(name::Symbol; before = nothing, after = nothing)
+function tap!(name::Symbol, @nospecialize(before), @nospecialize(after))
     isdefined(CC, name) || return nothing
     f = getfield(CC, name)
     for m in collect(methods(f))
@@ -149,12 +150,14 @@ function tap!(name::Symbol; before = nothing, after = nothing)
         isempty(Base.kwarg_decl(m)) || pushfirst!(arguments, Expr(:parameters, :(keywords...)))
         call = Expr(:call, :invoke, f, :(Tuple{$(theirs...)}), names...)
         isempty(Base.kwarg_decl(m)) || insert!(call.args, 2, Expr(:parameters, :(keywords...)))
-        @eval function (::$(typeof(f)))($(arguments...))
+        target = Expr(:call, Expr(:., :CC, QuoteNode(name)), arguments...)
+        body = quote
             $(before === nothing ? nothing : :($before(Any[$(names...)])))
             answer = $call
             $(after === nothing ? nothing : :($after(answer, Any[$(names...)])))
             return answer
         end
+        Core.eval(@__MODULE__, Expr(:function, target, body))
     end
     nothing
 end
@@ -241,12 +244,12 @@ on_const_prop(answer, arguments) = on_constants(DECISIONS.const_prop, answer, ar
 on_concrete(answer, arguments) = on_constants(DECISIONS.concrete_eval, answer, arguments)
 on_semi_concrete(answer, arguments) = on_constants(DECISIONS.semi_concrete, answer, arguments)
 
-tap!(:abstract_eval_statement_expr, before = on_visit)
-tap!(:merge_effects!, after = on_effects)
-tap!(:add_remark!, after = on_remark)
-tap!(:const_prop_call, after = on_const_prop)
-tap!(:concrete_eval_call, after = on_concrete)
-tap!(:semi_concrete_eval_call, after = on_semi_concrete)
+tap!(:abstract_eval_statement_expr, on_visit, nothing)
+tap!(:merge_effects!, nothing, on_effects)
+tap!(:add_remark!, nothing, on_remark)
+tap!(:const_prop_call, nothing, on_const_prop)
+tap!(:concrete_eval_call, nothing, on_concrete)
+tap!(:semi_concrete_eval_call, nothing, on_semi_concrete)
 
 include("inliner.jl")
 include("decisions.jl")
