@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from mmsb.base.errors import (
     JuliaFailed,
     JuliaNotFound,
     StateError,
-    UsageError,
 )
 from mmsb.capture import command, process
 from mmsb.capture import install as installer
@@ -63,6 +62,11 @@ def record(
     depth: int = 1,
     modules: Sequence[str] = (),
     literals: bool = True,
+    capture: str = "final",
+    functions: Sequence[str] = (),
+    min_inference_ms: float = 0.0,
+    limit: int = 0,
+    apart: bool = False,
     replace: bool = False,
     progress: Progress = _quiet,
     julia: finder.Candidate | None = None,
@@ -73,18 +77,32 @@ def record(
     memory is written to ``output`` (default: the script's name with ``.mmsb``) when the program
     has ended, all of it or none. The program's own exit code is in the result.
 
+    ``capture``: ``"events"`` (what the compiler did, without IR), ``"final"`` (also lowered,
+    inferred and final IR), ``"passes"`` (also after every pass), ``"decisions"`` (also why it was
+    inlined or not), ``"reflect"`` (public reflection alone, what an unknown Julia gets). IR can be
+    kept of ``functions`` alone, or of what took ``min_inference_ms`` to infer; ``limit`` bounds
+    the code objects. ``apart`` asks the compiler again in a second process.
+
     Raises UsageError (no such script, the output exists), JuliaNotFound, JuliaFailed (it cannot be
     started), ReadOnly, NoSpace.
     """
-    if depth < 0:
-        raise UsageError(f"the depth is {depth}: give 0 (the user's modules alone) or more")
+    settings = Settings(
+        depth,
+        tuple(modules),
+        literals,
+        capture,
+        tuple(functions),
+        min_inference_ms,
+        limit,
+        apart,
+    )
     parsed = command.parse(argv)
     path = _output(output, parsed, replace)
     chosen = julia or _julia_of(parsed)
     progress("preparing the recorder", 0, 0)
     process.precompile(chosen, parsed)
     progress("running the program", 0, 0)
-    recorded = process.run(chosen, parsed, Settings(depth, tuple(modules), literals), progress)
+    recorded = process.run(chosen, parsed, settings, progress)
     if not recorded.stream.notes:
         return RecordingResult(
             None,
@@ -113,8 +131,8 @@ def write(
     facts = {
         "state": state,
         "exit_code": str(recorded.exit_code),
-        "order": "logical order, reflected",
-        "deterministic": "yes" if state == "complete" else "no",
+        "order": "logical order inside a window",
+        "deterministic": "yes" if state == "complete" and not _filtered(notes) else "no",
         **({"reason": reason} if reason else {}),
     }
     translator = Translator(recorded.stream)
@@ -149,6 +167,11 @@ def write(
         counted,
         stats["bytes"],
     )
+
+
+def _filtered(notes: Mapping[str, str]) -> bool:
+    """Was something left out by time, or for want of room? Then twice is not the same."""
+    return "dropped" in notes or "min_inference_ms" in notes
 
 
 def _state(recorded: Recorded) -> tuple[str, str]:
@@ -244,6 +267,8 @@ def start(
     depth: int = 1,
     modules: Sequence[str] = (),
     literals: bool = True,
+    capture: str = "final",
+    functions: Sequence[str] = (),
     replace: bool = False,
 ) -> Session:
     """Start a Julia of its own and record what its compiler does with the code it is sent.
@@ -253,7 +278,7 @@ def start(
     """
     parsed = command.JuliaCommand("julia" if julia == "auto" else julia, (), ())
     where = _output(path, parsed, replace)
-    settings = Settings(depth, tuple(modules), literals)
+    settings = Settings(depth, tuple(modules), literals, capture, tuple(functions))
     return Session(where, _julia_of(parsed), settings, replace=replace)
 
 
@@ -292,6 +317,7 @@ def demo(
     result = record(
         [str(_shipped("tour.jl"))],
         output,
+        capture="passes",
         replace=True,
         progress=progress,
         julia=decision.chosen,

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mmsb.base.errors import JuliaFailed
+from mmsb.base.errors import JuliaFailed, UsageError
 from mmsb.base.paths import cache_path
 from mmsb.capture.command import JuliaCommand
 from mmsb.capture.frames import FrameReader
@@ -25,6 +25,9 @@ from mmsb.capture.stream import Stream
 
 #: Called with what is being done, how much of it is done, and how much there is (0: not known).
 Progress = Callable[[str, int, int], None]
+
+#: What can be recorded, from least to most; ``reflect`` is the public reflection API alone.
+CAPTURES = ("events", "final", "passes", "decisions", "reflect")
 
 _PRECOMPILE = """
 pushfirst!(LOAD_PATH, ARGS[1], "@stdlib")
@@ -36,11 +39,46 @@ Base.require(Base.PkgId(Base.UUID("6d0a2f3e-7f0b-4d8c-9b52-3c6f1d2a9e41"), "MMSB
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What to record. ``depth``: calls away from the user's modules; ``modules``: root modules
-    recorded although they are not the user's; ``literals``: keep short literals."""
+    recorded although they are not the user's; ``literals``: keep short literals.
+
+    ``capture``: one of CAPTURES. ``functions``: if any, IR of these alone; ``min_inference_ms``: IR
+    only of what took so long to infer; ``limit``: at most so many code objects of the compiler's
+    queue, 0 for all; ``apart``: ask the compiler again in a second process.
+    """
 
     depth: int = 1
     modules: tuple[str, ...] = ()
     literals: bool = True
+    capture: str = "final"
+    functions: tuple[str, ...] = ()
+    min_inference_ms: float = 0.0
+    limit: int = 0
+    apart: bool = False
+
+    def __post_init__(self) -> None:
+        if self.capture not in CAPTURES:
+            raise UsageError(
+                f"there is no capture {self.capture!r}; give one of {', '.join(CAPTURES)}"
+            )
+        if self.depth < 0:
+            raise UsageError(
+                f"the depth is {self.depth}: give 0 (the user's modules alone) or more"
+            )
+        if self.limit < 0 or self.min_inference_ms < 0:
+            raise UsageError("the limit and the least inference time are 0 (none) or more")
+
+    def environment(self) -> dict[str, str]:
+        """As the shim's loader reads them."""
+        return {
+            "MMSB_DEPTH": str(self.depth),
+            "MMSB_MODULES": ",".join(self.modules),
+            "MMSB_LITERALS": "1" if self.literals else "0",
+            "MMSB_CAPTURE": self.capture,
+            "MMSB_FUNCTIONS": "\n".join(self.functions),
+            "MMSB_MIN_MS": str(self.min_inference_ms),
+            "MMSB_LIMIT": str(self.limit),
+            "MMSB_APART": "1" if self.apart else "0",
+        }
 
 
 @dataclass(slots=True)
@@ -208,9 +246,7 @@ def _environment(
         **{name: str(descriptor) for name, descriptor in pipes.items()},
         "MMSB_HOST": str(os.getpid()),
         "MMSB_TRACE": str(trace),
-        "MMSB_DEPTH": str(settings.depth),
-        "MMSB_MODULES": ",".join(settings.modules),
-        "MMSB_LITERALS": "1" if settings.literals else "0",
+        **settings.environment(),
         "MMSB_DEPOT": str(_depot(shim_path())),
     }
     if "LD_LIBRARY_PATH" in julia.env:

@@ -58,7 +58,7 @@ function ask_native!(r::Recording, q::Question, orders)
     body!(e, row, STAGES.lowered,
           isdefined(m, :generator) ? PROVENANCES.rederived : PROVENANCES.native, q.mi, src,
           places(e, m, src, STAGES.lowered, n, false))
-    derived = derive!(e, row, q.mi, src, q.world, r.settings.capture != "final")
+    derived = derive!(e, row, q.mi, src, q.world, r.settings.capture == "passes")
     if derived === nothing
         native === nothing || body!(e, row, STAGES.optimized, PROVENANCES.native, q.mi, native,
                                     places(e, m, native, STAGES.optimized, n, false))
@@ -74,6 +74,7 @@ function ask_native!(r::Recording, q::Question, orders)
         outcome = compared!(e, row, q.mi, native, final, at, n)
     end
     code!(r, q, orders, NONE, kept, outcome)
+    r.settings.capture == "decisions" && push!(r.chosen, q)
     return native === nothing ? final : native
 end
 

@@ -266,6 +266,7 @@ function drain_level!(r::Recording, level, scope, now::UInt64, depth::Int, order
         key = instance_key(q.mi)
         haskey(sent, key) || instance!(e, q.mi, UInt32(depth))
         sent[key] = nothing
+        r.forked && still_alive()
         final = ask_safely!(r, q, orders)
         final === nothing || foreach(mi -> callees[mi] = nothing, invoked(final))
         rows(e.tables.operand) > 100_000 && send!(r)

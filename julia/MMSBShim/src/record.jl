@@ -41,7 +41,9 @@ mutable struct Recording
     order::UInt64                     # code objects taken from the queue
     asked::IdDict{Core.CodeInstance,UInt64}    # sent already, with the last world that was said
     rows_of::IdDict{Core.CodeInstance,UInt32}  # their rows
+    chosen::Vector{Question}          # code whose decisions are wanted
     faults::Int                       # questions that threw
+    forked::Bool                      # this is the second process
     active::Bool
 end
 
@@ -89,8 +91,8 @@ function recording(settings::Settings, fd::Cint, trace_fd::Cint)
     return Recording(settings, native, fd, UInt8[], trace_fd, before, Base.get_world_counter(),
                      Dict{UInt64,Vector{Method}}(), IdDict{Method,Nothing}(),
                      IdDict{Method,Nothing}(), -1, IdDict{Method,UInt64}(), Encoder(), 0, 0, 0,
-                     IdDict{Core.CodeInstance,UInt64}(), IdDict{Core.CodeInstance,UInt32}(), 0,
-                     true)
+                     IdDict{Core.CodeInstance,UInt64}(), IdDict{Core.CodeInstance,UInt32}(),
+                     Question[], 0, false, true)
 end
 
 # The hooks, last of them the tracer: from here on what is defined and compiled is the program's.
@@ -108,8 +110,7 @@ function unhook!(r::Recording)
     r.native || return nothing
     stop_queue!() || note!(r.encoder, :fault,
         "another user took the compiler's queue of inferred code while this recording ran")
-    stop_invalidations!() || note!(r.encoder, :fault,
-        "another user took Julia's invalidation log while this recording ran")
+    stop_invalidations!() || note!(r.encoder, :fault, LOG_TAKEN)
     nothing
 end
 
@@ -150,6 +151,8 @@ function hello!(r::Recording)
         string("the inside of Julia ", VERSION, " is not known: public reflection alone is used"))
 end
 
+const LOG_TAKEN = "another user took Julia's invalidation log while this recording ran"
+
 """Stop, ask for everything in scope, send it. Runs after the program's own exit hooks."""
 function finish()
     r = RECORDING[]
@@ -157,12 +160,10 @@ function finish()
     r.active = false
     unhook!(r)
     note!(r.encoder, :trace_end, trace_offset())
+    symbol_id!(r.encoder, LOG_TAKEN)           # what is said after a fork has been said before
     if (r.settings.apart || r.settings.capture == "decisions") && r.native
         # a second process, which has all that this one has, asks; this one stays as it is
-        send!(r)
-        status = run_apart(() -> last_words!(r))
-        status == 0 || note!(r.encoder, :fault,
-            string("the second process, which asks the compiler again, ended with status ", status))
+        run_apart(() -> (r.forked = true; last_words!(r)), r.encoder, r.fd)
     else
         last_words!(r)
     end
@@ -175,10 +176,7 @@ end
 function last_words!(r::Recording)
     try
         in_world(r.first_world, drain!, r)
-        if r.settings.capture == "decisions" && r.native
-            load_interpreter!()
-            Base.invokelatest(decisions!, r)
-        end
+        r.settings.capture == "decisions" && r.native && decide_all!(r)
         r.faults == 0 || note!(r.encoder, :faults, r.faults)
         DROPPED[] == 0 || note!(r.encoder, :dropped, DROPPED[])
         note!(r.encoder, :ended, "yes")
@@ -186,5 +184,16 @@ function last_words!(r::Recording)
         note!(r.encoder, :fault, sprint(showerror, problem))
     end
     send!(r)
+    nothing
+end
+
+# What the shadow compiler decides of all that was asked for; in the second process alone.
+function decide_all!(r::Recording)
+    decide! = load_shadow!()
+    for q in r.chosen
+        still_alive()
+        Base.invokelatest(decide!, r.encoder, q.mi, q.world, r.rows_of[q.ci])::Bool || (r.faults += 1)
+        rows(r.encoder.tables.decision) > 100_000 && send!(r)
+    end
     nothing
 end
