@@ -12,7 +12,7 @@ from mmsb.base.model import NONE_U32, Dependency
 from mmsb.memory.memory import Memory
 from mmsb.query import names
 from mmsb.query.answers import Answer, Function
-from mmsb.query.document import Block, Document, Listing, line, note
+from mmsb.query.document import Block, Document, Listing, counted, line, note
 from mmsb.query.facts import Facts
 from mmsb.query.history import subject_name
 from mmsb.query.juliatext import short
@@ -56,11 +56,11 @@ class DepsView(Answer):
         blocks: list[Block] = []
         if self.function is not None:
             version = "?" if self.version is None else str(self.version)
-            head = f"  version {version} as of epoch {self.epoch} depends on {len(self.on)} things"
+            head = f"  version {version} as of epoch {self.epoch} depends on"
             blocks.append(note((name, "name"), head))
             blocks.append(_listing(self.on))
-        count = len({edge.target for edge in self.dependents})
-        blocks.append(note((name, "name"), f"  has {count} functions that depend on it"))
+        count = counted(len({edge.target for edge in self.dependents}), "function")
+        blocks.append(note((name, "name"), f"  is what the code of {count} depends on"))
         if self.dependents:
             blocks.append(_listing(self.dependents, by=True))
         return tuple(blocks)
@@ -98,7 +98,7 @@ def deps(memory: Memory, name: str, *, at: int | None = None) -> DepsView:
         version=version,
         on=on,
         dependents=found,
-        advice="no dependencies were recorded; they need Julia 1.10 or later." if nothing else "",
+        advice="no dependencies were recorded; Julia keeps them from 1.12 on." if nothing else "",
     )
 
 

@@ -88,6 +88,11 @@ def table(
     return Table(tuple(heads), lines, frozenset(right), frozenset(crop))
 
 
+def counted(count: int, what: str) -> str:
+    """``1 tree``, ``2 trees``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def text_of(shown: Line) -> str:
     return "".join(span.text for span in shown)
 

@@ -76,7 +76,8 @@ class Header:
         return f"inferred in {whole} ({own} of it itself)"
 
     def _compilation(self) -> str:
-        return "" if self.compile_ns is None else f"compiled in {duration(self.compile_ns)}"
+        # 0: machine code was not asked for
+        return f"compiled in {duration(self.compile_ns)}" if self.compile_ns else ""
 
 
 def header(facts: Facts, key: str, code: Code) -> Header:

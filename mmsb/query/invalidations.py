@@ -12,7 +12,7 @@ from mmsb.base.model import NONE_U32, Cause, EventKind, TreeNode
 from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer
 from mmsb.query.code import duration, known_ns
-from mmsb.query.document import Block, Document, Line, Listing, Span, line, note
+from mmsb.query.document import Block, Document, Line, Listing, Span, counted, line, note
 from mmsb.query.facts import Facts
 from mmsb.query.history import subject_name, subjects_of
 from mmsb.query.juliatext import short
@@ -75,8 +75,8 @@ class Invalidation:
             (self.what, "head"),
             ": ",
             (count, "bad"),
-            f" ({self.functions} functions, depth {self.depth}{lost}; epoch {self.epoch}, world "
-            f"{self.world})",
+            f" ({counted(self.functions, 'function')}, depth {self.depth}{lost}; "
+            f"epoch {self.epoch}, world {self.world})",
         )
 
 
@@ -98,8 +98,8 @@ class InvalidationsView(Answer):
         lost = "" if self.lost_ns is None else f", {duration(self.lost_ns)} of inference lost"
         blocks: list[Block] = [
             note(
-                f"{len(self.trees)} trees, {self.functions} functions invalidated up to epoch "
-                f"{self.epoch}{lost}."
+                f"{counted(len(self.trees), 'tree')}, {counted(self.functions, 'function')} "
+                f"invalidated up to epoch {self.epoch}{lost}."
             )
         ]
         for tree in self.trees[:_TREES]:

@@ -13,7 +13,7 @@ from mmsb.memory.memory import Memory
 from mmsb.query import names
 from mmsb.query.answers import Answer
 from mmsb.query.code import duration, known_ns
-from mmsb.query.document import Block, Document, Line, Listing, line, note
+from mmsb.query.document import Block, Document, Line, Listing, counted, line, note
 from mmsb.query.facts import Facts
 from mmsb.query.history import subject_name
 
@@ -57,12 +57,11 @@ class TreeView(Answer):
         if not self.total_frames:
             return (note((self.advice, "warn")),)
         took = "" if self.total_ns is None else f", {duration(self.total_ns)} of inference"
-        blocks: list[Block] = [
-            note(
-                f"{self.total_frames:,} frames of {self.total_functions:,} functions, "
-                f"{self.roots:,} asked for by running code{took}, as of epoch {self.epoch}."
-            )
-        ]
+        size = (
+            f"{counted(self.total_frames, 'frame')} of {counted(self.total_functions, 'function')}"
+        )
+        roots = f"{self.roots:,} asked for by running code"
+        blocks: list[Block] = [note(f"{size}, {roots}{took}, as of epoch {self.epoch}.")]
         if self.advice:
             blocks.append(note((self.advice, "warn")))
         lines = list(self._lines())
