@@ -32,8 +32,9 @@ check: install
 julia: install
 	@[ -n "$${MMSB_NO_JULIA:-}" ] || $(BIN)/mmsb doctor --install
 
+# A file's tests stay together: its Julia's recordings are made once.
 test: check julia
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n $${MMSB_TEST_PROCESSES:-2} --dist loadfile
 
 test-long: install julia
 	@$(BIN)/pytest -m long --hypothesis-profile=searching
