@@ -9,7 +9,7 @@ as the stage before it, so inference is a patch of the type column and no more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from mmsb.base import model
@@ -60,19 +60,21 @@ class Kind:
     name: str
     columns: tuple[Column, ...]
     append_only: bool = False
+    _by_name: dict[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {column.name: column for column in self.columns})
         ids = [column.id for column in self.columns]
         names = [column.name for column in self.columns]
         if len(set(ids)) != len(ids) or len(set(names)) != len(names):
             raise ValueError(f"kind {self.name!r} uses a column id or name twice")
 
     def column(self, name: str) -> Column:
-        """The column called ``name``; KeyError if there is none. O(columns)."""
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise KeyError(f"kind {self.name!r} has no column {name!r}")
+        """The column called ``name``; KeyError if there is none."""
+        found = self._by_name.get(name)
+        if found is None:
+            raise KeyError(f"kind {self.name!r} has no column {name!r}")
+        return found
 
 
 _UNSET = {

@@ -93,6 +93,7 @@ class Part:
     windows: range
     codes: range
     again: dict[int, Code]  # known code objects of which something new was said: row → what
+    inference: int  # the first row of Stream.inference
 
 
 def schedule(stream: Stream, trace: Sequence[Compilation]) -> Schedule:
@@ -113,7 +114,7 @@ class Scheduler:
         self._rows: dict[tuple[str, int, int], int] = {}
         self._of_instance: dict[str, list[int]] = defaultdict(list)
         self._used: set[tuple[str, int]] = set()  # definitions that recorded code belongs to
-        self._methods_read = self._codes_read = self._events_read = 0
+        self._methods_read = self._codes_read = self._events_read = self._frames_read = 0
         self._events: dict[tuple[str, int], Event] = {}
         self._said: set[tuple[str, int]] = set()  # definitions of which this part says something
         self._ended: set[int] = set()
@@ -142,7 +143,8 @@ class Scheduler:
             own = [place for place, key in lines if self._is_own(key)]
         defined = self._take_methods()
         self._open_windows(sorted(own), defined, self._ends([*new, *again]))
-        part = Part(range(first_window, len(whole.windows)), new, again)
+        part = Part(range(first_window, len(whole.windows)), new, again, self._frames_read)
+        self._frames_read = len(self.stream.inference)
         placement = _Placement(self, part)
         for place, key in lines:
             if whole.native:

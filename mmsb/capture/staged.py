@@ -7,8 +7,7 @@ matrix of u32 for each stage that has any, attributes × rows: a state is compar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from mmsb.base.schema import DTYPES, Kind, staged
 from mmsb.capture.intern import Sink
 
 U32 = NDArray[np.uint32]
+Cells = NDArray[Any]
 UNSET = np.uint32(0xFFFF_FFFF)
 #: The attribute in row 0 of every matrix.
 ALIVE = 0
@@ -62,11 +62,6 @@ class Layout:
         return values.astype(dtype)
 
 
-@cache
-def _fills(kind: Kind) -> dict[str, tuple[int, str]]:
-    return {c.name: (c.fill, DTYPES[c.dtype][1]) for c in kind.columns}
-
-
 class PlainPage:
     """A page without stages: ``update`` writes the cells that differ. It exists once written."""
 
@@ -74,7 +69,7 @@ class PlainPage:
         self.kind, self.key, self.remembers = kind, key, remembers
         self.size = 0
         self._page: int | None = None
-        self._now: dict[str, NDArray[Any]] = {}
+        self._now: dict[str, NDArray[Any]] = {}  # no longer than size; what is missing is fill
 
     def page(self, sink: Sink) -> int:
         """Its number; made where there is none."""
@@ -84,45 +79,52 @@ class PlainPage:
 
     def get(self, name: str) -> NDArray[Any]:
         """A column as last written."""
-        fill, dtype = _fills(self.kind)[name]
         known = self._now.get(name)
-        if known is None:
-            return np.full(self.size, fill, dtype)
-        if len(known) < self.size:
-            more = np.full(self.size - len(known), fill, dtype)
-            known = self._now[name] = np.concatenate([known, more])
-        return known
+        if known is not None and len(known) == self.size:
+            return known
+        column = self.kind.column(name)
+        out = np.full(self.size, column.fill, DTYPES[column.dtype][1])
+        if known is not None:
+            out[: len(known)] = known
+        self._now[name] = out
+        return out
 
-    def update(self, sink: Sink, values: Mapping[str, Any], start: int = 0) -> None:
+    def update(
+        self, sink: Sink, values: Mapping[str, Sequence[int] | Cells], start: int = 0
+    ) -> None:
         """Rows from ``start`` become ``values`` (equally long); the rest stays."""
-        fills = _fills(self.kind)
-        arrays = {name: np.asarray(v, fills[name][1]) for name, v in values.items()}
-        count = len(next(iter(arrays.values())))
-        if not count:
-            return
-        self.size = max(self.size, start + count)
-        changed: dict[bytes, list[str]] = {}
-        for name, new in arrays.items():
-            old = self.get(name)[start : start + count]
-            differs = old != new
-            if differs.any():
-                changed.setdefault(differs.tobytes(), []).append(name)
-                self._now[name] = self.get(name).copy()
-                self._now[name][start : start + count] = new
-        for mask, names in changed.items():
-            rows = np.flatnonzero(np.frombuffer(mask, bool))
-            columns = {name: arrays[name][rows] for name in names}
-            patch(sink, self.kind, self.page(sink), rows + start, columns)
-
-    def append(self, sink: Sink, values: Mapping[str, NDArray[Any]]) -> None:
-        """Rows after the last, of which only how many they are is remembered where nobody asks."""
-        fills = _fills(self.kind)
+        kind = self.kind
         count = len(next(iter(values.values())))
-        columns = {name: v.astype(fills[name][1], copy=False) for name, v in values.items()}
+        fresh = start >= self.size
+        self.size = max(self.size, start + count)
+        changed: dict[bytes, dict[str, Cells]] = {}
+        for name, given in values.items():
+            column = kind.column(name)
+            if fresh and count == 1 and given[0] == column.fill:
+                continue
+            new = np.asarray(given, DTYPES[column.dtype][1])
+            old = self.get(name)
+            differs = old[start : start + count] != new
+            if differs.any():
+                mask = b"" if differs.all() else differs.tobytes()
+                changed.setdefault(mask, {})[name] = new
+                self._now[name] = old.copy()
+                self._now[name][start : start + count] = new
+        for mask, columns in changed.items():
+            if not mask:
+                sink.patch(kind, self.page(sink), columns, start)
+                continue
+            rows = np.flatnonzero(np.frombuffer(mask, bool))
+            own = {name: new[rows] for name, new in columns.items()}
+            patch(sink, kind, self.page(sink), rows + start, own)
+
+    def append(self, sink: Sink, values: Mapping[str, Cells]) -> None:
+        """Rows after the last, of which only how many they are is remembered where nobody asks."""
+        count = len(next(iter(values.values())))
         if self.remembers:
-            for name, new in columns.items():
+            for name, new in values.items():
                 self._now[name] = np.concatenate([self.get(name), new])
-        sink.patch(self.kind, self.page(sink), columns, self.size)
+        sink.patch(self.kind, self.page(sink), values, self.size)
         self.size += count
 
 

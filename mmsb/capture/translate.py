@@ -6,20 +6,20 @@ fills sinks.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from mmsb.base import schema
-from mmsb.base.model import NONE_U32, PASSES, CodeState, EventKind, Stage, TreeNode
+from mmsb.base.model import NONE_U32, PASSES, CodeState, EventKind, Stage
 from mmsb.capture.bodies import InstancePages, write_bodies
 from mmsb.capture.calls import keep_calls
-from mmsb.capture.causes import Fate, fates
+from mmsb.capture.endings import Ending, Endings
 from mmsb.capture.intern import Intern, Sink
 from mmsb.capture.scheduler import Compilation, Part, Schedule, Scheduler, Window
 from mmsb.capture.staged import PlainPage
 from mmsb.capture.stream import Body, Code, Stream
 from mmsb.capture.tables import EventRow, write_events, write_fates, write_inference, write_log
-from mmsb.capture.trees import roots
+from mmsb.capture.trees import inference_trees
 from mmsb.capture.versions import header, said_again, stages
 
 #: One commit: fills a sink.
@@ -48,14 +48,6 @@ class _Epoch:
     inference: list[list[int]]
 
 
-@dataclass(slots=True)
-class _Ending:
-    """What ended at one place: fates, and trees of the compiler's log."""
-
-    fates: list[Fate] = field(default_factory=list)
-    trees: list[list[int]] = field(default_factory=list)
-
-
 class Translator:
     """The commits of one recording, in order.
 
@@ -67,18 +59,18 @@ class Translator:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self._scheduler = Scheduler(stream)
+        self._endings = Endings(self._scheduler)
         self._intern = Intern(stream)
         self._instances: dict[str, InstancePages] = {}
         self._methods: dict[str, PlainPage] = {}
         self._first_said: dict[str, int] = {}  # a method's key → its first row of Stream.methods
         self._definition_of: dict[tuple[str, int], int] = {}
         self._definitions: dict[str, int] = defaultdict(int)
-        self._methods_read = self._inference_read = self._log_read = 0
+        self._methods_read = 0
         self._stages: dict[int, set[Stage]] = defaultdict(set)  # of a code object, as written
         self._newest: dict[str, int] = {}  # an instance's key → its last version
         self._late = 0  # bodies that came when their code had been replaced
         self._decided: set[int] = set()
-        self._ended: set[int] = set()
         self._log_rows: dict[int, int] = {}  # row of Stream.log → row of invalidation_tree
 
     @property
@@ -110,8 +102,8 @@ class Translator:
     # What a part brings, window by window.
 
     def _plan(self, part: Part) -> list[Step]:
-        early, late = self._endings(part)
-        inference = self._inference_trees(part)
+        early, late = self._endings.place(part)
+        inference = inference_trees(self._scheduler, part)
         steps: list[Step] = []
         for window in self.schedule.windows[part.windows.start :]:
             w = window.index
@@ -123,73 +115,6 @@ class Translator:
             if w in late:
                 steps.append(lambda sink, w=window, e=late[w]: self._end(sink, w, e))  # type: ignore[misc]
         return steps
-
-    def _endings(self, part: Part) -> tuple[dict[int, _Ending], dict[int, _Ending]]:
-        """By window: what ended before the window's code was compiled, and what after."""
-        early: dict[int, _Ending] = defaultdict(_Ending)
-        late: dict[int, _Ending] = defaultdict(_Ending)
-        named, place_of = self._named(part, early, late)
-        codes = range(len(self.schedule.codes))
-        known = [index for index in codes if index not in self._ended]
-        for fate in fates(self._scheduler, known, named):
-            self._ended.add(fate.code)
-            if fate.node in place_of:
-                at, is_late = place_of[fate.node]
-            else:
-                at, is_late = self._place_of(part, fate.world, [fate.code])
-            (late if is_late else early)[at].fates.append(fate)
-        return early, late
-
-    def _place_of(self, part: Part, world: int, codes: Iterable[int]) -> tuple[int, bool]:
-        """Where something that ended code in a world stands, and whether that code begins there:
-        a code object cannot end before it began."""
-        began = [self.schedule.window_of[index] for index in codes]
-        at = max(part.windows.start, self.schedule.window_of_world(world), *began, 0)
-        return at, at in began
-
-    def _named(
-        self, part: Part, early: dict[int, _Ending], late: dict[int, _Ending]
-    ) -> tuple[dict[int, int], dict[int, tuple[int, bool]]]:
-        """Puts the log's new trees in their places. Returns which of its rows names a code object,
-        and where each row stands."""
-        log, first = self.stream.log, self._log_read
-        self._log_read = len(log)
-        named: dict[int, int] = {}
-        place_of: dict[int, tuple[int, bool]] = {}
-        for root, rows in roots((node.parent for node in log[first:]), first).items():
-            victims = {row: index for row in rows if (index := self._victim(row)) is not None}
-            at, is_late = self._place_of(part, log[root].world, victims.values())
-            (late if is_late else early)[at].trees.append(rows)
-            for row, index in victims.items():
-                named.setdefault(index, row)
-                place_of[row] = (at, is_late)
-        return named, place_of
-
-    def _victim(self, row: int) -> int | None:
-        """The code object that a row of the log names: row of Schedule.codes."""
-        node = self.stream.log[row]
-        if node.node != TreeNode.CALLER:
-            return None
-        if node.code != NONE_U32:
-            return self._scheduler.row_of[node.code]
-        for index in self._scheduler.of_instance(node.subject):
-            if self.schedule.codes[index].max_world + 1 == node.world:
-                return index
-        return None
-
-    def _inference_trees(self, part: Part) -> dict[int, list[list[int]]]:
-        """New trees of inference by window: that of their place, but not before their code's."""
-        frames, first = self.stream.inference, self._inference_read
-        self._inference_read = len(frames)
-        found: dict[int, list[list[int]]] = defaultdict(list)
-        for root, rows in roots((frame.parent for frame in frames[first:]), first).items():
-            at = self._scheduler.window_at(part, frames[root].order)
-            for row in rows:
-                if frames[row].code != NONE_U32:
-                    index = self._scheduler.row_of[frames[row].code]
-                    at = max(at, self.schedule.window_of[index])
-            found[at].append(rows)
-        return found
 
     def _version(self, row: int) -> int:
         """Row of Stream.codes → row of the code page, NONE where it has none yet."""
@@ -214,7 +139,7 @@ class Translator:
                 self._definitions[key] += 1
                 self._definition_of[(key, world)] = self._definitions[key]
 
-    def _define(self, sink: Sink, window: Window, ending: _Ending) -> None:
+    def _define(self, sink: Sink, window: Window, ending: Ending) -> None:
         events = []
         for row in window.definitions:
             method = self.stream.methods[row]
@@ -226,7 +151,7 @@ class Translator:
         write_events(sink, events)
         self._end(sink, window, ending)
 
-    def _end(self, sink: Sink, window: Window, ending: _Ending) -> None:
+    def _end(self, sink: Sink, window: Window, ending: Ending) -> None:
         stored = write_log(sink, self.stream, window.index, ending.trees, self._version)
         self._log_rows.update(stored)
         events = []

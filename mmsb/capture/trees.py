@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from mmsb.base.model import NONE_U32
+from mmsb.capture.scheduler import Part, Scheduler
 from mmsb.capture.stream import Stream
 
 #: Row of a table, and the place of its parent among the rows in the new order, or NONE.
@@ -23,6 +24,19 @@ def roots(parents: Iterable[int], first: int) -> dict[int, list[int]]:
         root = root_of.get(parent, row)
         root_of[row] = root
         found.setdefault(root, []).append(row)
+    return found
+
+
+def inference_trees(scheduler: Scheduler, part: Part) -> dict[int, list[list[int]]]:
+    """A part's trees of inference by window: that of their place, but not before their code's."""
+    frames, first = scheduler.stream.inference, part.inference
+    found: dict[int, list[list[int]]] = defaultdict(list)
+    for root, rows in roots((frame.parent for frame in frames[first:]), first).items():
+        at = scheduler.window_at(part, frames[root].order)
+        for row in rows:
+            if frames[row].code != NONE_U32:
+                at = max(at, scheduler.schedule.window_of[scheduler.row_of[frames[row].code]])
+        found[at].append(rows)
     return found
 
 

@@ -13,11 +13,12 @@ from mmsb.base.schema import DTYPES, Column, Kind
 
 Array = npt.NDArray[Any]
 U32 = np.dtype("<u4")
+_DTYPES = {name: np.dtype(character) for name, (_, character) in DTYPES.items()}
 
 
 def dtype_of(column: Column) -> np.dtype[Any]:
     """The little-endian numpy dtype the column is stored in."""
-    return np.dtype(DTYPES[column.dtype][1])
+    return _DTYPES[column.dtype]
 
 
 def filled(column: Column, count: int) -> Array:
@@ -50,6 +51,8 @@ def cast(values: Any, dtype: np.dtype[Any], what: str) -> Array:
 
     O(values). ``what`` names the values in the error.
     """
+    if isinstance(values, np.ndarray) and values.dtype == dtype and values.ndim == 1:
+        return frozen(values.copy())  # nothing can fail to fit
     try:
         given = _given(values, dtype)
         stored = np.array(given, dtype=dtype, order="C", copy=True)
@@ -97,7 +100,8 @@ def sorted_rows(rows: Any) -> Array:
 
 def common_length(kind: Kind, buffers: dict[str, Array]) -> int:
     """The one length of all buffers; UsageError if there is none or several."""
-    lengths = {name: len(buffer) for name, buffer in buffers.items()}
-    if len(set(lengths.values())) != 1:
+    found = set(map(len, buffers.values()))
+    if len(found) != 1:
+        lengths = {name: len(buffer) for name, buffer in buffers.items()}
         raise UsageError(f"{kind.name}: pass columns of one length, not {lengths}")
-    return next(iter(lengths.values()))
+    return found.pop()
