@@ -136,9 +136,7 @@ subject_key(@nospecialize(x), names)::String =
     x isa Module ? module_path(x) :
     x isa Type ? type_text(x) :
     is_partition(x) ? get(names, x, "unknown") :
-    is_binding(x) ? binding_text(x.globalref) : string("?", nameof(typeof(x)))
-
-binding_text(g::GlobalRef) = string(module_path(g.mod), '.', short_symbol(g.name))
+    is_binding(x) ? binding_key(x.globalref) : string("?", nameof(typeof(x)))
 
 # A deletion has no world on 1.12, nor has a binding that came from another module: it is the first
 # world since the causes before in which something of the tree ended.
@@ -192,7 +190,7 @@ function name_partitions!(names, wanted, seen, home::Module)
     for b in module_bindings(home)
         partition = isdefined(b, :partitions) ? b.partitions : nothing
         while partition !== nothing
-            haskey(wanted, partition) && (names[partition] = binding_text(b.globalref))
+            haskey(wanted, partition) && (names[partition] = binding_key(b.globalref))
             partition = isdefined(partition, :next) ? partition.next : nothing
         end
         value = constant(b.globalref.mod, b.globalref.name, nothing)
