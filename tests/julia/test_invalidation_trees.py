@@ -15,8 +15,9 @@ from pathlib import Path
 
 import live
 import pytest
-from invalidation import BINDINGS, Log, Row, expected, packages, shown
+from invalidation import BINDINGS, Log, Row, expected, packages, short, shown
 
+from mmsb.base.model import CodeState, TreeNode
 from mmsb.capture.julia import Candidate
 
 EVERYWHERE = {
@@ -227,3 +228,34 @@ def test_odd_logs_and_other_readers(log: Log) -> None:
         name = next(name for name in names if line.startswith(f"{name} "))
         found[name] = line[len(name) + 1 :]
     assert found == truth
+
+
+# what the recorder itself is compiled with
+BASE_AGAIN = "@eval Base ncodeunits(s::String) = Core.sizeof(s)\n"
+
+
+def test_the_recorder_is_no_victim(log: Log, tmp_path: Path) -> None:
+    """The memory has the tree and the code of Base in it, nothing of the shim's."""
+    head = live.record_text(log.julia, tmp_path, BASE_AGAIN).head
+    table = head.table("invalidation_tree")
+    subjects = [head.symbol(int(subject)) for subject in table["subject"]]
+    assert subjects[0] == "Base.ncodeunits Core.Tuple{typeof(Base.ncodeunits), Core.String}"
+    assert TreeNode(int(table["node"][0])) == TreeNode.ROOT
+    assert len(subjects) > 10
+    assert not [subject for subject in subjects if "MMSB" in subject]
+
+
+def test_victims_in_a_memory_name_their_tree(log: Log, tmp_path: Path) -> None:
+    """A row of ``invalidation`` leads to the compiler's own word for it."""
+    program = "@noinline g(x) = x + 1\n@noinline f(x) = g(x)\ntop(x) = f(x)\ntop(1)\ng(x) = x + 5\n"
+    head = live.record_text(log.julia, tmp_path, program).head
+    table, trees = head.table("invalidation"), head.table("invalidation_tree")
+    found = {}
+    for row in range(len(table["victim"])):
+        tree = int(table["tree"][row])
+        if CodeState(int(table["state"][row])) == CodeState.INVALIDATED:
+            assert trees["subject"][tree] == table["victim"][row]
+            assert trees["version"][tree] == table["version"][row]
+            name = short(head.symbol(int(table["victim"][row])))
+            found[name] = (int(table["depth"][row]), int(trees["depth"][tree]))
+    assert found == {"f(Int64)": (1, 1), "top(Int64)": (2, 2)}

@@ -164,8 +164,8 @@ OLDER: dict[str, Fact] = {
     # every case is tested, and what can be none of them is an error; us is loaded by itself
     "usc(::Base.RefValue{Union{Int64, String}})": replace(
         FACTS["usc(::Base.RefValue{Union{Int64, String}})"],
-        final="getfield value:us isa gotoifnot goto isa gotoifnot pi invoke:us goto throw unreachable "
-        "phi return",
+        final="getfield value:us isa gotoifnot goto isa gotoifnot pi invoke:us goto throw "
+        "unreachable phi return",
     ),
     "tic(::Int64)": replace(
         FACTS["tic(::Int64)"],
