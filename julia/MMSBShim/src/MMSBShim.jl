@@ -26,6 +26,7 @@ include("embedded.jl")
 # What runs in the observed process is compiled beforehand, as far as this Julia keeps such code.
 precompile(start, (Int, String, Dict{String,String}))
 precompile(finish, ())
+precompile(own_memory!, ())
 precompile(drain!, (Recording,))
 precompile(on_method, (Any,))
 precompile(serve, (Int, Int))

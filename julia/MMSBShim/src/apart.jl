@@ -56,9 +56,27 @@ end
 function forked(work)::Cint
     collecting = GC.enable(false)
     pid = ccall(:fork, Cint, ())
-    pid == 0 && apart(work, collecting)
+    pid == 0 && (own_memory!(); apart(work, collecting))
     GC.enable(collecting)
     return pid
+end
+
+# Julia writes the code it compiles through a descriptor of /proc/self/mem that it opened before the
+# fork: in the fork that still is the other process's memory, until it is opened again.
+function own_memory!()
+    name = Vector{UInt8}(undef, 64)
+    for fd in Cint(3):Cint(255)
+        n = ccall(:readlink, Cssize_t, (Cstring, Ptr{UInt8}, Csize_t), string("/proc/self/fd/", fd), name, 64)
+        n > 10 || continue
+        link = String(name[1:n])
+        startswith(link, "/proc/") && endswith(link, "/mem") || continue
+        own = ccall(:open, Cint, (Cstring, Cint), "/proc/self/mem", Base.Filesystem.JL_O_RDWR)
+        own < 0 && continue
+        ccall(:dup2, Cint, (Cint, Cint), own, fd)
+        ccall(:close, Cint, (Cint,), own)
+        close_on_exec(fd)
+    end
+    nothing
 end
 
 function apart(work, collecting::Bool)
