@@ -361,7 +361,7 @@ class Translator:
         """Signatures out of scope are kept only where nothing better survived."""
         window = self.schedule.windows[-1].index if self.schedule.windows else 0
         events = []
-        if facts.get("state") == "incomplete" and not self.schedule.native:
+        if facts.get("state") == "incomplete" and not (self.schedule.native and self.stream.codes):
             events = [
                 EventRow(window, EventKind.COMPILED, signature, 0)
                 for signature in self.schedule.unmatched

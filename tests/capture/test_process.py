@@ -12,7 +12,7 @@ import pytest
 
 from mmsb.base import schema
 from mmsb.base.errors import JuliaFailed, StateError, UsageError
-from mmsb.base.model import EventKind
+from mmsb.base.model import NONE_U32, EventKind
 from mmsb.capture.julia import Candidate
 from mmsb.memory.memory import Memory
 from mmsb.session import RecordingResult, record, start
@@ -27,10 +27,15 @@ def run(tmp_path: Path, julia: Candidate, source: str, *words: str) -> Recording
 
 
 def instances(path: str | None) -> set[str]:
+    """Those of the program's own modules."""
     assert path is not None
     with Memory.open(Path(path)) as memory:
         now = memory.at()
-        pages = now.pages(schema.INSTANCE).tolist()
+        pages = [
+            page
+            for page in now.pages(schema.INSTANCE).tolist()
+            if now.column(schema.INSTANCE, page, "depth")[0] < NONE_U32
+        ]
         names = [int(now.column(schema.INSTANCE, page, "name")[0]) for page in pages]
         return set(now.symbols(names))
 

@@ -36,6 +36,25 @@ app = typer.Typer(
 # Recording.
 
 
+Capture = Annotated[
+    str,
+    typer.Option(
+        metavar="WHAT",
+        help="events (no IR), final, passes (IR after every pass), decisions (inlining and why), "
+        "reflect (public reflection alone).",
+    ),
+]
+Functions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Keep the IR of this function alone. Repeatable."),
+]
+LeastTime = Annotated[
+    float, typer.Option(min=0, help="Keep IR only of what took so long to infer.")
+]
+Limit = Annotated[int, typer.Option(min=0, help="Keep at most so many code objects; 0 is all.")]
+Apart = Annotated[bool, typer.Option("--apart", help="Ask the compiler again in a second process.")]
+
+
 @app.command(
     rich_help_panel=RECORD,
     context_settings={"allow_interspersed_args": False},
@@ -60,27 +79,11 @@ def record(
         list[str] | None,
         typer.Option(metavar="NAME", help="Record this module as if it were yours. Repeatable."),
     ] = None,
-    capture: Annotated[
-        str,
-        typer.Option(
-            metavar="WHAT",
-            help="events (no IR), final, passes (IR after every pass), decisions (inlining and "
-            "why), reflect (public reflection alone).",
-        ),
-    ] = "final",
-    function: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Keep the IR of this function alone. Repeatable."),
-    ] = None,
-    min_inference_ms: Annotated[
-        float, typer.Option(min=0, help="Keep IR only of what took so long to infer.")
-    ] = 0.0,
-    limit: Annotated[
-        int, typer.Option(min=0, help="Keep at most so many code objects; 0 is all.")
-    ] = 0,
-    apart: Annotated[
-        bool, typer.Option("--apart", help="Ask the compiler again in a second process.")
-    ] = False,
+    capture: Capture = "final",
+    function: Functions = None,
+    min_inference_ms: LeastTime = 0.0,
+    limit: Limit = 0,
+    apart: Apart = False,
     no_literals: Annotated[
         bool, typer.Option("--no-literals", help="Keep none of the program's constants.")
     ] = False,
