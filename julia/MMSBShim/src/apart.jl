@@ -3,7 +3,7 @@
 
 # What may be said of the second process. In a recording the words are interned before the fork:
 # afterwards the ids that this process would give are those the other one gave to something else.
-const APART_NOT_STARTED = "the second process could not be started: the system refused to fork"
+const APART_NOT_STARTED = "the second process could not be started: this system refuses to fork, or compiled code is shared with a fork"
 const APART_FAILED = "the second process failed: what it had not sent is not recorded"
 const APART_KILLED = "the second process was ended by a signal: what it had not sent is not recorded"
 const APART_WORDS = ("fault", APART_NOT_STARTED, APART_FAILED, APART_KILLED)
@@ -25,7 +25,7 @@ Send what is in the encoder's tables, run `work()` in a fork of this process and
 own, and may not yield, print or touch a stream: the event loop is the other process's. Afterwards
 this process may say no word that was not said before. False, and a `fault`, if the fork did not end well.
 """
-function run_apart(work, e::Encoder, fd::Cint)::Bool
+function run_apart(@nospecialize(work), e::Encoder, fd::Cint)::Bool
     foreach(word -> symbol_id!(e, word), APART_WORDS)
     send!(fd, e.tables)
     pid = forked(work)
@@ -39,7 +39,7 @@ end
 
 Run `work(fd)` in a fork of this process; what it wrote to `fd`. Throws if it did not end well.
 """
-function read_apart(work)::Vector{UInt8}
+function read_apart(@nospecialize(work))::Vector{UInt8}
     ends = Cint[0, 0]
     ccall(:pipe, Cint, (Ptr{Cint},), ends) == 0 || error(APART_NOT_STARTED)
     foreach(close_on_exec, ends)
@@ -52,44 +52,54 @@ function read_apart(work)::Vector{UInt8}
     return bytes
 end
 
+# Julia's JIT writes machine code through /proc/self/mem, which it opens once: in a fork that still is
+# the memory of the first process. Its number here, or -1 where there is none.
+function memory_fd()::Cint
+    Sys.islinux() || return Cint(-1)
+    for name in readdir("/proc/self/fd")
+        link = try
+            readlink(string("/proc/self/fd/", name))
+        catch
+            ""                       # the one that reads the folder
+        end
+        startswith(link, "/proc/") && endswith(link, "/mem") && return parse(Cint, name)
+    end
+    return Cint(-1)
+end
+
+# In a fork, before anything is compiled: our own memory under that number. O_RDWR is 2.
+function own_memory!(fd::Cint)::Bool
+    fd < 0 && return false
+    own = ccall(:open, Cint, (Cstring, Cint), "/proc/self/mem", 2)
+    return own >= 0 && ccall(:dup2, Cint, (Cint, Cint), own, fd) == fd
+end
+
 # The second process's number, or -1. No collection may be under way in a thread that it will not have.
-function forked(work)::Cint
+function forked(@nospecialize(work))::Cint
+    memory = memory_fd()
+    memory < 0 && return Cint(-1)
+    own_memory!(Cint(-1))                    # compiled from here on, as this function is
     collecting = GC.enable(false)
     pid = ccall(:fork, Cint, ())
-    pid == 0 && (own_memory!(); apart(work, collecting))
+    if pid == 0
+        own_memory!(memory) || ccall(:_exit, Cvoid, (Cint,), 1)
+        apart(work, collecting)
+    end
     GC.enable(collecting)
     return pid
 end
 
-# Julia writes the code it compiles through a descriptor of /proc/self/mem that it opened before the
-# fork: in the fork that still is the other process's memory, until it is opened again.
-function own_memory!()
-    name = Vector{UInt8}(undef, 64)
-    for fd in Cint(3):Cint(255)
-        n = ccall(:readlink, Cssize_t, (Cstring, Ptr{UInt8}, Csize_t), string("/proc/self/fd/", fd), name, 64)
-        n > 10 || continue
-        link = String(name[1:n])
-        startswith(link, "/proc/") && endswith(link, "/mem") || continue
-        own = ccall(:open, Cint, (Cstring, Cint), "/proc/self/mem", Base.Filesystem.JL_O_RDWR)
-        own < 0 && continue
-        ccall(:dup2, Cint, (Cint, Cint), own, fd)
-        ccall(:close, Cint, (Cint,), own)
-        close_on_exec(fd)
-    end
-    nothing
-end
-
-function apart(work, collecting::Bool)
-    # PR_SET_PDEATHSIG, SIGKILL: without the observed process there is nothing to say
-    Sys.islinux() && ccall(:prctl, Cint, (Cint, Culong), 1, 9)
-    ccall(:signal, Ptr{Cvoid}, (Cint, Ptr{Cvoid}), 14, C_NULL)
-    still_alive()
-    collects_alone() && GC.enable(collecting)
-    status = try
+function apart(@nospecialize(work), collecting::Bool)
+    status = 1
+    try
+        # PR_SET_PDEATHSIG, SIGKILL: without the observed process there is nothing to say
+        Sys.islinux() && ccall(:prctl, Cint, (Cint, Culong), 1, 9)
+        ccall(:signal, Ptr{Cvoid}, (Cint, Ptr{Cvoid}), 14, C_NULL)
+        still_alive()
+        collects_alone() && GC.enable(collecting)
         work()
-        0
+        status = 0
     catch
-        1
     end
     ccall(:_exit, Cvoid, (Cint,), status)
 end
