@@ -91,7 +91,7 @@ class DecisionsView(Answer):
         if not self.decisions:
             return (note((self.function.name, "name"), f": {self.advice}"),)
         counted = ", ".join(
-            f"{count} {_WORDS[Decision[kind.upper()]][0]}" for kind, count in self.counts.items()
+            f"{_WORDS[Decision[kind.upper()]][0]} {count}" for kind, count in self.counts.items()
         )
         version = "?" if self.version is None else str(self.version)
         head: list[Block] = [
@@ -114,7 +114,7 @@ class DecisionsView(Answer):
 def _about(decided: Decided) -> Line:
     if decided.statement is None:
         return line(("the function as a whole", "head"))
-    number = "" if decided.number is None else f"%{decided.number} = "
+    number = "" if decided.number is None else f"%{decided.number}  "
     where = "" if decided.stage is None else f"   ({title(decided.stage)})"
     return line(
         (f"{number}{decided.text or 'a statement that is not kept'}", "name"), (where, "dim")
@@ -185,7 +185,7 @@ def _decided(facts: Facts, row: dict[str, Any], texts: _Texts, julia: str) -> De
         number=number,
         stage=stage,
         text=text,
-        callee=subject_name(facts, callee) if callee else "",
+        callee=_callee(facts, callee),
         callee_key=callee,
         outcome=_some(row["outcome"]),
         cost=_some(row["cost"]),
@@ -194,6 +194,13 @@ def _decided(facts: Facts, row: dict[str, Any], texts: _Texts, julia: str) -> De
         effects=lost(row["effects"], julia) or None,
         type=facts.type(row["type"]).text or None,
     )
+
+
+def _callee(facts: Facts, text: str) -> str:
+    """An instance's name; a function's, where only its type is known."""
+    if text.startswith("typeof(") and text.endswith(")"):
+        return short(text[len("typeof(") : -1])
+    return subject_name(facts, text) if text else ""
 
 
 def _some(value: int) -> int | None:

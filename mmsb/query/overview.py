@@ -110,7 +110,7 @@ class StatsView(Answer):
         if self.not_deterministic:
             why = "; ".join(self.not_deterministic)
             blocks.append(note((f"Not deterministic, because {why}.", "warn")))
-        if "reason" in about:
+        if about.get("reason"):
             blocks.append(note(("Incomplete: " + about["reason"], "bad")))
         return (*blocks, *(note((limit, "dim")) for limit in self.limits))
 
@@ -206,8 +206,8 @@ def not_deterministic(recording: dict[str, str]) -> tuple[str, ...]:
     if "min_inference_ms" in recording:
         least = recording["min_inference_ms"]
         found.append(f"code was chosen by the time its inference took (at least {least} ms)")
-    if "faults" in recording:
-        found.append(f"{recording['faults']} questions to the compiler failed")
+    if recording.get("state") == "incomplete":
+        found.append("the recording is incomplete")
     return tuple(found)
 
 
