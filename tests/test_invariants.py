@@ -32,6 +32,7 @@ READS = {
     # the passive tier: the compiler's own queue and log, which only append
     "jl_array_ptr",
     "jl_debug_method_invalidation",
+    "jl_exception_occurred",
     "jl_generating_output",
     "jl_module_get_bindings",
     "jl_push_newly_inferred",

@@ -69,7 +69,8 @@ def fates(scheduler: Scheduler, candidates: Iterable[int], named: Mapping[int, i
         chains = _chains(stream, schedule, victims, logged)
         for index in victims:
             chain = chains.get(index, _Chain("", 0, _several(everything)))
-            causes = tuple(sorted(chain.causes)) or ("",)
+            # the log names the first; what came in the same world and fits a call is one too
+            causes = tuple(sorted(chain.causes.union(schedule.codes[index].causes))) or ("",)
             node = named.get(index, NONE_U32)
             lost = stream.log[node].lost_ns if index in named else NONE_U64
             found.append(

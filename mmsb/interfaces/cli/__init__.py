@@ -52,6 +52,7 @@ LeastTime = Annotated[
     float, typer.Option(min=0, help="Keep IR only of what took so long to infer.")
 ]
 Limit = Annotated[int, typer.Option(min=0, help="Keep at most so many code objects; 0 is all.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace a memory of that name.")]
 Apart = Annotated[bool, typer.Option("--apart", help="Ask the compiler again in a second process.")]
 
 
@@ -87,9 +88,7 @@ def record(
     no_literals: Annotated[
         bool, typer.Option("--no-literals", help="Keep none of the program's constants.")
     ] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a memory of that name.")
-    ] = False,
+    replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a Julia program as it always runs, and keep what the compiler did.
