@@ -450,6 +450,7 @@ function track_inferred!(on::Bool)
     nothing
 end
 
+has_machine_code(ci::Core.CodeInstance) = ci.invoke != C_NULL
 exception_type(ci::Core.CodeInstance) =
     hasfield(Core.CodeInstance, :exctype) && isdefined(ci, :exctype) ? ci.exctype : nothing
 effect_bits(ci::Core.CodeInstance) =

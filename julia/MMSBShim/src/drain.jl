@@ -40,8 +40,9 @@ end
 
 function instance!(e::Encoder, mi::Core.MethodInstance, depth::UInt32)
     m = mi.def::Method
-    # of what is out of scope no line of the trace has to be found
-    trace = depth == NONE ? "" : hashed(static_text(mi.specTypes))
+    # a line of the trace names what has machine code; out of scope little has
+    named = depth != NONE || any(has_machine_code, code_instances(mi))
+    trace = named ? hashed(static_text(mi.specTypes)) : ""
     add!(e.tables.instance, symbol_id!(e, instance_key(mi)), symbol_id!(e, method_key(m)),
          type_id!(e, mi.specTypes), symbol_id!(e, display_name(mi)), depth,
          symbol_id!(e, module_path(m.module)), symbol_id!(e, trace))
