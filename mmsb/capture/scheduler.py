@@ -137,12 +137,12 @@ class Scheduler:
         )
         lines = self._lines(trace)
         if whole.native:
-            places = [(whole.codes[i].order, i) for i in new]
-            own = [order for order, i in places if order != NONE_U64 and self._depth(i) == 0]
+            queue = [(whole.codes[i].order, whole.codes[i].instance) for i in new]
+            places = [(place, key) for place, key in queue if place != NONE_U64]
         else:
-            own = [place for place, key in lines if self._is_own(key)]
+            places = lines
         defined = self._take_methods()
-        self._open_windows(sorted(own), defined, self._ends([*new, *again]))
+        self._open_windows(places, defined, self._ends([*new, *again]))
         part = Part(range(first_window, len(whole.windows)), new, again, self._frames_read)
         self._frames_read = len(self.stream.inference)
         placement = _Placement(self, part)
@@ -226,31 +226,35 @@ class Scheduler:
                 found.append((line.offset, key))
         return found
 
-    def _is_own(self, instance: str) -> bool:
-        return self.stream.instances[instance].depth == 0
-
-    def _depth(self, index: int) -> int:
-        return self.stream.instances[self.schedule.codes[index].instance].depth
-
     # Windows.
 
-    def _open_windows(self, own: list[int], defined: dict[int, list[int]], ends: set[int]) -> None:
-        """``own``: sorted places of the user's own compilations; ``defined``: as above; ``ends``:
-        worlds in which code ended."""
+    def _open_windows(
+        self, places: list[tuple[int, str]], defined: dict[int, list[int]], ends: set[int]
+    ) -> None:
+        """``places``: of this part's compilations, with the instance; ``defined``: as above;
+        ``ends``: worlds in which code ended."""
+        own = sorted(place for place, key in places if self.stream.instances[key].depth == 0)
+        first = min((place for place, _ in places), default=NONE_U64)
         windows = self.schedule.windows
         # a part is a time of its own, and its places are compared with each other alone
         start = 0 if self.schedule.native else int(self.stream.notes.get("trace_start", "0"))
         windows.append(Window(len(windows), self._last_world, start))
         ends = {world for world in ends if world > self._last_world}
         reached = start
+        # a later part begins with what happened first in it, and not with nothing
+        blank = windows[-1].index > 0
         for world in sorted(ends | set(defined)):
             # a package image brings methods without the tracer: they stand where their world stands
             keys = [self.stream.methods[i].key for i in defined.get(world, [])]
             reached = max([reached, *(self._place(key, world, reached) for key in keys)])
             # a world that ended code is a time of its own, whether its callers were traced or not
-            if world in ends or _any(own, windows[-1].first_place, reached):
+            blank = blank and reached <= first
+            if blank:
+                windows[-1].first_world = max(world, self._last_world)
+            elif world in ends or _any(own, windows[-1].first_place, reached):
                 windows.append(Window(len(windows), max(world, self._last_world), reached))
             windows[-1].definitions.extend(defined.get(world, []))
+            blank = False
         self._last_world = max([self._last_world, *ends, *defined])
 
     def _place(self, key: str, world: int, otherwise: int) -> int:
