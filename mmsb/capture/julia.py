@@ -122,6 +122,18 @@ def probe(source: str, path: str) -> Candidate:
     return replace(mended, reason="usable with mmsb's own libunwind") if mended.ok else found
 
 
+def named_on_path(version: str) -> str | None:
+    """The Julia of a version (``1.12.5``) on PATH or in MMSB_JULIA; asks only likely ones."""
+    minor = ".".join(version.split(".")[:2])
+    entries = [_executable(entry) for entry in os.environ.get("MMSB_JULIA", "").split(":") if entry]
+    for name in (f"julia-{version}", f"julia-{minor}", "julia"):
+        entries += filter(None, [shutil.which(name)])
+    for path in entries:
+        if probe("PATH", path).version == version:
+            return path
+    return None
+
+
 def shim_path() -> Path:
     """The folder of the Julia package MMSBShim: in a wheel inside ours, in a checkout beside it."""
     package = Path(__file__).resolve().parents[1]

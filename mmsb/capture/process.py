@@ -100,7 +100,7 @@ def precompile(julia: Candidate, command: JuliaCommand) -> None:
     marker = _marker(julia, command.cache_switches, shim)
     if marker.exists():
         return
-    depot = _depot(shim)
+    depot = depot_of(shim)
     words = [str(julia.path), "--startup-file=no", *command.cache_switches, "-e", _PRECOMPILE]
     try:
         done = subprocess.run(
@@ -126,7 +126,7 @@ def precompile(julia: Candidate, command: JuliaCommand) -> None:
     marker.touch()
 
 
-def _depot(shim: Path) -> Path:
+def depot_of(shim: Path) -> Path:
     """Where Julia keeps the shim's compiled form: one for each copy of the shim."""
     return cache_path() / "depot" / hashlib.sha256(os.fsencode(shim)).hexdigest()[:12]
 
@@ -247,7 +247,7 @@ def _environment(
         "MMSB_HOST": str(os.getpid()),
         "MMSB_TRACE": str(trace),
         **settings.environment(),
-        "MMSB_DEPOT": str(_depot(shim_path())),
+        "MMSB_DEPOT": str(depot_of(shim_path())),
     }
     if "LD_LIBRARY_PATH" in julia.env:
         own["MMSB_LD_LIBRARY_PATH"] = os.environ.get("LD_LIBRARY_PATH", "")

@@ -9,25 +9,25 @@ const IN_BLOCK = Ref(false)       # is one open
 const OWN_WORLD = Ref(UInt64(0))
 
 """
-    start_embedded(capture, depth, modules, functions, literals, min_ms, limit)
+    start_embedded(said)
 
-Make this process ready to record. `modules` are separated by commas, `functions` by newlines.
+Make this process ready to record. `said`: the settings as the process host has them in its
+environment, `NAME=value` with zero bytes between them. Returns the first frame.
 """
-function start_embedded(capture::String, depth::Int, modules::String, functions::String,
-                        literals::Bool, min_ms::Float64, limit::Int)
-    said = Dict("MMSB_CAPTURE" => capture, "MMSB_DEPTH" => string(depth),
-                "MMSB_MODULES" => modules, "MMSB_FUNCTIONS" => functions,
-                "MMSB_LITERALS" => literals ? "1" : "0", "MMSB_MIN_MS" => string(min_ms),
-                "MMSB_LIMIT" => string(limit))
+function start_embedded(text::String)
+    said = Dict{String,String}()
+    for pair in split(text, '\0'; keepempty = false)
+        name, value = split(pair, '='; limit = 2)
+        said[String(name)] = String(value)
+    end
     r = recording(Settings(said), Cint(-1), Cint(-1))
     RECORDING[] = r
     BLOCKS[] = true
     OWN_WORLD[] = r.first_world
     hello!(r)
     note!(r.encoder, :host, "embedded")
-    send!(r)
     atexit(pause_embedded)       # Julia may end before Python does
-    nothing
+    return taken!(r)
 end
 
 function embedded()
@@ -59,22 +59,22 @@ function pause_embedded()
 end
 
 """
-    run_embedded(code, bytes, number)
+    run_embedded(code, number)
 
-Evaluate a text at top level in Main, in a block of its own: 0 if it went well, 1 if it threw, 2 if it
-was interrupted. What was thrown is in `PROBLEM`.
+Evaluate a text at top level in Main, in a block of its own if none is open: 0 if it went well, 1 if
+it threw, 2 if it was interrupted. What was thrown is in `PROBLEM`.
 """
-function run_embedded(code::Ptr{UInt8}, bytes::Int, number::Int)::Int
-    text = unsafe_string(code, bytes)
-    resume_embedded("")
+function run_embedded(code::String, number::Int)::Int
+    alone = !IN_BLOCK[]
+    alone && resume_embedded("")
     try
-        Base.include_string(Main, text, string("session[", number, ']'))
+        Base.include_string(Main, code, string("session[", number, ']'))
         return 0
     catch problem
         PROBLEM[] = (unwrap(problem), catch_backtrace())
         return unwrap(problem) isa InterruptException ? 2 : 1
     finally
-        pause_embedded()
+        alone && pause_embedded()
     end
 end
 const PROBLEM = Ref{Any}(nothing)
@@ -84,9 +84,6 @@ function told()
     problem, trace = PROBLEM[]
     return said(Base.invokelatest(sprint, showerror, problem, trace)::String)
 end
-
-"""What Julia says of an exception that left the recorder itself."""
-fault() = said(sprint(showerror, ccall(:jl_exception_occurred, Any, ())))
 
 # Bytes for the host; rooted here until the next ones, so that it can copy them.
 const SAID = Ref(UInt8[])

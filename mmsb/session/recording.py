@@ -1,4 +1,4 @@
-"""The one place where the stages meet: record, translate, commit, and hand over to the reader."""
+"""A Julia program run to its end by a process of its own, and its memory."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
 from mmsb.base.errors import (
-    EnvironmentProblem,
     JuliaFailed,
     JuliaNotFound,
-    StateError,
 )
 from mmsb.capture import command, process
-from mmsb.capture import install as installer
 from mmsb.capture import julia as finder
-from mmsb.capture.conversation import Conversation
 from mmsb.capture.process import Progress, Recorded, Settings
 from mmsb.capture.scheduler import compilations
+from mmsb.capture.stream import Stream
 from mmsb.capture.translate import Translator
 from mmsb.memory import place
 from mmsb.memory.memory import Memory
 from mmsb.query import sources
-from mmsb.query.memories import open_memory
-from mmsb.query.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,7 @@ def record(
     )
     parsed = command.parse(argv)
     path = _output(output, parsed, replace)
-    chosen = julia or _julia_of(parsed)
+    chosen = julia or julia_of(parsed)
     progress("preparing the recorder", 0, 0)
     process.precompile(chosen, parsed)
     progress("running the program", 0, 0)
@@ -132,7 +128,7 @@ def write(
         "state": state,
         "exit_code": str(recorded.exit_code),
         "order": "logical order inside a window",
-        "deterministic": "yes" if state == "complete" and not _filtered(notes) else "no",
+        "deterministic": "yes" if state == "complete" and not is_filtered(notes) else "no",
         **({"reason": reason} if reason else {}),
     }
     translator = Translator(recorded.stream)
@@ -145,23 +141,32 @@ def write(
                 step(changes)
                 memory.commit(changes)
             memory.sync()
-        with Memory.open(folder) as memory:
-            stats, epochs = memory.stats(), memory.head
         written = place.publish(folder, path, replace=replace and state == "complete")
-    _remember_sources(recorded)
+    remember_sources(recorded.stream)
+    result = summary(written, notes["julia"], state, reason, recorded.exit_code)
+    if written != path:
+        message = f"{result.message} ({path} was left as it is)"
+        return replaced(result, message=message)
+    return result
+
+
+def summary(
+    written: Path, julia: str, state: str, reason: str, exit_code: int = 0
+) -> RecordingResult:
+    """What there is to say of a memory that has been written."""
+    with Memory.open(written) as memory:
+        stats, epochs = memory.stats(), memory.head
     rows = stats["rows"]
     counted = sum(n for kind, n in rows.items() if kind != "heap")
     message = f"{written}: {rows['instance']} method instances, {epochs} epochs"
-    if written != path:
-        message = f"{message} ({path} was left as it is)"
     if reason:
         message = f"{message}; incomplete: {reason}"
     return RecordingResult(
         str(written),
-        recorded.exit_code,
+        exit_code,
         state,
         message,
-        notes["julia"],
+        julia,
         epochs,
         rows["instance"],
         counted,
@@ -169,7 +174,7 @@ def write(
     )
 
 
-def _filtered(notes: Mapping[str, str]) -> bool:
+def is_filtered(notes: Mapping[str, str]) -> bool:
     """Was something left out by time, or for want of room? Then twice is not the same."""
     return "dropped" in notes or "min_inference_ms" in notes
 
@@ -178,14 +183,22 @@ def _state(recorded: Recorded) -> tuple[str, str]:
     notes = recorded.stream.notes
     if recorded.exit_code > 128:
         return "incomplete", f"the program was killed by signal {recorded.exit_code - 128}"
-    if "fault" in notes:
-        return "incomplete", f"the recorder failed: {notes['fault']}"
-    if "faults" in notes:
-        first = notes["first_fault"]
-        return "incomplete", f"{notes['faults']} code objects could not be asked for: {first}"
+    if fault := recorder_fault(notes):
+        return "incomplete", fault
     if "ended" not in notes or recorded.leftover:
         return "incomplete", "the program ended without its exit hooks"
     return "complete", ""
+
+
+def recorder_fault(notes: Mapping[str, str]) -> str:
+    """What the recorder itself could not do, "" if nothing."""
+    if "fault" in notes:
+        return f"the recorder failed: {notes['fault']}"
+    if "faults" in notes:
+        return (
+            f"{notes['faults']} code objects could not be asked for: {notes.get('first_fault', '')}"
+        )
+    return ""
 
 
 def _output(
@@ -196,7 +209,7 @@ def _output(
     return place.check_target(path, replace=replace)
 
 
-def _julia_of(parsed: command.JuliaCommand) -> finder.Candidate:
+def julia_of(parsed: command.JuliaCommand) -> finder.Candidate:
     """The Julia the command names; the word ``julia`` alone means the one mmsb chooses."""
     if parsed.program == "julia":
         return finder.require()
@@ -209,126 +222,11 @@ def _julia_of(parsed: command.JuliaCommand) -> finder.Candidate:
     return found
 
 
-def _remember_sources(recorded: Recorded) -> None:
-    symbols = recorded.stream.symbols
+def remember_sources(stream: Stream) -> None:
+    """Hints of where the files of a recording lie, kept beside the memories."""
+    symbols = stream.symbols
     sources.remember(
         (symbols[content], symbols[path])
-        for content, _name, _lines, path in recorded.stream.files
+        for content, _name, _lines, path in stream.files
         if symbols[content] and symbols[path]
     )
-
-
-class Session:
-    """A live Julia that is recorded while you send it code. Made by ``start``.
-
-    >>> session = mmsb.start("session.mmsb")
-    >>> session.run("f(x) = x + 1; f(2)")
-    >>> memory = session.stop()
-    """
-
-    def __init__(
-        self, path: Path, julia: finder.Candidate, settings: Settings, *, replace: bool = False
-    ) -> None:
-        process.precompile(julia, command.JuliaCommand("julia", (), ()))
-        self._replace = replace
-        self.path = path
-        self.julia = str(julia.version)
-        self.result: RecordingResult | None = None
-        self._conversation: Conversation | None = Conversation(julia, settings)
-
-    def run(self, code: str) -> None:
-        """Evaluate Julia code at top level in Main; its output goes where Python's goes.
-
-        Raises JuliaFailed with Julia's message and stack, and StateError after ``stop``.
-        """
-        if self._conversation is None:
-            raise StateError("this session has been stopped: start another")
-        self._conversation.run(code)
-
-    def stop(self) -> Reader:
-        """End Julia, write the memory, and open it for reading. Stopping twice opens it again."""
-        if self._conversation is not None:
-            conversation, self._conversation = self._conversation, None
-            self.result = write(conversation.end(), self.path, replace=self._replace)
-            self.path = Path(str(self.result.path))
-        return open_memory(self.path)
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop().close()
-
-
-def start(
-    path: str | os.PathLike[str] = "session.mmsb",
-    *,
-    julia: str = "auto",
-    depth: int = 1,
-    modules: Sequence[str] = (),
-    literals: bool = True,
-    capture: str = "final",
-    functions: Sequence[str] = (),
-    replace: bool = False,
-) -> Session:
-    """Start a Julia of its own and record what its compiler does with the code it is sent.
-
-    ``julia``: ``"auto"`` or the path of one. The memory is written to ``path`` by ``stop``.
-    Raises UsageError (``path`` exists), JuliaNotFound, JuliaFailed.
-    """
-    parsed = command.JuliaCommand("julia" if julia == "auto" else julia, (), ())
-    where = _output(path, parsed, replace)
-    settings = Settings(depth, tuple(modules), literals, capture, tuple(functions))
-    return Session(where, _julia_of(parsed), settings, replace=replace)
-
-
-def stop(session: Session) -> Reader:
-    """``session.stop()``."""
-    return session.stop()
-
-
-def doctor(*, install: bool = False, progress: installer.Progress | None = None) -> finder.Decision:
-    """Every Julia that could be used, the one that is, and why. Installs only if asked to."""
-    return finder.find(install=install, progress=progress)
-
-
-@dataclass(frozen=True, slots=True)
-class Demo:
-    """What ``demo`` shows. ``played``: no Julia was there, and the memory ships with mmsb."""
-
-    path: str
-    played: bool
-    decision: finder.Decision
-    result: RecordingResult | None
-
-
-def demo(
-    output: str | os.PathLike[str] = "tour.mmsb",
-    *,
-    progress: Progress = _quiet,
-    install_progress: installer.Progress | None = None,
-) -> Demo:
-    """Record ``examples/tour.jl``, with a Julia that is installed if none is there; without one,
-    the memory that ships with the package. Replaces an earlier ``output``.
-    """
-    decision = finder.find(install=True, progress=install_progress)
-    if decision.chosen is None:
-        return Demo(str(_shipped("tour.mmsb")), True, decision, None)
-    result = record(
-        [str(_shipped("tour.jl"))],
-        output,
-        capture="passes",
-        replace=True,
-        progress=progress,
-        julia=decision.chosen,
-    )
-    return Demo(str(result.path), False, decision, result)
-
-
-def _shipped(name: str) -> Path:
-    """A file of the demo: in a wheel under mmsb/data, in a checkout under examples too."""
-    package = Path(__file__).resolve().parent
-    for folder in (package / "data", package.parent / "examples"):
-        if (folder / name).exists():
-            return folder / name
-    raise EnvironmentProblem(f"this installation of mmsb lacks {name}: install mmsb again")

@@ -1,0 +1,64 @@
+"""Which Julia there is, and the program that shows mmsb with it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmsb.base.errors import EnvironmentProblem
+from mmsb.capture import install as installer
+from mmsb.capture import julia as finder
+from mmsb.capture.process import Progress
+from mmsb.session.recording import RecordingResult, record
+
+
+def _quiet(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+def doctor(*, install: bool = False, progress: installer.Progress | None = None) -> finder.Decision:
+    """Every Julia that could be used, the one that is, and why. Installs only if asked to."""
+    return finder.find(install=install, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What ``demo`` shows. ``played``: no Julia was there, and the memory ships with mmsb."""
+
+    path: str
+    played: bool
+    decision: finder.Decision
+    result: RecordingResult | None
+
+
+def demo(
+    output: str | os.PathLike[str] = "tour.mmsb",
+    *,
+    progress: Progress = _quiet,
+    install_progress: installer.Progress | None = None,
+) -> Demo:
+    """Record ``examples/tour.jl``, with a Julia that is installed if none is there; without one,
+    the memory that ships with the package. Replaces an earlier ``output``.
+    """
+    decision = finder.find(install=True, progress=install_progress)
+    if decision.chosen is None:
+        return Demo(str(_shipped("tour.mmsb")), True, decision, None)
+    result = record(
+        [str(_shipped("tour.jl"))],
+        output,
+        capture="passes",
+        replace=True,
+        progress=progress,
+        julia=decision.chosen,
+    )
+    return Demo(str(result.path), False, decision, result)
+
+
+def _shipped(name: str) -> Path:
+    """A file of the demo: in a wheel under mmsb/data, in a checkout under examples too."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "data", package.parent / "examples"):
+        if (folder / name).exists():
+            return folder / name
+    raise EnvironmentProblem(f"this installation of mmsb lacks {name}: install mmsb again")
