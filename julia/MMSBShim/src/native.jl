@@ -3,6 +3,7 @@
 # nothing that the compiler keeps or does is changed.
 
 const INFERRED = Any[]           # rooted here, since the compiler's own reference is no root
+const CANARY = Ref{Any}(nothing)  # a code object of the shim's
 const DROPPED = Ref(0)           # beyond the limit that was asked for
 
 # Who else uses a hook of which a process has one, or nothing.
@@ -20,6 +21,7 @@ function start_queue!()
     other = other_user()
     other === nothing || error("MMSBShim cannot record: ", other, " uses the compiler's queue of ",
                                "inferred code, and a process has one; record when it has ended")
+    CANARY[] = first_code_object()       # found now: what that compiles is not the program's
     empty!(INFERRED)
     sizehint!(INFERRED, 1 << 16)
     DROPPED[] = 0
@@ -31,7 +33,7 @@ end
 # True if the queue was ours to the end: a code object we push ourselves has to arrive.
 function stop_queue!()
     n = length(INFERRED)
-    canary = first_code_object()
+    canary = CANARY[]
     ccall(:jl_push_newly_inferred, Cvoid, (Any,), canary)
     ours = length(INFERRED) > n && INFERRED[end] === canary
     ours || return false             # another's by now: not ours to take away

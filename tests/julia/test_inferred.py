@@ -1,0 +1,168 @@
+"""What the compiler inferred while a package was loaded and used, and all of it.
+
+``expected/snoopcompile_inference.txt`` is what SnoopCompile's inference snooping saw of the same
+program, with its version and Julia's: the instances that are of the package or specialised for its
+types. With ``MMSB_SNOOPCOMPILE`` naming a project that has SnoopCompile it is asked again, and all
+instances are compared.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import live
+import pytest
+
+from mmsb.base.model import Compiled
+from mmsb.capture.julia import Candidate, shim_path
+from mmsb.memory.snapshot import Snapshot
+
+EXPECTED = live.HERE / "expected" / "snoopcompile_inference.txt"
+FIRST = (1, 10)
+BLOCKS = """
+struct Block
+    name::String
+    height::Int
+end
+Base.isless(a::Block, b::Block) = isless(a.height, b.height)
+tower(names) = [Block(name, length(name)) for name in names]
+highest(blocks) = last(sort(blocks))
+total(blocks) = sum(b -> b.height, blocks; init = 0)
+index(blocks) = Dict(b.name => b for b in blocks)
+"""
+PROGRAM = """
+push!(LOAD_PATH, FOLDER)
+using Blocks
+blocks = Blocks.tower(["one", "three", "seven"])
+Blocks.highest(blocks)
+Blocks.total(blocks)
+known = Blocks.index(blocks)
+haskey(known, "three")
+Blocks.total(Blocks.Block[])
+map(b -> b.height, blocks)
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A program, and the memory of it."""
+
+    julia: Candidate
+    folder: Path
+    script: Path
+    head: Snapshot
+
+    def inferred(self) -> list[str]:
+        """Keys in the inference tree."""
+        table = self.head.table("inference")
+        return sorted(self.head.symbol(int(key)) for key in table["instance"])
+
+    def compiled(self) -> dict[str, set[Compiled]]:
+        """Type of an instance, as ``plain`` has it, and how far its code came."""
+        types = self.head.symbols(self.head.table("type")["name"])
+        found: dict[str, set[Compiled]] = {}
+        for page in self.head.pages("instance"):
+            code = self.head.page("code", self.head.subject(int(page)))
+            if code is None:
+                continue
+            signature = types[int(self.head.column("instance", int(page), "signature")[0])]
+            states = self.head.column("code", code, "compiled")
+            found[plain(signature)] = {Compiled(int(state)) for state in states}
+        return found
+
+
+def plain(text: str) -> str:
+    """A type without what Julia's printer and ours write in two ways."""
+    text = re.sub(r'var"([^"]*)"', r"\1", text).replace("Core.", "")
+    return re.sub(r" where (\{[^{}]*\}|\w+)", "", text).replace("'", "")
+
+
+def head_line() -> str:
+    return EXPECTED.read_text().split("\n", 1)[0]
+
+
+@pytest.fixture(scope="session")
+def run(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    if live.version(julia) < FIRST:
+        pytest.skip(f"what Julia {julia.version} inferred itself is not recorded")
+    folder = tmp_path_factory.mktemp("blocks")
+    live.package(folder, "Blocks", "0000000a-1111-4111-8111-111111111111", BLOCKS, {})
+    script = folder / "program.jl"
+    script.write_text(PROGRAM.replace("FOLDER", f'"{folder}"'))
+    live.said(julia, [str(script)])  # precompiled, as packages are
+    recorded = live.record(julia, folder / "program.mmsb", [str(script)])
+    assert recorded.notes()["tier"] == "native"
+    return Run(julia, folder, script, recorded.head)
+
+
+def asked(run: Run) -> list[str]:
+    """What SnoopCompile says now: versions, then keys."""
+    project = f"--project={os.environ['MMSB_SNOOPCOMPILE']}"
+    script = str(live.HERE / "snoopcompile_inference.jl")
+    words = [project, script, str(run.script), str(shim_path().parent)]
+    return live.said(run.julia, words).splitlines()
+
+
+def of_the_package(keys: list[str]) -> list[str]:
+    return [key for key in keys if "Blocks." in key]
+
+
+def skip_other_julias(run: Run) -> None:
+    found = re.search(r"Julia (\d+)\.(\d+)", head_line())
+    assert found is not None
+    if live.version(run.julia) != (int(found[1]), int(found[2])):
+        pytest.skip(f"SnoopCompile was asked on another Julia: {head_line()}")
+
+
+def test_inferred_equals_snoopcompiles(run: Run) -> None:
+    skip_other_julias(run)
+    assert of_the_package(run.inferred()) == EXPECTED.read_text().splitlines()[1:]
+
+
+def test_all_inferred_equals_snoopcompiles_asked_now(run: Run) -> None:
+    if not os.environ.get("MMSB_SNOOPCOMPILE"):
+        pytest.skip("MMSB_SNOOPCOMPILE names no project that has SnoopCompile")
+    skip_other_julias(run)
+    head, *keys = asked(run)
+    assert run.inferred() == keys
+    assert [head, *of_the_package(keys)] == EXPECTED.read_text().splitlines()
+
+
+def test_what_trace_compile_names_is_recorded(run: Run) -> None:
+    """By a run of its own, unrecorded. Code that the image had inferred is not inferred again: a
+    line that names no type of the program's is of such code where no instance is recorded."""
+    trace = run.folder / "trace"
+    live.said(run.julia, [f"--trace-compile={trace}", str(run.script)])
+    known = run.compiled()
+    named = []
+    for line in trace.read_text().splitlines():
+        found = re.match(r"precompile\((Tuple\{.*\})\)", line)
+        assert found is not None, line
+        named.append(plain(found[1]))
+    own = [text for text in named if "Blocks." in text or "Main." in text]
+    assert len(own) >= 9
+    assert {text: known.get(text) for text in own} == {text: {Compiled.NATIVE} for text in own}
+    for text in set(named) - set(own):
+        assert known.get(text, {Compiled.CACHED}) <= {Compiled.NATIVE, Compiled.CACHED}, text
+
+
+def test_what_is_native_was_named(run: Run) -> None:
+    """No other code is said to have machine code."""
+    trace = run.folder / "trace again"
+    live.said(run.julia, [f"--trace-compile={trace}", str(run.script)])
+    named = {plain(line.split("precompile(", 1)[1][:-1]) for line in trace.read_text().splitlines()}
+    native = {text for text, states in run.compiled().items() if Compiled.NATIVE in states}
+    assert native <= named
+
+
+def test_each_inference_has_its_code(run: Run) -> None:
+    """The tree's rows lead to code objects."""
+    table = run.head.table("inference")
+    for row in range(len(table["instance"])):
+        key = run.head.symbol(int(table["instance"][row]))
+        page = run.head.page("code", key)
+        assert page is not None, key
+        assert int(table["version"][row]) < len(run.head.column("code", page, "state")), key
