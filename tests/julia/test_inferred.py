@@ -166,3 +166,10 @@ def test_each_inference_has_its_code(run: Run) -> None:
         page = run.head.page("code", key)
         assert page is not None, key
         assert int(table["version"][row]) < len(run.head.column("code", page, "state")), key
+
+
+def test_an_empty_program_infers_nothing(run: Run, tmp_path: Path) -> None:
+    """Nor does it make anything invalid: nothing that the recorder does is the program's."""
+    head = live.record_text(run.julia, tmp_path, "").head
+    assert list(head.table("inference")["instance"]) == []
+    assert list(head.table("invalidation_tree")["node"]) == []
