@@ -28,10 +28,10 @@ const LOG = LOGS ? ccall(:jl_debug_method_invalidation, Any, (Cint,), 1) : nothi
 
 end
 
-if haskey(ENV, "MMSB_INVALIDATE")      # the test's own proof that it can fail
-    @eval Base.:(==)(x::Int, y::Int) = Base.eq_int(x, y)
-end
 include(ENV["MMSB_LOADER"])
+if haskey(ENV, "MMSB_INVALIDATE")      # the test's own proof that it can fail
+    @eval Base.dirname(path::AbstractString) = splitdir(path)[1]
+end
 
 let logged = Untouched.LOGS ? length(Untouched.LOG) : -1
     Untouched.LOGS && ccall(:jl_debug_method_invalidation, Any, (Cint,), 0)
