@@ -69,8 +69,7 @@ def fates(scheduler: Scheduler, candidates: Iterable[int], named: Mapping[int, i
         chains = _chains(stream, schedule, victims, logged)
         for index in victims:
             chain = chains.get(index, _Chain("", 0, _several(everything)))
-            # the log names the first; what came in the same world and fits a call is one too
-            causes = tuple(sorted(chain.causes.union(schedule.codes[index].causes))) or ("",)
+            causes = tuple(sorted(chain.causes)) or ("",)
             node = named.get(index, NONE_U32)
             lost = stream.log[node].lost_ns if index in named else NONE_U64
             found.append(
@@ -108,32 +107,50 @@ class _Chain:
 def _chains(
     stream: Stream, schedule: Schedule, victims: list[int], logged: Mapping[int, _Chain]
 ) -> dict[int, _Chain]:
-    """The nearest way from each victim to a cause, through other victims; none where unknown."""
+    """The nearest way from each victim to a cause, through other victims; none where unknown.
+
+    Its causes are all that any way leads to: the log names the first alone.
+    """
+    through = _through(stream, schedule, victims)
     reached = dict(logged)
     for index in victims:
         if index not in reached and schedule.codes[index].causes:
             reached[index] = _Chain("", 1, frozenset(schedule.codes[index].causes))
-    calls = {i: _calls(stream, schedule.codes[i]) for i in victims if i not in reached}
-    level = sorted(reached)
-    while level and calls:
-        callees: dict[str, list[int]] = defaultdict(list)
-        for index in level:
-            instance = stream.instances[schedule.codes[index].instance]
-            callees[instance.key].append(index)
-            callees[instance.method].append(index)
+    level = set(reached)
+    while level:
         following: dict[int, _Chain] = {}
-        for index, (exact, methods) in calls.items():
-            if index in reached:
-                continue
-            through = _among(callees, exact) or _among(callees, methods)
-            if through:
-                nearest = min(through, key=lambda j: schedule.codes[j].instance)
-                united = frozenset().union(*(reached[j].causes for j in through))
-                depth = reached[nearest].depth + 1
-                following[index] = _Chain(schedule.codes[nearest].instance, depth, united)
+        for index in victims:
+            near = level.intersection(through[index]) if index not in reached else None
+            if near:
+                nearest = min(near, key=lambda j: schedule.codes[j].instance)
+                following[index] = _Chain(
+                    schedule.codes[nearest].instance, reached[nearest].depth + 1, frozenset()
+                )
         reached.update(following)
-        level = sorted(following)
-    return reached
+        level = set(following)
+    causes = {i: chain.causes.union(schedule.codes[i].causes) for i, chain in reached.items()}
+    grown = True
+    while grown:
+        grown = False
+        for index in reached:
+            united = causes[index].union(*(causes[j] for j in through[index] if j in causes))
+            grown = grown or united != causes[index]
+            causes[index] = united
+    return {i: _Chain(chain.via, chain.depth, causes[i]) for i, chain in reached.items()}
+
+
+def _through(stream: Stream, schedule: Schedule, victims: list[int]) -> dict[int, list[int]]:
+    """Victim → those that it calls; by method where none of them is the instance it calls."""
+    by_key: dict[str, list[int]] = defaultdict(list)
+    for index in victims:
+        instance = stream.instances[schedule.codes[index].instance]
+        by_key[instance.key].append(index)
+        by_key[instance.method].append(index)
+    found = {}
+    for index in victims:
+        exact, methods = _calls(stream, schedule.codes[index])
+        found[index] = _among(by_key, exact) or _among(by_key, methods)
+    return found
 
 
 def _among(callees: dict[str, list[int]], keys: set[str]) -> list[int]:

@@ -35,7 +35,7 @@ class Row:
 def short(subject: str) -> str:
     """``f(Int64)`` of a key, a type or a binding's name."""
     text = re.sub(r"(\w+\.)+(?=\w)", "", subject.rsplit(" @ ", maxsplit=1)[-1])
-    if found := re.search(r"Tuple\{(?:typeof\((\w+)\)|(Type\{\w+\}))(?:, )?(.*)\}$", text):
+    if found := re.search(r"Tuple\{(?:typeof\(([\w!]+)\)|(Type\{\w+\}))(?:, )?(.*)\}$", text):
         text = f"{found[1] or found[2]}({found[3]})"
     return re.sub(r"Array\{([^,{}]*|\w+\{[^{}]*\}), 1\}", r"Vector{\1}", text)
 
