@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import live
+import numpy as np
 import pytest
 
-from mmsb.base.model import Compiled
+from mmsb.base.model import NONE_U32, Compiled, Inference
 from mmsb.capture.julia import Candidate, shim_path
 from mmsb.memory.snapshot import Snapshot
 
 EXPECTED = live.HERE / "expected" / "snoopcompile_inference.txt"
 FIRST = (1, 10)
+UNTIMED = (1, 12)  # the first Julia that has times in code objects, and no tree of its own
 BLOCKS = """
 struct Block
     name::String
@@ -54,6 +56,11 @@ class Run:
     folder: Path
     script: Path
     head: Snapshot
+
+    @property
+    def timed(self) -> bool:
+        """Does the compiler measure its inference itself?"""
+        return live.version(self.julia) < UNTIMED
 
     def inferred(self) -> list[str]:
         """Keys in the inference tree."""
@@ -158,10 +165,38 @@ def test_what_is_native_was_named(run: Run) -> None:
     assert native <= named
 
 
-def test_each_inference_has_its_code(run: Run) -> None:
-    """The tree's rows lead to code objects."""
+def test_the_tree_is_the_compilers_own(run: Run) -> None:
+    """Until 1.11 the compiler keeps one. The memory has what is asked for at one level in the order
+    of its keys, so that the roots of the two are compared as they are sorted."""
+    if not run.timed:
+        pytest.skip(f"Julia {run.julia.version} keeps no tree of what it inferred")
+    words = [str(live.HERE / "timed_inference.jl"), str(run.script), str(shim_path().parent)]
+    truth = [line.split(" ", 1) for line in live.said(run.julia, words).splitlines()]
     table = run.head.table("inference")
-    for row in range(len(table["instance"])):
+    ours, depth = [], []
+    for row, parent in enumerate(table["parent"]):
+        depth.append(0 if parent == NONE_U32 else depth[int(parent)] + 1)
+        ours.append([str(depth[row]), run.head.symbol(int(table["instance"][row]))])
+    assert nested(ours) == nested(truth)
+    assert Inference.CONSTANT in table["kind"]
+
+
+def nested(frames: list[list[str]]) -> list[str]:
+    """Every frame with the way that leads to it, sorted."""
+    way: list[str] = []
+    found = []
+    for depth, key in frames:
+        way[int(depth) :] = [key]
+        found.append(" > ".join(way))
+    return sorted(found)
+
+
+def test_each_inference_has_its_code(run: Run) -> None:
+    """The tree's rows lead to code objects; where constants were propagated none is made."""
+    table = run.head.table("inference")
+    for row in np.flatnonzero(table["kind"] == Inference.NORMAL):
+        if run.timed and int(table["version"][row]) == NONE_U32:
+            continue  # inference that was cut short, whose result the compiler threw away
         key = run.head.symbol(int(table["instance"][row]))
         page = run.head.page("code", key)
         assert page is not None, key

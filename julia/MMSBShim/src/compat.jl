@@ -482,8 +482,15 @@ if VERSION >= v"1.12-"
         return ns(ci.time_infer_total), ns(ci.time_infer_self), ns(ci.time_compile)
     end
 else
-    times(ci::Core.CodeInstance) = (NONE_U64, NONE_U64, NONE_U64)
+    times(ci::Core.CodeInstance) = get(TIMES, ci, UNTIMED)
 end
+const UNTIMED = (NONE_U64, NONE_U64, NONE_U64)
+const TIMES = IdDict{Core.CodeInstance,Tuple{UInt64,UInt64,UInt64}}()     # as measured (timings.jl)
+
+# Can the compiler measure its inference (until 1.11)?
+const HAS_TIMINGS = VERSION >= v"1.10-" && VERSION < v"1.12-" && isdefined(CC, :__measure_typeinf__)
+measures_inference() = CC.__measure_typeinf__[]
+measure_inference!(on::Bool) = (CC.__set_measure_typeinf(on); nothing)
 
 # --- the invalidation log ---------------------------------------------------------------------------
 

@@ -105,6 +105,7 @@ function drain!(r::Recording)
     now = UInt64(Base.get_world_counter())
     taken = r.native ? take_inferred!(r.order, r.settings.limit) : NO_CODE
     orders = IdDict{Core.CodeInstance,UInt64}(taken)
+    frames = HAS_TIMINGS && r.native ? timed_frames(taken) : nothing
     find_methods!(r)
     scope = IdDict{Method,Definition}()
     foreach(d -> scope[d.method] = d, definitions(in_order(collect(keys(r.in_scope)))))
@@ -128,7 +129,7 @@ function drain!(r::Recording)
         depth += 1
     end
     changed!(r)
-    r.native && drain_native!(r, taken, orders, scope, now)
+    r.native && drain_native!(r, taken, frames, orders, scope, now)
     note!(e, :last_world, now)
     forget!(r)
     nothing
@@ -136,7 +137,7 @@ end
 const NO_CODE = Tuple{Core.CodeInstance,UInt64}[]
 
 # What the compiler itself inferred beyond the scope, who asked for whom, what was invalidated.
-function drain_native!(r::Recording, taken, orders, scope, now::UInt64)
+function drain_native!(r::Recording, taken, frames, orders, scope, now::UInt64)
     e = r.encoder
     rest = Question[]
     outside = Method[]
@@ -163,8 +164,8 @@ function drain_native!(r::Recording, taken, orders, scope, now::UInt64)
         sent[key] = nothing
         code!(r, q, orders, NONE, KEPT.unknown, REDERIVED.not_asked)
     end
-    own = filter(t -> haskey(r.rows_of, t[1]), taken)
-    r.tree_rows = inference_tree!(e, own, r.rows_of, r.tree_rows)
+    frames === nothing && (frames = linked_frames(filter(t -> haskey(r.rows_of, t[1]), taken)))
+    r.tree_rows = inference_tree!(e, frames, r.rows_of, r.tree_rows)
     take_invalidations!(e, (mi, world) -> ended_row(r, mi, world))
     r.order += UInt64(length(INFERRED))
     empty!(INFERRED)

@@ -25,6 +25,7 @@ function start_queue!()
     empty!(INFERRED)
     sizehint!(INFERRED, 1 << 16)
     DROPPED[] = 0
+    start_timings!()
     ccall(:jl_set_newly_inferred, Cvoid, (Any,), INFERRED)
     track_inferred!(true)
     nothing
@@ -115,54 +116,42 @@ function callees(ci::Core.CodeInstance)
     return found
 end
 
+"""One frame of the inference tree; frames are in pre-order."""
+struct InferenceFrame
+    parent::Int                   # its place among the frames; 0: running code asked
+    instance::Core.MethodInstance
+    code::Union{Nothing,Core.CodeInstance}
+    kind::UInt8                   # of INFERENCES
+    order::UInt64                 # in the queue
+    inclusive::UInt64             # ns
+    exclusive::UInt64
+end
+
 # Who asked for whom: the place in `taken` of each code object's parent, 0 where running code asked.
 # Whoever asks is done later than what it asked for: the parent is the first one after it that
 # depends on it.
 function parents(taken::Vector{Tuple{Core.CodeInstance,UInt64}})
     parent = zeros(Int, length(taken))
-    if hasfield(Core.CodeInstance, :edges)
-        number = IdDict{Core.CodeInstance,Int}()
-        for (k, (ci, _)) in enumerate(taken)
-            number[ci] = k
-            for callee in callees(ci)
-                at = get(number, callee, 0)
-                0 < at < k && parent[at] == 0 && (parent[at] = k)
-            end
-        end
-    else                    # the backedges of what was inferred say the same
-        places = IdDict{Core.MethodInstance,Int}()
-        for k in length(taken):-1:1
-            mi = instance_of(taken[k][1])
-            for caller in callers(mi)
-                at = get(places, caller, 0)
-                at > k && (parent[k] == 0 || at < parent[k]) && (parent[k] = at)
-            end
-            places[mi] = k
+    number = IdDict{Core.CodeInstance,Int}()
+    for (k, (ci, _)) in enumerate(taken)
+        number[ci] = k
+        for callee in callees(ci)
+            at = get(number, callee, 0)
+            0 < at < k && parent[at] == 0 && (parent[at] = k)
         end
     end
     return parent
 end
 
-function callers(mi::Core.MethodInstance)
-    found = Core.MethodInstance[]
-    isdefined(mi, :backedges) || return found
-    for k in 1:length(mi.backedges)
-        isassigned(mi.backedges, k) || continue
-        caller = instance_of(mi.backedges[k])
-        caller isa Core.MethodInstance && push!(found, caller)
-    end
-    return found
-end
-
-# The inference tree of what was taken, in pre-order. Returns how many rows have been sent.
-function inference_tree!(e::Encoder, taken::Vector{Tuple{Core.CodeInstance,UInt64}},
-                         code_rows::IdDict{Core.CodeInstance,UInt32}, sent::UInt32)
+# The frames of what was taken, by its own edges and times.
+function linked_frames(taken::Vector{Tuple{Core.CodeInstance,UInt64}})
     parent = parents(taken)
     children = [Int[] for _ in taken]
     for k in 1:length(taken)
         parent[k] == 0 || push!(children[parent[k]], k)
     end
-    row_of = fill(NONE, length(taken))
+    frames = InferenceFrame[]
+    place = zeros(Int, length(taken))
     waiting = Int[]
     for root in 1:length(taken)
         parent[root] == 0 || continue
@@ -171,13 +160,23 @@ function inference_tree!(e::Encoder, taken::Vector{Tuple{Core.CodeInstance,UInt6
             k = pop!(waiting)
             ci, order = taken[k]
             inclusive, exclusive, _ = times(ci)
-            add!(e.tables.inference, parent[k] == 0 ? NONE : row_of[parent[k]],
-                 symbol_id!(e, instance_key(instance_of(ci))), get(code_rows, ci, NONE),
-                 INFERENCES.normal, order, inclusive, exclusive)
-            row_of[k] = sent
-            sent += 0x00000001
+            push!(frames, InferenceFrame(parent[k] == 0 ? 0 : place[parent[k]], instance_of(ci), ci,
+                                         INFERENCES.normal, order, inclusive, exclusive))
+            place[k] = length(frames)
             append!(waiting, reverse(children[k]))
         end
     end
-    return sent
+    return frames
+end
+
+# Writes the frames; `sent` rows went before. Returns how many have been sent now.
+function inference_tree!(e::Encoder, frames::Vector{InferenceFrame},
+                         code_rows::IdDict{Core.CodeInstance,UInt32}, sent::UInt32)
+    for f in frames
+        add!(e.tables.inference, f.parent == 0 ? NONE : sent + UInt32(f.parent - 1),
+             symbol_id!(e, instance_key(f.instance)),
+             f.code === nothing ? NONE : get(code_rows, f.code, NONE), f.kind, f.order,
+             f.inclusive, f.exclusive)
+    end
+    return sent + UInt32(length(frames))
 end

@@ -99,7 +99,13 @@ end
 function hook!(r::Recording)
     if r.native
         start_queue!()
-        start_invalidations!()
+        try
+            start_invalidations!()
+        catch               # the log has another reader: then neither is ours
+            stop_timings!()
+            stop_queue!()
+            rethrow()
+        end
     end
     trace_methods()
     nothing
@@ -108,6 +114,8 @@ end
 function unhook!(r::Recording)
     untrace_methods()
     r.native || return nothing
+    stop_timings!() || note!(r.encoder, :fault,
+        "another user measured inference while this recording ran")
     stop_queue!() || note!(r.encoder, :fault,
         "another user took the compiler's queue of inferred code while this recording ran")
     stop_invalidations!() || note!(r.encoder, :fault, LOG_TAKEN)
