@@ -11,7 +11,7 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmsb.base.errors import JuliaFailed, JuliaNotFound, MissingExtra, StateError
@@ -40,6 +40,7 @@ end))
 """
 _HANDLE_SIGNALS = "PYTHON_JULIACALL_HANDLE_SIGNALS"
 _THREW, _INTERRUPTED = 1, 2
+_LEAVE = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 _running: EmbeddedJulia | None = None
 
@@ -137,10 +138,14 @@ class EmbeddedJulia:
                 "Julia runs in the thread that started it: call the session from there"
             )
 
-    def start(self, settings: Settings) -> bytes:
-        """Make ready to record: the first frame."""
+    def start(self, settings: Settings, leave: Callable[[int], None]) -> bytes:
+        """Make ready to record: the first frame. ``leave`` is called with the exit code when Julia
+        ends by itself: Python runs nothing after it."""
         said = "\0".join(f"{name}={value}" for name, value in settings.environment().items())
-        return self._bytes(f"{_SHIM}.start_embedded({{said}})", said=said)
+        self._leave = _LEAVE(leave)
+        address = ctypes.cast(self._leave, ctypes.c_void_p).value
+        call = f"{_SHIM}.start_embedded({{said}}, Base.Ptr{{Base.Cvoid}}({address}))"
+        return self._bytes(call, said=said)
 
     def run(self, code: str, number: int) -> None:
         """Evaluate code in a block. JuliaFailed, from juliacall's error, or KeyboardInterrupt."""

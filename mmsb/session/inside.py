@@ -7,6 +7,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ class EmbeddedSession(Session):
         self._translator = Translator(self._stream)
         self._count = 0
         self._in_block = False
-        self._feed(self._inner.start(settings))
+        for frame in self._reader.feed(self._inner.start(settings, self._julia_ends)):
+            self._stream.add(frame)
         try:
             self.path = self._create(path, replace)
             self._memory: Memory | None = Memory.open(self.path, write=True)
@@ -100,7 +102,8 @@ class EmbeddedSession(Session):
             yield
         finally:
             self._in_block = False
-            self._drain()
+            if self._memory is not None:  # Python's end may come first
+                self._drain()
 
     def passes(self, function: str) -> Reader:
         self._writable()
@@ -125,10 +128,12 @@ class EmbeddedSession(Session):
                 self._end()
         return opened(self.path, copy)
 
-    def _end(self) -> None:
+    def _end(self, exit_code: int = 0) -> None:
         global _open
         memory = self._writable()
+        self._in_block = False
         try:
+            self._take(self._inner.drain())  # what `@mmsb` recorded, or a block that is open
             self._take(self._inner.stop())
             reason = recorder_fault(self._stream.notes)
             state = "incomplete" if reason else "complete"
@@ -138,7 +143,7 @@ class EmbeddedSession(Session):
                     {
                         "state": state,
                         "reason": reason,
-                        "exit_code": "0",
+                        "exit_code": str(exit_code),
                         "order": "logical order inside a window",
                         "deterministic": "yes" if sure else "no",
                     }
@@ -149,12 +154,29 @@ class EmbeddedSession(Session):
             atexit.unregister(self._leave)
             memory.close()
         remember_sources(self._stream)
-        self.result = summary(self.path, self.version, state, reason)
+        self.result = summary(self.path, self.version, state, reason, exit_code)
 
     def _leave(self) -> None:
         """Python ends: before Julia does, which is told to end by an older exit hook."""
-        with contextlib.suppress(MmsbError):
-            self.stop().close()
+        with contextlib.suppress(StateError):  # a fork, or another thread than Julia's
+            self._inner.check_caller()
+            if problem := self._end_unasked(0):
+                _say(f"the last of what was recorded is not in {self.path}: {problem}")
+
+    def _julia_ends(self, code: int) -> None:
+        """Called by Julia, which ends the process then: none of Python's exit hooks runs."""
+        problem = self._end_unasked(code)
+        kept = f"all but the last of what was recorded ({problem})" if problem else "what it did"
+        _say(f"Julia ended this process with exit code {code}; {self.path} holds {kept}")
+
+    def _end_unasked(self, code: int) -> MmsbError | None:
+        """End as ``stop`` does, in a block too. Returns what went wrong."""
+        try:
+            with held_back():
+                self._end(code)
+        except MmsbError as problem:
+            return problem
+        return None
 
     # What came.
 
@@ -163,15 +185,19 @@ class EmbeddedSession(Session):
             self._take(self._inner.drain())
 
     def _take(self, frames: bytes) -> None:
-        """Commit what frames say; returns when it is on the disk."""
-        self._feed(frames)
-        for step in self._translator.steps():
-            self._commit(step)
+        """Commit what frames say, block by block; returns when it is on the disk."""
+        notes = self._stream.notes
+        for frame in self._reader.feed(frames):
+            blocks = notes.get("blocks")
+            self._stream.add(frame)
+            if notes.get("blocks") != blocks:
+                self._commit_part()
+        self._commit_part()
         self._writable().sync()
 
-    def _feed(self, frames: bytes) -> None:
-        for frame in self._reader.feed(frames):
-            self._stream.add(frame)
+    def _commit_part(self) -> None:
+        for step in self._translator.steps():
+            self._commit(step)
 
     def _commit(self, step: Step) -> None:
         memory = self._writable()
@@ -194,3 +220,10 @@ def _tell(changes: Changes, facts: dict[str, str]) -> None:
             "value": [changes.symbol(value) for value in facts.values()],
         },
     )
+
+
+def _say(what: str) -> None:
+    """At the end of the process, past everything that could show it."""
+    sys.stdout.flush()
+    sys.stderr.write(f"mmsb: {what}\n")
+    sys.stderr.flush()

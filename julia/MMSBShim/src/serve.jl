@@ -37,10 +37,27 @@ function serve(code_fd::Int, reply_fd::Int)
         try
             Base.include_string(Main, String(bytes), string("session[", count, ']'))
         catch problem
-            failed, text = true, Base.invokelatest(sprint, showerror, unwrap(problem), catch_backtrace())
+            failed, text = true, shown(unwrap(problem), program_frames(catch_backtrace()))
         end
         answer(output, failed, text) || return nothing
     end
 end
 
 unwrap(@nospecialize(problem)) = problem isa LoadError ? unwrap(problem.error) : problem
+
+# The stack down to the code that was sent: below it are ours.
+function program_frames(trace)
+    frames = stacktrace(trace)
+    last = findlast(f -> f.func === Symbol("top-level scope") &&
+                         startswith(String(f.file), "session["), frames)
+    return last === nothing ? frames : frames[1:last]
+end
+
+# As Julia shows it; the program may have given its exceptions a `showerror` that throws.
+function shown(@nospecialize(problem), frames)
+    try
+        return Base.invokelatest(sprint, showerror, problem, frames)::String
+    catch
+        return string("an exception of type ", typeof(problem), ", which cannot be shown")
+    end
+end
