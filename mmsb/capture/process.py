@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 from mmsb.base.errors import JuliaFailed, UsageError
 from mmsb.base.paths import cache_path
@@ -193,11 +193,16 @@ class Child:
         os.close(self._receive)
         self._folder.cleanup()
 
-    def collect(self, progress: Progress) -> Recorded:
-        """Reads frames until the child has ended: its own children may hold the pipe longer."""
+    def collect(self, progress: Progress, wire: BinaryIO | None = None) -> Recorded:
+        """Reads frames until the child has ended: its own children may hold the pipe longer.
+
+        ``wire``: where what comes is written as it comes.
+        """
         recorded = Recorded()
         reader = FrameReader()
         for data in self._chunks():
+            if wire is not None:
+                wire.write(data)
             for frame in reader.feed(data):
                 recorded.stream.add(frame)
                 if recorded.stream.questions:  # the program has ended

@@ -1,16 +1,11 @@
-"""What a real compiler told, pass by pass: however it is put together, each stage reads the same."""
+"""What a real compiler told, pass by pass: put together in any way, each stage reads the same."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from mmsb.base import schema
-from mmsb.base.model import NONE_U32, PASSES, STAGES, Stage, Tag
-from mmsb.base.schema import staged
 from mmsb.capture import command, process
 from mmsb.capture.julia import Candidate
 from mmsb.capture.process import Settings
@@ -18,7 +13,6 @@ from mmsb.capture.scheduler import compilations
 from mmsb.capture.stream import Stream
 from mmsb.capture.translate import Translator
 from mmsb.memory.memory import Memory
-from mmsb.memory.snapshot import Snapshot
 
 PROGRAM = """
 rate(x) = 2
@@ -45,7 +39,9 @@ total([1, 2, 3])
 
 
 @pytest.fixture(scope="module")
-def told(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, process.Recorded]:
+def told(
+    julia: Candidate, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[bytes, process.Recorded]:
     """Every frame as it came over the pipe."""
     if tuple(map(int, str(julia.version).split(".")[:2])) < (1, 10):
         pytest.skip("passes are told by Julia 1.10 and later")
