@@ -6,8 +6,26 @@
 # MMSB_KEYS holds the instances to ask for, a key a line, MMSB_ANSWERS is written.
 module Canonical
 
-import SHA
 include("instances.jl")
+
+# What the compiler had left of its own work when the program was done: what is run here makes the
+# code generator drop more. An instance's code object that callers use, with its final IR or nothing.
+const LEFT = IdDict{Core.MethodInstance,Any}()
+VERSION < v"1.10-" || each_instance() do mi
+    isdefined(mi, :cache) || return nothing
+    ci, found = mi.cache, nothing
+    while true
+        native = !hasfield(typeof(ci), :owner) || ci.owner === nothing
+        valid = ci.max_world == typemax(ci.max_world)
+        native && valid && (found === nothing || ci.min_world > found.min_world) && (found = ci)
+        isdefined(ci, :next) || break
+        ci = ci.next
+    end
+    found === nothing || (LEFT[mi] = (found, isdefined(found, :inferred) ? found.inferred : nothing))
+    nothing
+end
+
+import SHA
 
 const CC = Core.Compiler
 const OLD = VERSION < v"1.7"          # Vararg is a type, methods live in tables of their functions
@@ -313,8 +331,22 @@ function inferred(mi, world, optimize::Bool)
     return Base.invoke_interp_compiler(nothing, :typeinf_code, interp, mi, optimize)
 end
 
+# The compiler's own final IR as far as it kept any, and what it says of the result.
+function native(io::IO, mi)
+    ci, inferred = LEFT[mi]
+    kept = CC.use_const_api(ci) ? "constant" : inferred === nothing ? "discarded" : "kept"
+    if kept == "kept"
+        src = inferred isa Core.CodeInfo ? inferred : Base._uncompressed_ir(ci, inferred)
+        body(io, "native", src)
+    end
+    println(io, "## code\n", kept, "\nreturns ", annotation(ci.rettype), "\neffects ", ci.ipo_purity_bits)
+    hasfield(typeof(ci), :exctype) && println(io, "throws ", annotation(ci.exctype))
+    nothing
+end
+
 function answer(io::IO, mi, world)
     println(io, "@@ ", escape(instance_key(mi)))
+    VERSION < v"1.10-" || native(io, mi)
     src = lowered(mi, world)
     src isa Core.CodeInfo && body(io, "lowered", src)
     for (stage, optimize) in (("inferred", false), ("optimized", true))
@@ -349,7 +381,8 @@ function main(keys_file, answers_file)
     found = find_instances(Set(keys))
     open(answers_file, "w") do io
         for key in keys
-            haskey(found, key) ? answer(io, found[key], world) : println(io, "@@ ", key, "\n## missing")
+            known = haskey(found, key) && (VERSION < v"1.10-" || haskey(LEFT, found[key]))
+            known ? answer(io, found[key], world) : println(io, "@@ ", key, "\n## missing")
         end
     end
 end

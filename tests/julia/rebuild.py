@@ -2,7 +2,7 @@
 
 ::
 
-    stage     "lowered" | "inferred" | "optimized"
+    stage     "lowered" | "inferred" | "optimized" | "native"
     B 3 7 -> 2 9        a block: first and last statement, the blocks it may continue in
     $4 = call g:Base.+ %1 bits:Core.Int64:0000000000000001 :: Core.Int64
     │    │    │                                               └ type, " ~ " what it widens to
@@ -28,7 +28,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsb.base.model import NONE_U32, STAGES, Stage, Tag
+from mmsb.base.model import NONE_U32, STAGES, UNSET_U8, Kept, Provenance, Rederived, Stage, Tag
 from mmsb.base.schema import BY_NAME, staged
 from mmsb.memory.cells import Array
 from mmsb.memory.snapshot import Snapshot
@@ -271,8 +271,41 @@ def body(names: Names, key: str, stage: Stage) -> Body:
     return lines
 
 
-def returns(names: Names, key: str) -> str:
-    """The return type of the newest code object."""
+@dataclass(frozen=True)
+class Version:
+    """The newest code object of an instance, as its row says."""
+
+    names: Names
+    cells: dict[str, int]
+
+    def sayer(self, stage: Stage) -> Provenance | None:
+        """Who said a stage; None where it has none."""
+        said = self.cells[staged("provenance", stage)]
+        return None if said == UNSET_U8 else Provenance(said)
+
+    @property
+    def rederived(self) -> Rederived:
+        return Rederived(self.cells["rederived"])
+
+    @property
+    def returns(self) -> str:
+        return self._type("return_type")
+
+    def header(self) -> Body:
+        """What the compiler itself says of the code, as ``canonical.jl`` writes it."""
+        kept = Kept(self.cells["kept"]).name.lower()
+        lines = [kept, f"returns {self.returns}", f"effects {self.cells['effects']}"]
+        if self.cells["exception_type"] != NONE_U32:
+            lines.append(f"throws {self._type('exception_type')}")
+        return lines
+
+    def _type(self, column: str) -> str:
+        return self.names.annotation(self.cells[column])
+
+
+def newest(names: Names, key: str) -> Version:
+    """The last version of an instance."""
     page = names.snapshot.page("code", key)
     assert page is not None
-    return names.annotation(int(names.snapshot.column("code", page, "return_type")[-1]))
+    columns = names.snapshot.columns("code", page)
+    return Version(names, {name: int(column[-1]) for name, column in columns.items()})

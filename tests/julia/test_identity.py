@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import live
+import numpy as np
 import pytest
 import rebuild
 
@@ -127,10 +128,10 @@ def test_every_optimised_statement_is_the_one_it_came_from(
 def test_rows_keyed_anew_at_each_stage_would_be_seen(
     julia: Candidate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def anew(rows: identity.Rows, found: identity.Origins, *_: object) -> list[int]:
-        return [rows.new(NONE_U32, Identity.NEW) for _ in found.origins]
+    def anew(pages: Sequence[identity.Rows], found: identity.Origins) -> identity.Places:
+        return np.array([pages[at].new(NONE_U32, Identity.NEW) for at in found.body.tolist()])
 
-    monkeypatch.setattr(identity.Rows, "place", anew)
+    monkeypatch.setattr(identity, "place", anew)
     recorded = record(julia, tmp_path)
     wanted = expected(julia)
     same = [n for n, key in cases(recorded).items() if origins(recorded.head, key) == wanted[n]]

@@ -388,6 +388,26 @@ function finish_inference(interp, frame)
     return in_typeinf_world(CC.is_inferred, frame)::Bool
 end
 
+# Up to 1.10 inference takes branches away that cannot be, but only in a frame that it is to optimise.
+if VERSION < v"1.11-"
+    function drop_dead_branches!(frame)
+        src = frame.src
+        reached(pc) = frame.bb_vartables[CC.block_for_inst(frame.cfg, pc)] !== nothing
+        for (pc, st) in enumerate(src.code)
+            st isa Core.GotoIfNot && reached(pc) || continue
+            widen(CC.argextype(st.cond, src, frame.sptypes)) === Bool || continue
+            if !reached(pc + 1)
+                src.code[pc] = Core.GotoNode(st.dest)
+            elseif !reached(st.dest)
+                src.code[pc] = nothing
+            end
+        end
+        nothing
+    end
+else
+    drop_dead_branches!(frame) = nothing
+end
+
 return_lattice(frame) = CC.ignorelimited(frame.result.result)
 
 # Is the whole function a constant, of which the compiler keeps no code?

@@ -96,6 +96,7 @@ function derive!(e::Encoder, code::UInt32, mi::Core.MethodInstance, src::Core.Co
     body!(e, code, STAGES.inferred, PROVENANCES.rederived, mi, frame.src,
           places(e, m, frame.src, STAGES.inferred, n, TAGGED))
     returns = widen(return_lattice(frame))
+    drop_dead_branches!(frame)
     opt = in_typeinf_world(CC.OptimizationState, frame, interp)
     if !passes && is_constant(interp, frame)
         return constant_code(interp, mi, frame), returns
