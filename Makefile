@@ -3,13 +3,14 @@
 # make test-long  the tests that take minutes
 # make check      ruff and mypy only
 # make install    .venv with the package, editable, and its development tools
+# make recordings  record anew what the tests read where there is no modern Julia
 # make shipped    record anew the tour that `mmsb demo` plays where there is no Julia
 # make clean      remove what make made (a Julia that was installed stays)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo check julia test test-long shipped clean
+.PHONY: help install demo check julia test test-long shipped recordings clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -41,6 +42,9 @@ test-long: install julia
 
 shipped: install julia
 	@$(BIN)/mmsb record --replace -o mmsb/data/tour.mmsb examples/tour.jl
+
+recordings: install julia
+	@$(BIN)/python tests/julia/recordings.py
 
 clean:
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

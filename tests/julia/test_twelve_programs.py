@@ -295,6 +295,34 @@ class Twelve:
         if line:
             yield line
 
+    def check(self, name: str) -> None:
+        """Fails where the memory and the fact differ."""
+        version = live.version(self.julia)
+        fact = FACTS[name] if version >= (1, 12) else OLDER.get(name, FACTS[name])
+        if fact.returns:
+            assert self.type(name, "return_type") == fact.returns
+        if fact.callers_see:
+            assert self.type(name, "return_lattice") == fact.callers_see
+        if fact.throws and version >= (1, 11):
+            assert self.type(name, "exception_type") == fact.throws
+        assert set(fact.effects.split()) <= self.effects(name)
+        assert fact.calls <= self.calls(name, Stage.INFERRED, CallKind.RESOLVED)
+        assert fact.dynamic <= self.calls(name, Stage.OPTIMIZED, CallKind.DYNAMIC)
+        if fact.lowered:
+            assert self.words(name, Stage.LOWERED) == fact.lowered
+        if fact.final:
+            assert self.words(name, Stage.OPTIMIZED) == fact.final
+        if version >= (1, 12):
+            code = {Dependency.CODE, Dependency.INVOKE, Dependency.DISPATCH}
+            assert fact.depends_on <= self.dependencies(name, code)
+            assert fact.binding <= self.dependencies(name, {Dependency.BINDING})
+        assert [CodeState(state) for state in self.code(name, "state")] == list(fact.states)
+        assert {Provenance(said) for said in self.code(name, "provenance")} == {Provenance.NATIVE}
+
+    def check_trees(self) -> None:
+        since = TREES_SINCE_1_12 if live.version(self.julia) >= (1, 12) else []
+        assert list(self.trees()) == TREES + since
+
 
 @pytest.fixture(scope="session")
 def twelve(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Twelve:
@@ -308,32 +336,11 @@ def twelve(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Twelve
 
 @pytest.mark.parametrize("name", list(FACTS))
 def test_what_the_compiler_made(twelve: Twelve, name: str) -> None:
-    version = live.version(twelve.julia)
-    fact = FACTS[name] if version >= (1, 12) else OLDER.get(name, FACTS[name])
-    if fact.returns:
-        assert twelve.type(name, "return_type") == fact.returns
-    if fact.callers_see:
-        assert twelve.type(name, "return_lattice") == fact.callers_see
-    if fact.throws and version >= (1, 11):
-        assert twelve.type(name, "exception_type") == fact.throws
-    assert set(fact.effects.split()) <= twelve.effects(name)
-    assert fact.calls <= twelve.calls(name, Stage.INFERRED, CallKind.RESOLVED)
-    assert fact.dynamic <= twelve.calls(name, Stage.OPTIMIZED, CallKind.DYNAMIC)
-    if fact.lowered:
-        assert twelve.words(name, Stage.LOWERED) == fact.lowered
-    if fact.final:
-        assert twelve.words(name, Stage.OPTIMIZED) == fact.final
-    if version >= (1, 12):
-        code = {Dependency.CODE, Dependency.INVOKE, Dependency.DISPATCH}
-        assert fact.depends_on <= twelve.dependencies(name, code)
-        assert fact.binding <= twelve.dependencies(name, {Dependency.BINDING})
-    assert [CodeState(state) for state in twelve.code(name, "state")] == list(fact.states)
-    assert {Provenance(said) for said in twelve.code(name, "provenance")} == {Provenance.NATIVE}
+    twelve.check(name)
 
 
 def test_what_became_invalid(twelve: Twelve) -> None:
-    since = TREES_SINCE_1_12 if live.version(twelve.julia) >= (1, 12) else []
-    assert list(twelve.trees()) == TREES + since
+    twelve.check_trees()
 
 
 def test_worlds_end_before_their_cause(twelve: Twelve) -> None:
