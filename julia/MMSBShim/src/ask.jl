@@ -25,7 +25,6 @@ end
 # Says all that is wanted of a code object; returns its final code, or nothing.
 function ask!(r::Recording, q::Question, orders)
     e = r.encoder
-    e.world[] == q.world || empty!(e.matches)
     e.world[] = q.world
     r.native || return ask_reflected!(r, q, orders)
     if r.settings.capture == "events" || !has_body(r.settings, q)
@@ -84,8 +83,8 @@ function compared!(e::Encoder, row::UInt32, mi::Core.MethodInstance, native::Cor
     m = mi.def::Method
     # up to 1.11 the native IR knows lines alone; the tagged IR knows the statements
     alike = !TAGGED || same_statements(native, derived)
-    tables = (e.tables.statement, e.tables.operand, e.tables.block, e.tables.edge, e.tables.call,
-              e.tables.slot, e.tables.body)
+    tables = Table[e.tables.statement, e.tables.operand, e.tables.block, e.tables.edge, e.tables.call,
+                   e.tables.slot, e.tables.body]
     start = map(rows, tables)
     body!(e, row, STAGES.optimized, PROVENANCES.native, mi, native,
           TAGGED && alike ? at : places(e, m, native, STAGES.optimized, n, false))
@@ -99,7 +98,7 @@ end
 # Do two bodies, written one behind the other, say the same? Operand lists are compared where they
 # lie: each begins as far behind its body's first.
 function same_rows(e::Encoder, start, middle)
-    s, o = e.tables.statement.columns, e.tables.operand.columns
+    s, o = e.tables.statement, e.tables.operand
     n, k = middle[1] - start[1], middle[2] - start[2]
     (rows(e.tables.statement) - middle[1] == n && rows(e.tables.operand) - middle[2] == k) ||
         return false

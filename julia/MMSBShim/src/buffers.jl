@@ -76,45 +76,49 @@ const DECISIONS = (inlined = 0x00, not_inlined = 0x01, union_split = 0x02, const
 const CALLS = (invoke = 0x00, dynamic = 0x01, builtin = 0x02, foreign = 0x04, resolved = 0x05,
                unresolved = 0x06)
 
-struct Table{C<:NamedTuple}
-    id::UInt16
-    columns::C
-end
+# A table: its fields are its columns. Each is a type of its own with the methods it needs, so that
+# all of it can be compiled beforehand.
+#
+# add!(table, values…): one row, values in the contract's order and of its types; returns the row's
+# 0-based number. grow!: rows to be filled; returns how many there were.
+abstract type Table end
 
-function table(entry)
-    id, _, columns = entry
-    names = map(first, columns)
-    Table(UInt16(id), NamedTuple{names}(map(c -> c[2][], columns)))
-end
+struct_name(kind::Symbol) = Symbol(join(map(uppercasefirst, split(String(kind), '_'))), :Table)
 
-const TABLE_NAMES = map(entry -> entry[2], CONTRACT)
-tables() = NamedTuple{TABLE_NAMES}(map(table, CONTRACT))
-
-rows(t::Table) = length(first(t.columns))
-function clear!(@nospecialize(t::Table))
-    foreach(empty!, t.columns)
-    nothing
-end
-
-function truncate!(@nospecialize(t::Table), n::Int)
-    foreach(c -> resize!(c, n), Tuple(t.columns))
-    nothing
-end
-
-# add!(table, values…): one row, values in the contract's order and of its types. Returns the row's
-# 0-based number. One method a table, so that all of it can be compiled beforehand.
-for entry in CONTRACT
-    values = [Symbol(:value, k) for k in 1:length(entry[3])]
-    typed = [:($(values[k])::$(entry[3][k][2])) for k in 1:length(values)]
-    pushes = [:(push!(getfield(t.columns, $k), $(values[k]))) for k in 1:length(values)]
-    @eval function add!(t::$(typeof(table(entry))), $(typed...))
-        row = rows(t)
-        $(pushes...)
-        return row % UInt32
+for (id, kind, columns) in CONTRACT
+    T, names = struct_name(kind), map(first, columns)
+    values = [Symbol(:value, k) for k in 1:length(columns)]
+    column(k) = :(getfield(t, $k))
+    each(f) = map(k -> f(column(k), k), 1:length(columns))
+    @eval begin
+        mutable struct $T <: Table
+            $([:($(c[1])::Vector{$(c[2])}) for c in columns]...)
+        end
+        $T() = $T($([:($(c[2])[]) for c in columns]...))
+        table_id(::$T) = $(UInt16(id))
+        rows(t::$T) = length($(column(1)))
+        function add!(t::$T, $([:($(values[k])::$(columns[k][2])) for k in 1:length(columns)]...))
+            row = rows(t)
+            $(each((c, k) -> :(push!($c, $(values[k]))))...)
+            return row % UInt32
+        end
+        function truncate!(t::$T, n::Int)
+            $(each((c, _) -> :(resize!($c, n)))...)
+            nothing
+        end
+        function grow!(t::$T, n::Int)
+            start = rows(t)
+            truncate!(t, start + n)
+            return start
+        end
     end
 end
 
-const Tables = typeof(tables())
+@eval mutable struct Tables
+    $([:($kind::$(struct_name(kind))) for (_, kind, _) in CONTRACT]...)
+end
+@eval Tables() = Tables($([:($(struct_name(kind))()) for (_, kind, _) in CONTRACT]...))
+all_tables(t::Tables) = Table[getfield(t, k) for k in 1:fieldcount(Tables)]
 
 # Everything that is written once and referred to by id lives as long as the recording.
 mutable struct Interner

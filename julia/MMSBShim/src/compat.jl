@@ -26,6 +26,16 @@ else
         (isdefined(t, :T) ? t.T : Any, isdefined(t, :N) ? t.N : nothing)
 end
 
+# IR nodes that moved between modules, or are not there: of those no value is an instance.
+struct NoSuchNode end
+node_type(name::Symbol) = isdefined(Core, name) ? getfield(Core, name) :
+    isdefined(CC, name) ? getfield(CC, name) : NoSuchNode
+const ArgumentNode = node_type(:Argument)
+const TypedSlotNode = node_type(:TypedSlot)
+const GotoIfNotNode = node_type(:GotoIfNot)
+const ReturnNode = node_type(:ReturnNode)
+const EnterNode = node_type(:EnterNode)
+
 function_name(t::DataType) = VERSION < v"1.12-" ? t.name.mt.name : t.name.singletonname
 widen(@nospecialize(t)) = CC.widenconst(t)
 
@@ -284,55 +294,52 @@ frame_method(@nospecialize(def)) =
     def isa Core.CodeInstance ? frame_method(def.def) :
     hasfield(typeof(def), :def) ? frame_method(getfield(def, :def)) : :unknown
 
+# The frames are put into a vector of the caller's, outermost first; none where the compiler kept
+# nothing.
+frames_at(src::Core.CodeInfo, pc::Int, tagged::Bool) = frames_at!(Frame[], src, pc, tagged)
+
 if VERSION >= v"1.12-"
-    function debug_frames!(frames::Vector{Frame}, info, pc::Int)
-        line, edge, edge_pc = CC.getdebugidx(info, pc)
-        return debug_frames!(frames, info, Int(line), Int(edge), Int(edge_pc))
-    end
-    function debug_frames!(frames::Vector{Frame}, info, line::Int, edge::Int, edge_pc::Int)
-        file = CC.IRShow.debuginfo_file1(info)
-        origin = NONE
-        if info.linetable !== nothing && line > 0
-            origin = (line - 1) % UInt32
-            nested = Frame[]
-            debug_frames!(nested, info.linetable, line)
-            if !isempty(nested)
-                push!(frames, Frame(frame_method(info.def), nested[1].file, nested[1].line, origin))
-                for k in 2:length(nested)     # macro expansions
-                    push!(frames, nested[k])
-                end
-            else
-                push!(frames, Frame(frame_method(info.def), file, 0, origin))
-            end
+    debug_frames!(frames::Vector{Frame}, info, pc::Int, method::Symbol, origin::UInt32) =
+        debug_frames!(frames, info, map(Int, CC.getdebugidx(info, pc)), method, origin)
+    # `method`, `origin`: of the outermost frame; a table of lines within says its file and line,
+    # and what macros it came from
+    function debug_frames!(frames::Vector{Frame}, info, (line, edge, edge_pc)::NTuple{3,Int},
+                           method::Symbol, origin::UInt32)
+        table = info.linetable
+        if table === nothing || line <= 0
+            push!(frames, Frame(method, CC.IRShow.debuginfo_file1(info), max(line, 0), origin))
         else
-            push!(frames, Frame(frame_method(info.def), file, max(line, 0), NONE))
+            debug_frames!(frames, table::Core.DebugInfo, line, method,
+                          origin == NONE ? (line - 1) % UInt32 : origin)
         end
-        edge == 0 || debug_frames!(frames, info.edges[edge], edge_pc)
-        return frames
+        edge == 0 && return frames
+        inner = info.edges[edge]::Core.DebugInfo
+        return debug_frames!(frames, inner, edge_pc, frame_method(inner.def), NONE)
     end
-    # Outermost first; empty where the compiler kept nothing.
-    frames_at(src::Core.CodeInfo, pc::Int, tagged::Bool) =
-        debug_frames!(Frame[], src.debuginfo, pc)
-    frames_of(ir, stmts, k::Int, tagged::Bool) =
-        debug_frames!(Frame[], ir.debuginfo, Int(stmts.line[3k - 2]), Int(stmts.line[3k - 1]),
-                      Int(stmts.line[3k]))
+    function frames_at!(frames::Vector{Frame}, src::Core.CodeInfo, pc::Int, tagged::Bool)
+        empty!(frames)
+        return debug_frames!(frames, src.debuginfo, pc, frame_method(src.debuginfo.def), NONE)
+    end
+    function frames_of!(frames::Vector{Frame}, ir, stmts, k::Int, tagged::Bool)
+        empty!(frames)
+        at = (Int(stmts.line[3k - 2]), Int(stmts.line[3k - 1]), Int(stmts.line[3k]))
+        return debug_frames!(frames, ir.debuginfo, at, frame_method(ir.debuginfo.def), NONE)
+    end
 else
-    function frames_at(src::Core.CodeInfo, pc::Int, tagged::Bool)
-        frames = Frame[]
-        pc <= length(src.codelocs) || return frames
-        return line_frames!(frames, src.linetable, Int(src.codelocs[pc]), tagged)
-    end
-    frames_of(ir, stmts, k::Int, tagged::Bool) =
-        line_frames!(Frame[], ir.linetable, Int(stmts.line[k]), tagged)
+    frames_at!(frames::Vector{Frame}, src::Core.CodeInfo, pc::Int, tagged::Bool) =
+        line_frames!(frames, src.linetable, pc <= length(src.codelocs) ? Int(src.codelocs[pc]) : 0, tagged)
+    frames_of!(frames::Vector{Frame}, ir, stmts, k::Int, tagged::Bool) =
+        line_frames!(frames, ir.linetable, Int(stmts.line[k]), tagged)
     function line_frames!(frames::Vector{Frame}, linetable, loc::Int, tagged::Bool)
+        empty!(frames)
         while loc != 0
-            node = linetable[loc]
+            node = linetable[loc]::Core.LineInfoNode
             outermost = node.inlined_at == 0
             origin = outermost && tagged ? (loc - 1) % UInt32 : NONE
-            pushfirst!(frames, Frame(frame_method(node.method), node.file, node.line % Int32, origin))
+            push!(frames, Frame(frame_method(node.method), node.file, node.line % Int32, origin))
             loc = Int(node.inlined_at)
         end
-        return frames
+        return reverse!(frames)
     end
 end
 

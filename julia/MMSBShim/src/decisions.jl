@@ -86,9 +86,11 @@ end
 function decisions!(e::Encoder, i::RecordingInterpreter, mi::Core.MethodInstance, book::Book, code::UInt32)
     m = mi.def::Method
     src = lowered_of(mi, UInt64(i.world))
+    trail = Trail(m)
     for (pc, note) in collected(i, mi, book)
         known = src isa Core.CodeInfo && 1 <= pc <= length(src.code)
-        scope = known ? locate!(e, m, frames_at(src, pc, false))[1] : SELF
+        known && frames_at!(trail.frames, src, pc, false)
+        scope = known ? locate!(e, trail)[1] : SELF
         add!(e.tables.decision, code, note.kind, known ? place(pc) : NONE, scope,
              callee_id!(e, note.callee), note.outcome, note.cost, note.threshold,
              isempty(note.reason) ? NONE : symbol_id!(e, note.reason), note.effects,

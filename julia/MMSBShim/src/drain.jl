@@ -200,8 +200,8 @@ const NO_ORDERS = IdDict{Core.CodeInstance,UInt64}()
 
 # Between two drains nothing is held that the program's own tables do not hold.
 function forget!(r::Recording)
-    foreach(empty!, (TRACED, TRACED_AT, TRACED_ORDER, METHOD_KEYS, INSTANCE_KEYS, r.encoder.matches,
-                     r.defined_in))
+    foreach(empty!, (TRACED, TRACED_AT, TRACED_ORDER, METHOD_KEYS, INSTANCE_KEYS, r.defined_in))
+    forget!(r.encoder)
     nothing
 end
 
@@ -222,9 +222,8 @@ function ask_safely!(r::Recording, q::Question, orders)
     e = r.encoder
     before = map(rows, answer_tables(e))
     empty!(e.causes)
-    empty!(e.candidates)
-    q.ci.max_world == OPEN_WORLD ||
-        append!(e.candidates, get(r.defined_in, UInt64(q.ci.max_world) + 1, Method[]))
+    candidates!(e.candidates, q.ci.max_world == OPEN_WORLD ? NO_METHODS :
+                get(r.defined_in, UInt64(q.ci.max_world) + 1, NO_METHODS))
     row = r.code_rows
     try
         final = ask!(r, q, orders)
@@ -243,9 +242,9 @@ function ask_safely!(r::Recording, q::Question, orders)
 end
 
 # Tables whose rows belong to one answer, unlike ids, which are written once for all.
-answer_tables(e::Encoder) = (e.tables.code, e.tables.body, e.tables.statement, e.tables.operand,
-                             e.tables.block, e.tables.edge, e.tables.call, e.tables.slot,
-                             e.tables.cause, e.tables.dependency)
+answer_tables(e::Encoder) = Table[
+    e.tables.code, e.tables.body, e.tables.statement, e.tables.operand, e.tables.block,
+    e.tables.edge, e.tables.call, e.tables.slot, e.tables.cause, e.tables.dependency]
 
 # What is recorded by itself: new code, code that something ended, and all of what was asked for by
 # name. Other code that was compiled before is recorded where recorded code calls it.

@@ -2,12 +2,33 @@
 
 const LITERALS = Ref(true)
 
+# Methods defined in one world, by the function that each is a method of.
+mutable struct Candidates
+    methods::Vector{Method}
+    of::IdDict{Any,Vector{Method}}
+    of_any::Vector{Method}                     # of no single function
+    seen::IdDict{Any,Nothing}                  # signatures looked at for the code in hand
+end
+Candidates() = Candidates(NO_METHODS, IdDict{Any,Vector{Method}}(), Method[], IdDict{Any,Nothing}())
+const NO_METHODS = Method[]
+
+# What one operand is, where it holds no other.
+struct Leaf
+    tag::UInt8
+    value::UInt32
+    type::UInt32
+end
+
 struct Encoder
     tables::Tables
     ids::Interner
+    # What was found of an object before; between two recordings' readings nothing is kept.
+    names::IdDict{Any,UInt32}                  # object → symbol of what names it
+    leaves::IdDict{Any,Leaf}
+    globals::IdDict{GlobalRef,Any}             # → type of the value
+    matches::Dict{UInt64,IdDict{Any,Any}}      # world → signature → methods
     world::Base.RefValue{UInt64}               # asked for; used to resolve calls
-    matches::IdDict{Any,Any}                   # signature → method, within one world
-    candidates::Vector{Method}                 # defined in the world after the code's last
+    candidates::Candidates                     # defined in the world after the code's last
     causes::IdDict{Method,Nothing}             # those of them that its calls can reach
     # While IR inside the optimiser is written: the place of each SSA value in the listing, and the
     # first and last place of each block. Empty for a CodeInfo, whose numbers are places.
@@ -15,8 +36,11 @@ struct Encoder
     first_of::Vector{Int}
     last_of::Vector{Int}
 end
-Encoder() = Encoder(tables(), Interner(), Ref(UInt64(0)), IdDict{Any,Any}(), Method[],
-                     IdDict{Method,Nothing}(), Int[], Int[], Int[])
+Encoder() = Encoder(Tables(), Interner(), IdDict{Any,UInt32}(), IdDict{Any,Leaf}(),
+                    IdDict{GlobalRef,Any}(), Dict{UInt64,IdDict{Any,Any}}(), Ref(UInt64(0)),
+                    Candidates(), IdDict{Method,Nothing}(), Int[], Int[], Int[])
+
+forget!(e::Encoder) = (foreach(empty!, (e.names, e.leaves, e.globals, e.matches)); forget!(e.candidates))
 
 renumber(places::Vector{Int}, n::Int) = 1 <= n <= length(places) ? places[n] : n
 
@@ -27,12 +51,22 @@ function symbol_id!(e::Encoder, text::String)::UInt32
     known == NONE || return known
     id = length(e.ids.symbols) % UInt32
     e.ids.symbols[text] = id
-    append!(e.tables.heap.columns.byte, codeunits(text))
+    append!(e.tables.heap.byte, codeunits(text))
     add!(e.tables.symbol, e.ids.heap_bytes, ncodeunits(text) % UInt32)
     e.ids.heap_bytes += ncodeunits(text)
     return id
 end
-symbol_id!(e::Encoder, s::Symbol) = symbol_id!(e, short_symbol(s))
+
+# The symbol of what names an object: of the program's names themselves, of modules, methods,
+# instances and types.
+function name_id!(e::Encoder, @nospecialize(x))::UInt32
+    known = get(e.names, x, NONE)::UInt32
+    known == NONE || return known
+    text = x isa Symbol ? short_symbol(x) : x isa Core.MethodInstance ? instance_key(x) :
+        x isa Method ? method_key(x) : x isa Module ? module_path(x) : type_text(x)
+    return e.names[x] = symbol_id!(e, text)
+end
+symbol_id!(e::Encoder, s::Symbol) = name_id!(e, s)
 
 function type_id!(e::Encoder, @nospecialize(t))::UInt32
     known = get(e.ids.types, t, NONE)::UInt32
@@ -53,8 +87,11 @@ function file_id!(e::Encoder, file::Symbol)::UInt32
     known == NONE || return known
     id = length(e.ids.files) % UInt32
     e.ids.files[file] = id
-    hide_file!(String(file))
     name = String(file)
+    for hidden in hide_file!(name)               # a literal that says it is a file's name from now on
+        delete!(e.leaves, hidden)
+        delete!(e.leaves, Symbol(hidden))
+    end
     path = find_file(name)
     bytes = path === nothing ? UInt8[] : read(path)
     content = path === nothing ? "" : hex_digest(bytes)
@@ -94,25 +131,20 @@ end
 
 # --- operands --------------------------------------------------------------------------------------
 
-function reserve!(t::Table, n::Int)
-    start = rows(t)
-    foreach(c -> resize!(c, start + n), Tuple(t.columns))
-    return start
-end
-
-function set!(t::Table, row::Int, tag::UInt8, value::UInt32 = NONE, type::UInt32 = NONE,
-              start::Int = 0, count::Int = 0)
-    c = t.columns
-    c.tag[row + 1] = tag
-    c.value[row + 1] = value
-    c.type[row + 1] = type
-    c.start[row + 1] = start % UInt32
-    c.count[row + 1] = count % UInt32
+function set!(t::OperandTable, row::Int, tag::UInt8, value::UInt32, type::UInt32, start::Int,
+              count::Int)
+    t.tag[row + 1] = tag
+    t.value[row + 1] = value
+    t.type[row + 1] = type
+    t.start[row + 1] = start % UInt32
+    t.count[row + 1] = count % UInt32
     nothing
 end
+set!(t::OperandTable, row::Int, tag::UInt8, value::UInt32 = NONE, type::UInt32 = NONE) =
+    set!(t, row, tag, value, type, 0, 0)
 
 function operands!(e::Encoder, values, depth::Int = 0)
-    start = reserve!(e.tables.operand, length(values))
+    start = grow!(e.tables.operand, length(values))
     for k in 1:length(values)
         if isassigned(values, k)
             operand!(e, start + k - 1, values[k], depth)
@@ -123,207 +155,215 @@ function operands!(e::Encoder, values, depth::Int = 0)
     return start
 end
 
-struct Jump          # a statement number (1-based) jumped to; 0 is none
-    pc::Int
-end
-struct Pred          # a φ-node's predecessor, by its last statement; 0 is the entry
-    pc::Int
-end
-
 place(pc::Int) = pc <= 0 ? NONE : (pc - 1) % UInt32
+
+# A statement number (1-based) jumped to, 0 for none; a φ-node's predecessor, by its last statement,
+# 0 for the entry.
+jump!(e::Encoder, row::Int, pc::Int) =
+    set!(e.tables.operand, row, TAGS.target, place(renumber(e.first_of, pc)))
+predecessor!(e::Encoder, row::Int, pc::Int) =
+    set!(e.tables.operand, row, TAGS.edge, place(renumber(e.last_of, pc)))
+
+# Places of this body, trees, and then what is the same wherever it stands.
+function operand!(e::Encoder, row::Int, @nospecialize(x), depth::Int)
+    t = e.tables.operand
+    x isa Core.SSAValue && return set!(t, row, TAGS.ssa, place(renumber(e.place, x.id)))
+    x isa ArgumentNode && return set!(t, row, TAGS.argument, x.n % UInt32)
+    x isa Core.SlotNumber && return set!(t, row, TAGS.slot, place(x.id))
+    x isa Expr && return nested!(e, row, TAGS.expr, name_id!(e, x.head), NONE, x.args, depth)
+    x isa QuoteNode && return quoted!(e, row, x, depth)
+    known = get(e.leaves, x, nothing)
+    if known === nothing
+        tree!(e, row, x, depth) && return nothing
+        known = e.leaves[x] = leaf(e, x)
+    end
+    at = known::Leaf
+    return set!(t, row, at.tag, at.value, at.type)
+end
 
 function nested!(e::Encoder, row::Int, tag::UInt8, value::UInt32, type::UInt32, values, depth::Int)
     start = operands!(e, values, depth + 1)
     set!(e.tables.operand, row, tag, value, type, start, length(values))
 end
 
-function text!(e::Encoder, row::Int, tag::UInt8, text::String)
-    if by_hash(text)
-        prefix = tag == TAGS.symbol ? "Symbol:" : "String:"
-        set!(e.tables.operand, row, TAGS.long, symbol_id!(e, string(prefix, hashed(text))))
-    elseif !LITERALS[]
-        set!(e.tables.operand, row, TAGS.redacted, NONE, type_id!(e, tag == TAGS.symbol ? Symbol : String))
-    else
-        set!(e.tables.operand, row, tag, symbol_id!(e, text))
-    end
+function quoted!(e::Encoder, row::Int, x::QuoteNode, depth::Int)
+    start = grow!(e.tables.operand, 1)
+    operand!(e, start, x.value, depth + 1)
+    set!(e.tables.operand, row, TAGS.quote_, NONE, NONE, start, 1)
 end
 
-# References: what names something of the program.
-function reference!(e::Encoder, row::Int, @nospecialize(x))
-    t = e.tables.operand
-    if x isa Core.SSAValue
-        set!(t, row, TAGS.ssa, place(renumber(e.place, x.id)))
-    elseif isdefined(Core, :Argument) && x isa Core.Argument || nameof(typeof(x)) === :Argument
-        set!(t, row, TAGS.argument, x.n % UInt32)
-    elseif x isa Core.SlotNumber
-        set!(t, row, TAGS.slot, place(x.id))
-    elseif nameof(typeof(x)) === :TypedSlot
-        set!(t, row, TAGS.slot, place(x.id), type_id!(e, x.typ))
-    elseif x isa GlobalRef
-        set!(t, row, TAGS.global_, symbol_id!(e, string(module_path(x.mod), '.', short_symbol(x.name))))
-    elseif x isa Jump
-        set!(t, row, TAGS.target, place(renumber(e.first_of, x.pc)))
-    elseif x isa Pred
-        set!(t, row, TAGS.edge, place(renumber(e.last_of, x.pc)))
-    elseif x isa Type || x isa TypeVar || is_vararg(x)
-        set!(t, row, TAGS.type, NONE, type_id!(e, x))
-    elseif x isa Module
-        set!(t, row, TAGS.module_, symbol_id!(e, module_path(x)))
-    elseif x isa Method
-        set!(t, row, TAGS.method, symbol_id!(e, method_key(x)))
-    elseif instance_of(x) !== nothing
-        mi = instance_of(x)::Core.MethodInstance
-        set!(t, row, TAGS.instance, symbol_id!(e, instance_key(mi)))
-    else
-        return false
-    end
-    return true
-end
-
-# Trees: what holds other operands.
+# Other trees: what holds operands.
 function tree!(e::Encoder, row::Int, @nospecialize(x), depth::Int)
-    if x isa Expr
-        nested!(e, row, TAGS.expr, symbol_id!(e, x.head), NONE, x.args, depth)
-    elseif x isa QuoteNode
-        nested!(e, row, TAGS.quote_, NONE, NONE, Any[x.value], depth)
-    elseif x isa Core.SimpleVector
+    if x isa Core.SimpleVector
         nested!(e, row, TAGS.svec, NONE, NONE, Any[x...], depth)
-    elseif x isa LineNumberNode
-        file = x.file === nothing ? NONE : file_id!(e, x.file)
-        set!(e.tables.operand, row, TAGS.line, x.line % UInt32, file)
     elseif nameof(typeof(x)) === :Const && parentmodule(typeof(x)) in (Core, CC)
         nested!(e, row, TAGS.expr, symbol_id!(e, "Const"), NONE, Any[x.val], depth)
-    else
+    elseif is_leaf(x)
         return false
-    end
-    return true
-end
-
-# Literals: what is data. Nothing here is an address.
-function literal!(e::Encoder, row::Int, @nospecialize(x), depth::Int)
-    t = e.tables.operand
-    x isa String && return text!(e, row, TAGS.string, x)
-    x isa Symbol && return text!(e, row, TAGS.symbol, String(x))
-    T = typeof(x)
-    type = type_id!(e, T)
-    if x isa Core.IntrinsicFunction
-        set!(t, row, TAGS.function_, symbol_id!(e, string("Core.Intrinsics.", intrinsic_name(x))), type)
-    elseif is_function_type(T)
-        set!(t, row, TAGS.function_, symbol_id!(e, literal_text(x)), type)
-    elseif x isa Ptr
-        set!(t, row, TAGS.opaque, NONE, type)
-    elseif (number = number_text(x)) !== nothing || isprimitivetype(T)
-        if LITERALS[]
-            text = number === nothing ? primitive_hex(x) : number
-            set!(t, row, TAGS.literal, symbol_id!(e, text), type)
-        else
-            set!(t, row, TAGS.redacted, NONE, type)
-        end
-    elseif is_structural(x) && depth < DEPTH_LIMIT && !opaque_struct(x)
+    elseif depth < DEPTH_LIMIT
+        type = type_id!(e, typeof(x))
         fields = Vector{Any}(undef, nfields(x))
         for k in 1:nfields(x)
             isdefined(x, k) && (fields[k] = getfield(x, k))
         end
         nested!(e, row, TAGS.struct_, NONE, type, fields, depth)
     else
-        set!(t, row, TAGS.opaque, NONE, type)
+        set!(e.tables.operand, row, TAGS.opaque, NONE, type_id!(e, typeof(x)))
     end
-    nothing
+    return true
 end
+
+is_reference(@nospecialize(x)) = x isa GlobalRef || x isa Type || x isa TypeVar || is_vararg(x) ||
+    x isa Module || x isa Method || x isa TypedSlotNode || instance_of(x) !== nothing
+
+# Is this operand one row? All but structs whose fields are facts of the program.
+is_leaf(@nospecialize(x)) = is_reference(x) || x isa LineNumberNode || x isa String || x isa Symbol ||
+    x isa Core.IntrinsicFunction || is_function_type(typeof(x)) || x isa Ptr ||
+    isprimitivetype(typeof(x)) || x === nothing || !is_structural(x) || opaque_struct(x)
 
 # Compiler-internal structs whose inside is not the program's.
 opaque_struct(@nospecialize(x)) = x isa Core.CodeInfo || parentmodule(typeof(x)) === CC
 
-function operand!(e::Encoder, row::Int, @nospecialize(x), depth::Int)
-    reference!(e, row, x) && return nothing
-    tree!(e, row, x, depth) && return nothing
-    literal!(e, row, x, depth)
-    nothing
+leaf(e::Encoder, @nospecialize(x))::Leaf =
+    is_reference(x) ? reference(e, x) :
+    x isa LineNumberNode ? Leaf(TAGS.line, x.line % UInt32, x.file === nothing ? NONE : file_id!(e, x.file)) :
+    x isa String ? text_leaf(e, TAGS.string, x) :
+    x isa Symbol ? text_leaf(e, TAGS.symbol, String(x)) : literal(e, x)
+
+# What names something of the program.
+function reference(e::Encoder, @nospecialize(x))::Leaf
+    x isa GlobalRef && return Leaf(TAGS.global_,
+        symbol_id!(e, string(module_path(x.mod), '.', short_symbol(x.name))), NONE)
+    x isa Module && return Leaf(TAGS.module_, name_id!(e, x), NONE)
+    x isa Method && return Leaf(TAGS.method, name_id!(e, x), NONE)
+    x isa TypedSlotNode && return Leaf(TAGS.slot, place(x.id), type_id!(e, x.typ))
+    mi = instance_of(x)
+    mi === nothing || return Leaf(TAGS.instance, name_id!(e, mi), NONE)
+    return Leaf(TAGS.type, NONE, type_id!(e, x))
+end
+
+function text_leaf(e::Encoder, tag::UInt8, text::String)::Leaf
+    if by_hash(text)
+        prefix = tag == TAGS.symbol ? "Symbol:" : "String:"
+        return Leaf(TAGS.long, symbol_id!(e, string(prefix, hashed(text))), NONE)
+    elseif !LITERALS[]
+        return Leaf(TAGS.redacted, NONE, type_id!(e, tag == TAGS.symbol ? Symbol : String))
+    end
+    return Leaf(tag, symbol_id!(e, text), NONE)
+end
+
+# What is data. Nothing here is an address.
+function literal(e::Encoder, @nospecialize(x))::Leaf
+    T = typeof(x)
+    type = type_id!(e, T)
+    x isa Core.IntrinsicFunction && return Leaf(TAGS.function_,
+        symbol_id!(e, string("Core.Intrinsics.", intrinsic_name(x))), type)
+    is_function_type(T) && return Leaf(TAGS.function_, symbol_id!(e, literal_text(x)), type)
+    x isa Ptr && return Leaf(TAGS.opaque, NONE, type)
+    number = number_text(x)
+    (number === nothing && !isprimitivetype(T)) && return Leaf(TAGS.opaque, NONE, type)
+    LITERALS[] || return Leaf(TAGS.redacted, NONE, type)
+    return Leaf(TAGS.literal, symbol_id!(e, number === nothing ? primitive_hex(x) : number), type)
 end
 
 # --- statements ------------------------------------------------------------------------------------
 
-# Opcode and operands of a statement; node types of every version get one name each.
-function parts(@nospecialize(st))::Tuple{Symbol,Any}
-    if st isa Expr
-        head = st.head
-        head === :gotoifnot && return (:gotoifnot, Any[st.args[1], Jump(st.args[2])])
-        head === :return && return (:return, st.args)
-        head === :unreachable && return (:unreachable, Any[])
-        head === :enter && return (:enter, Any[Jump(st.args[1])])
-        return (head, st.args)
-    end
-    kind = nameof(typeof(st))
-    st isa Core.GotoNode && return (:goto, Any[Jump(st.label)])
-    kind === :GotoIfNot && return (:gotoifnot, Any[st.cond, Jump(st.dest)])
-    kind === :ReturnNode &&
-        return isdefined(st, :val) ? (:return, Any[st.val]) : (:unreachable, Any[])
-    kind === :EnterNode &&
-        return (:enter, isdefined(st, :scope) ? Any[Jump(st.catch_dest), st.scope] : Any[Jump(st.catch_dest)])
-    kind === :NewvarNode && return (:newvar, Any[st.slot])
-    kind === :UpsilonNode && return (:upsilon, isdefined(st, :val) ? Any[st.val] : Any[])
-    kind === :PhiCNode && return (:phic, st.values)
-    kind === :PiNode && return (:pi, Any[st.val, st.typ])
-    kind === :PhiNode && return (:phi, phi_operands(st))
-    st === nothing && return (:nothing, Any[])
-    return (:value, Any[st])
+# Node types of every version get one name each.
+function opcode(@nospecialize(st))::Symbol
+    st isa Expr && return st.head
+    st isa Core.GotoNode && return :goto
+    st isa GotoIfNotNode && return :gotoifnot
+    st isa ReturnNode && return isdefined(st, :val) ? :return : :unreachable
+    st isa Core.PhiNode && return :phi
+    st isa Core.PiNode && return :pi
+    st isa EnterNode && return :enter
+    st isa Core.NewvarNode && return :newvar
+    st isa Core.UpsilonNode && return :upsilon
+    st isa Core.PhiCNode && return :phic
+    return st === nothing ? :nothing : :value
 end
 
-function phi_operands(st)
-    values = Vector{Any}(undef, 2 * length(st.edges))
-    for k in 1:length(st.edges)
-        values[2k - 1] = Pred(Int(st.edges[k]))
-        isassigned(st.values, k) && (values[2k] = st.values[k])
+# The operands of a statement: their first row and how many they are.
+function contents!(e::Encoder, @nospecialize(st))::Tuple{Int,Int}
+    if st isa Expr
+        st.head === :gotoifnot && return branch!(e, st.args[1], st.args[2]::Int)
+        st.head === :enter && return target!(e, st.args[1]::Int)
+        st.head === :unreachable && return grow!(e.tables.operand, 0), 0
+        return operands!(e, st.args), length(st.args)
     end
-    return values
+    st isa Core.GotoNode && return target!(e, st.label)
+    st isa GotoIfNotNode && return branch!(e, st.cond, st.dest)
+    st isa ReturnNode && return isdefined(st, :val) ? single!(e, st.val) : (grow!(e.tables.operand, 0), 0)
+    st isa Core.PhiNode && return phi!(e, st)
+    st isa Core.PiNode && return pi!(e, st.val, st.typ)
+    if st isa EnterNode
+        isdefined(st, :scope) || return target!(e, st.catch_dest)
+        start = grow!(e.tables.operand, 2)
+        jump!(e, start, st.catch_dest)
+        operand!(e, start + 1, st.scope, 0)
+        return start, 2
+    end
+    st isa Core.NewvarNode && return single!(e, st.slot)
+    st isa Core.UpsilonNode && return isdefined(st, :val) ? single!(e, st.val) : (grow!(e.tables.operand, 0), 0)
+    st isa Core.PhiCNode && return operands!(e, st.values), length(st.values)
+    st === nothing && return grow!(e.tables.operand, 0), 0
+    return single!(e, st)
+end
+
+function single!(e::Encoder, @nospecialize(x))
+    start = grow!(e.tables.operand, 1)
+    operand!(e, start, x, 0)
+    return start, 1
+end
+
+function target!(e::Encoder, pc::Int)
+    start = grow!(e.tables.operand, 1)
+    jump!(e, start, pc)
+    return start, 1
+end
+
+function branch!(e::Encoder, @nospecialize(condition), pc::Int)
+    start = grow!(e.tables.operand, 2)
+    operand!(e, start, condition, 0)
+    jump!(e, start + 1, pc)
+    return start, 2
+end
+
+function phi!(e::Encoder, st::Core.PhiNode)
+    n = length(st.edges)
+    start = grow!(e.tables.operand, 2n)
+    for k in 1:n
+        row = start + 2k - 2
+        predecessor!(e, row, Int(st.edges[k]))
+        isassigned(st.values, k) ? operand!(e, row + 1, st.values[k], 0) :
+            set!(e.tables.operand, row + 1, TAGS.none)
+    end
+    return start, 2n
 end
 
 # A π-node's type may be a lattice element; anything else that is one is data.
 is_lattice(@nospecialize(x)) = !(x isa Type) && parentmodule(typeof(x)) === CC
 
-function statement!(e::Encoder, src, pc::Int, at)
+function pi!(e::Encoder, @nospecialize(value), @nospecialize(type))
+    start = grow!(e.tables.operand, 2)
+    operand!(e, start, value, 0)
+    is_lattice(type) ? set!(e.tables.operand, start + 1, TAGS.type, NONE, type_id!(e, type)) :
+        operand!(e, start + 1, type, 0)
+    return start, 2
+end
+
+# `at`: (scope, line, origin).
+function statement!(e::Encoder, src, pc::Int, at::Tuple{UInt32,Int32,UInt32})
     st = statement_at(src, pc)
     slot = SELF
     if st isa Expr && st.head === :(=) && st.args[1] isa Core.SlotNumber
-        slot = place(st.args[1].id)
+        slot = place((st.args[1]::Core.SlotNumber).id)
         st = st.args[2]
     end
-    opcode, values = parts(st)
-    if opcode === :pi && is_lattice(values[2])
-        start = reserve!(e.tables.operand, 2)
-        operand!(e, start, values[1], 0)
-        set!(e.tables.operand, start + 1, TAGS.type, NONE, type_id!(e, values[2]))
-    else
-        start = operands!(e, values)
-    end
+    start, count = contents!(e, st)
     type = statement_type(src, pc)
     type_row = type === nothing ? NONE : type_id!(e, type)
-    scope, line, origin = at
-    add!(e.tables.statement, symbol_id!(e, opcode), type_row, start % UInt32,
-         length(values) % UInt32, slot, scope, line, origin, statement_flags(src, pc))
+    add!(e.tables.statement, name_id!(e, opcode(st)), type_row, start % UInt32, count % UInt32,
+         slot, at[1], at[2], at[3], statement_flags(src, pc))
     nothing
 end
-
-# (scope, line, origin) of a statement. `lines`: the method's own first line.
-function locate!(e::Encoder, m::Method, frames::Vector{Frame})
-    isempty(frames) && return (SELF, typemin(Int32), NONE)
-    root = frames[1]
-    scope = SELF
-    for k in 2:length(frames)
-        caller, callee = frames[k - 1], frames[k]
-        line = k == 2 ? own_line(m, caller) : caller.line
-        scope = scope_id!(e, scope == SELF ? NONE : scope, callee.method, callee.file, line, caller.origin)
-    end
-    inner = frames[end]
-    if length(frames) == 1
-        inner.file === m.file && return (SELF, own_line(m, inner), inner.origin)
-        # a lowered statement that had no line of its own, as 1.10 leaves a return behind a call
-        inner.file === :none && return (SELF, typemin(Int32), inner.origin)
-        # code of another file without an inlined frame: a macro's
-        scope = scope_id!(e, NONE, Symbol("macro expansion"), inner.file, Int32(0), inner.origin)
-    end
-    origin = inner.origin == NONE ? reinterpret(UInt32, inner.line) : inner.origin
-    return (scope, inner.line, origin)
-end
-
-own_line(m::Method, f::Frame) = f.file === m.file ? f.line - Int32(m.line) : f.line

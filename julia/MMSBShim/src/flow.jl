@@ -26,21 +26,18 @@ struct Unknown end
 const UNKNOWN = Unknown()
 
 # Type of an operand, as far as the statements say; `Any` where they do not.
-function operand_type(src::Core.CodeInfo, sparams, @nospecialize(x))
+function operand_type(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector, @nospecialize(x))
     x isa Core.SSAValue && return (t = statement_type(src, x.id); t === nothing ? Any : widen(t))
     if x isa Core.SlotNumber
         t = slot_type(src, x.id)
         return t === nothing ? Any : widen(t)
     end
-    nameof(typeof(x)) === :TypedSlot && return widen(x.typ)
-    nameof(typeof(x)) === :Argument && return (t = slot_type(src, x.n); t === nothing ? Any : widen(t))
-    if x isa GlobalRef
-        value = constant(x.mod, x.name, UNKNOWN)
-        return value === UNKNOWN ? Any : value_type(value)
-    end
+    x isa TypedSlotNode && return widen(x.typ)
+    x isa ArgumentNode && return (t = slot_type(src, x.n); t === nothing ? Any : widen(t))
+    x isa GlobalRef && return global_type(e, x)
     if x isa Expr
-        if x.head === :static_parameter && x.args[1] <= length(sparams)
-            return value_type(sparams[x.args[1]])
+        if x.head === :static_parameter && x.args[1]::Int <= length(sparams)
+            return value_type(sparams[x.args[1]::Int])
         end
         return Any
     end
@@ -49,24 +46,60 @@ function operand_type(src::Core.CodeInfo, sparams, @nospecialize(x))
 end
 value_type(@nospecialize(v)) = v isa Type && !is_vararg(v) ? Type{v} : typeof(v)
 
+function global_type(e::Encoder, x::GlobalRef)
+    known = get(e.globals, x, nothing)
+    known === nothing || return known
+    value = constant(x.mod, x.name, UNKNOWN)
+    return e.globals[x] = value === UNKNOWN ? Any : value_type(value)
+end
+
+# Builtins that look a method up when the program runs, as a call does.
 const DISPATCHING = r"_apply|_call_latest|_call_in_world|invokelatest|invoke_in_world"
-called_name(f::DataType) = is_function_type(f) ? String(function_name(f)) : ""
+dispatches(f::DataType) = f.name.module === Core && is_function_type(f) &&
+    occursin(DISPATCHING, String(function_name(f)))
+
+# The methods of the world that ended this code, if any did.
+function candidates!(c::Candidates, methods::Vector{Method})
+    empty!(c.seen)
+    c.methods === methods && return nothing
+    forget!(c)
+    c.methods = methods
+    for m in methods
+        f = first_parameter(m.sig)
+        f isa DataType && isconcretetype(f) ? push!(get!(() -> Method[], c.of, f), m) : push!(c.of_any, m)
+    end
+    nothing
+end
+
+function forget!(c::Candidates)
+    foreach(empty!, (c.of, c.of_any, c.seen))
+    c.methods = NO_METHODS
+    nothing
+end
 
 # Which methods of the world that ended this code one of its calls can reach.
 function note_causes!(e::Encoder, @nospecialize(signature))
-    for m in e.candidates
+    c = e.candidates
+    (isempty(c.methods) || haskey(c.seen, signature)) && return nothing
+    c.seen[signature] = nothing
+    f = first_parameter(signature)
+    if f isa DataType && isconcretetype(f)
+        note_causes!(e, signature, c.of_any)
+        note_causes!(e, signature, get(c.of, f, NO_METHODS))
+    else
+        note_causes!(e, signature, c.methods)
+    end
+    nothing
+end
+
+function note_causes!(e::Encoder, @nospecialize(signature), methods::Vector{Method})
+    for m in methods
         haskey(e.causes, m) && continue
-        same_function(signature, m.sig) || continue
         typeintersect(signature, m.sig) === Union{} || (e.causes[m] = nothing)
     end
     nothing
 end
 
-# A quick no before types are intersected: both name a function, and not the same one.
-function same_function(@nospecialize(call), @nospecialize(sig))
-    a, b = first_parameter(call), first_parameter(sig)
-    return !(a isa DataType && b isa DataType && isconcretetype(a) && isconcretetype(b)) || a === b
-end
 function first_parameter(@nospecialize(t))
     u = Base.unwrap_unionall(t)
     return u isa DataType && length(u.parameters) > 0 ? u.parameters[1] : Any
@@ -75,27 +108,30 @@ end
 # (kind, callee, signature) of a call.
 function call_target(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector,
                      st::Expr)::NTuple{3,UInt32}
-    types = Any[operand_type(src, sparams, a) for a in st.args]
-    f = types[1]
-    called = symbol_id!(e, type_text(f))
+    f = operand_type(e, src, sparams, st.args[1])
+    called = name_id!(e, f)
     if f isa DataType && (f <: Core.Builtin || f === Core.IntrinsicFunction)
-        # these look a method up when the program runs, as a call does
-        dispatches = f.name.module === Core && occursin(DISPATCHING, called_name(f))
-        return (dispatches ? CALLS.unresolved : CALLS.builtin, called, NONE)
+        return (dispatches(f) ? CALLS.unresolved : CALLS.builtin, called, NONE)
+    end
+    types = Vector{Any}(undef, length(st.args))
+    types[1] = f
+    for k in 2:length(types)
+        types[k] = operand_type(e, src, sparams, st.args[k])
     end
     signature = try
         Tuple{types...}
     catch
         return (CALLS.unresolved, NONE, NONE)     # a splat's Vararg in the middle
     end
-    matched = get(e.matches, signature, missing)
+    matches = get!(() -> IdDict{Any,Any}(), e.matches, e.world[])
+    matched = get(matches, signature, missing)
     if matched === missing
-        matched = e.matches[signature] = matching_methods(signature, e.world[])
+        matched = matches[signature] = matching_methods(signature, e.world[])
     end
     matched === nothing || note_causes!(e, signature)
     id = type_id!(e, signature)
-    (matched === nothing || length(matched)::Int != 1) && return (CALLS.unresolved, called, id)
-    return (CALLS.resolved, symbol_id!(e, method_key(matched[1])), id)
+    (matched === nothing || length(matched::Vector{Method}) != 1) && return (CALLS.unresolved, called, id)
+    return (CALLS.resolved, name_id!(e, matched[1]), id)
 end
 
 function calls!(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance, stage::UInt8)
@@ -106,7 +142,7 @@ function calls!(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance, stage::
         st isa Expr || continue
         if st.head === :invoke
             callee = instance_of(st.args[1])
-            key = callee === nothing ? NONE : symbol_id!(e, instance_key(callee))
+            key = callee === nothing ? NONE : name_id!(e, callee)
             add!(e.tables.call, place(pc), CALLS.invoke, key, NONE)
         elseif st.head === :foreigncall
             add!(e.tables.call, place(pc), CALLS.foreign, NONE, NONE)

@@ -47,8 +47,8 @@ statement_type(l::Listing, pc::Int) = ((s, k) = stream_of(l, l.order[pc]);
     k <= length(s.type) ? s.type[k] : nothing)
 statement_flags(l::Listing, pc::Int) =
     ((s, k) = stream_of(l, l.order[pc]); (s.flag[k] % UInt32)::UInt32)
-frames_at(l::Listing, pc::Int, tagged::Bool) =
-    ((s, k) = stream_of(l, l.order[pc]); frames_of(l.ir, s, k, tagged))
+frames_at!(frames::Vector{Frame}, l::Listing, pc::Int, tagged::Bool) =
+    ((s, k) = stream_of(l, l.order[pc]); frames_of!(frames, l.ir, s, k, tagged))
 
 function blocks!(e::Encoder, l::Listing)
     edges = 0
@@ -69,8 +69,10 @@ function pass!(e::Encoder, code::UInt32, stage::UInt8, m::Method, ir, tagged::Bo
     append!(e.first_of, l.first_of)
     append!(e.last_of, l.last_of)
     try
+        trail = Trail(m)
         for pc in 1:length(l.order)
-            statement!(e, l, pc, locate!(e, m, frames_at(l, pc, tagged)))
+            frames_at!(trail.frames, l, pc, tagged)
+            statement!(e, l, pc, locate!(e, trail))
         end
         nblocks, nedges = blocks!(e, l)
         add!(e.tables.body, code, stage, PROVENANCES.rederived, length(l.order) % UInt32,

@@ -72,8 +72,8 @@ untrace_methods() = ccall(:jl_register_newmeth_tracer, Cvoid, (Ptr{Cvoid},), C_N
 # What the program starts must not hold the recorder's files open. F_SETFD is 2, FD_CLOEXEC 1.
 close_on_exec(fd::Cint) = ccall(:fcntl, Cint, (Cint, Cint, Cint), fd, 2, 1)
 
-note!(e::Encoder, key, value) =
-    add!(e.tables.recording, symbol_id!(e, String(key)), symbol_id!(e, string(value)))
+note!(e::Encoder, key::Symbol, @nospecialize(value)) =
+    (add!(e.tables.recording, symbol_id!(e, String(key)), symbol_id!(e, string(value)::String)); nothing)
 
 # One frame of every table that has rows; the tables are empty afterwards.
 send!(r::Recording) = r.fd < 0 ? append!(r.bytes, frame_bytes(r.encoder.tables)) :

@@ -123,24 +123,13 @@ end
 function same_statements(a::Core.CodeInfo, b::Core.CodeInfo)
     length(a.code) == length(b.code) || return false
     for k in 1:length(a.code)
-        parts(a.code[k])[1] === parts(b.code[k])[1] || return false
+        opcode(a.code[k]) === opcode(b.code[k]) || return false
     end
     return true
 end
 
-# Where each statement of a body came from: (scope, line, origin) by statement number.
-function places(e::Encoder, m::Method, src::Core.CodeInfo, stage::UInt8, lowered_count::Int, tagged::Bool)
-    in_place = stage == STAGES.lowered ||
-        (stage == STAGES.inferred && length(src.code) == lowered_count)
-    return map(1:length(src.code)) do pc
-        scope, line, origin = locate!(e, m, frames_at(src, pc, tagged))
-        # what inference leaves in place is the lowered statement itself
-        (scope, line, in_place ? place(pc) : origin)
-    end
-end
-
 function body!(e::Encoder, code::UInt32, stage::UInt8, provenance::UInt8, mi::Core.MethodInstance,
-               src::Core.CodeInfo, at::Vector)
+               src::Core.CodeInfo, at::Vector{Tuple{UInt32,Int32,UInt32}})
     for pc in 1:length(src.code)
         statement!(e, src, pc, at[pc])
     end

@@ -26,10 +26,11 @@ too_long(s::String) = ncodeunits(s) > LONG_TEXT || !isvalid(s)
 # there): the path, its folder, the name, the name without its ending. Kept by hash, as files are.
 const FILE_NAMES = Set{String}()
 function hide_file!(path::String)
-    (isabspath(path) && !occursin("/share/julia/", path)) || return nothing
+    (isabspath(path) && !occursin("/share/julia/", path)) || return String[]
     name = basename(path)
-    push!(FILE_NAMES, path, dirname(path), name, first(splitext(name)))
-    nothing
+    hidden = String[path, dirname(path), name, first(splitext(name))]
+    union!(FILE_NAMES, hidden)
+    return hidden
 end
 by_hash(s::String) = too_long(s) || s in FILE_NAMES
 

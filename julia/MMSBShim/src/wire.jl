@@ -20,40 +20,72 @@ function write_all(fd::Cint, bytes::Vector{UInt8})
     return true
 end
 
+padded(bytes::Int) = bytes + mod(-bytes, 8)
+width_of(@nospecialize(values::Vector)) = Int(Base.elsize(typeof(values)))
+
 # A column of any type is bytes here: a call for each type would be compiled anew wherever a package
 # adds to what the call can reach.
-function put_column(io::IOBuffer, index::Int, @nospecialize(values::Vector))
-    width = Int(Base.elsize(typeof(values)))
-    bytes = width * length(values)
-    write(io, htol(UInt16(index)), htol(UInt16(width)), htol(UInt32(0)), htol(UInt64(bytes)))
-    GC.@preserve values unsafe_write(io, ccall(:jl_array_ptr, Ptr{UInt8}, (Any,), values), UInt(bytes))
-    for _ in 1:mod(-bytes, 8)
-        write(io, 0x00)
+function table_bytes(@nospecialize(t::Table))::Int
+    bytes = 8
+    for k in 1:nfields(t)
+        values = getfield(t, k)::Vector
+        bytes += 16 + padded(width_of(values) * rows(t)::Int)
     end
+    return bytes
 end
 
-function put_table(io::IOBuffer, @nospecialize(t::Table))
-    write(io, htol(t.id), htol(UInt16(length(t.columns))), htol(UInt32(rows(t))))
-    for (index, values) in enumerate(t.columns)
-        put_column(io, index - 1, values)
+mutable struct FrameWriter
+    bytes::Vector{UInt8}     # zeros, of the frame's size
+    at::Int
+end
+
+function put_bytes!(w::FrameWriter, from::Ptr{UInt8}, n::Int)
+    unsafe_copyto!(pointer(w.bytes, w.at + 1), from, n)
+    w.at += n
+    nothing
+end
+
+function put_number!(w::FrameWriter, x::T) where {T<:Union{UInt16,UInt32,UInt64}}
+    held = Ref(htol(x))
+    GC.@preserve held put_bytes!(w, Ptr{UInt8}(Base.unsafe_convert(Ptr{T}, held)), sizeof(T))
+end
+
+function put_table!(w::FrameWriter, @nospecialize(t::Table))
+    n = rows(t)::Int
+    put_number!(w, table_id(t)::UInt16)
+    put_number!(w, UInt16(nfields(t)))
+    put_number!(w, UInt32(n))
+    for k in 1:nfields(t)
+        values = getfield(t, k)::Vector
+        width = width_of(values)
+        put_number!(w, UInt16(k - 1))
+        put_number!(w, UInt16(width))
+        put_number!(w, UInt32(0))
+        put_number!(w, UInt64(width * n))
+        GC.@preserve values put_bytes!(w, ccall(:jl_array_ptr, Ptr{UInt8}, (Any,), values), width * n)
+        w.at = padded(w.at)
     end
+    nothing
 end
 
 # One frame of every table that has rows, or no bytes; the tables are empty afterwards.
-function frame_bytes(all_tables)
-    io = IOBuffer()
-    count = 0
-    for t in all_tables
-        rows(t) == 0 && continue
-        put_table(io, t)
-        clear!(t)
-        count += 1
+function frame_bytes(tables::Tables)
+    filled = filter!(t -> rows(t)::Int > 0, all_tables(tables))
+    isempty(filled) && return UInt8[]
+    payload = 0
+    for t in filled
+        payload += table_bytes(t)
     end
-    payload = take!(io)
-    count == 0 && return payload
-    write(io, MAGIC, htol(UInt32(WIRE_VERSION)), htol(UInt32(count)),
-          htol(UInt64(length(payload))), payload)
-    return take!(io)
+    w = FrameWriter(zeros(UInt8, 24 + payload), 0)
+    GC.@preserve w put_bytes!(w, pointer(MAGIC.s), 8)
+    put_number!(w, UInt32(WIRE_VERSION))
+    put_number!(w, UInt32(length(filled)))
+    put_number!(w, UInt64(payload))
+    for t in filled
+        put_table!(w, t)
+        truncate!(t, 0)
+    end
+    return w.bytes
 end
 
-send!(fd::Cint, all_tables) = write_all(fd, frame_bytes(all_tables))
+send!(fd::Cint, tables::Tables) = write_all(fd, frame_bytes(tables))
