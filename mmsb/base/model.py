@@ -5,7 +5,9 @@ Numbers here are stored; a number is never given a second meaning.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+from types import MappingProxyType
 
 #: Column value of a staged column that says "as in the stage before".
 UNSET_U32 = 0xFFFF_FFFF
@@ -127,6 +129,21 @@ class Tag(IntEnum):
     LINE = 21  # LineNumberNode; value: line; type: file id
     REDACTED = 22  # a literal under --no-literals; type: its type
     METHOD = 23  # value: symbol of its key
+
+
+#: What an operand's ``value`` is an id of, by its tag; a plain number for the others.
+VALUE_OF: Mapping[Tag, str] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            (
+                *(Tag.GLOBAL, Tag.LITERAL, Tag.STRING, Tag.SYMBOL, Tag.LONG, Tag.EXPR),
+                *(Tag.INSTANCE, Tag.MODULE, Tag.FUNCTION, Tag.METHOD),
+            ),
+            "symbol",
+        ),
+        Tag.TYPE: "type",
+    }
+)
 
 
 class Dependency(IntEnum):

@@ -13,12 +13,14 @@ import numpy as np
 from xxhash import xxh3_128_digest
 
 from mmsb.base.errors import CorruptData
+from mmsb.base.model import VALUE_OF, Tag
 from mmsb.base.schema import Column, Kind
 from mmsb.memory.cells import Array, filled
 from mmsb.memory.snapshot import Snapshot
 from mmsb.memory.symbols import to_bytes
 
 _WIDTH = 16
+_NOTHING: Array = np.zeros((0, _WIDTH), np.uint8)
 #: Kinds that count only where something refers to them, and what is known of the recording.
 _NOT_HASHED = {"heap", "symbol", "type", "file", "scope", "recording"}
 
@@ -76,7 +78,10 @@ def _columns(snapshot: Snapshot, names: _Names, kind: Kind) -> list[_Content]:
             if len(kept):
                 last = np.append(-1, kept)[np.searchsorted(kept, offsets[1:])]
                 stops = np.maximum(last + 1, offsets[:-1]).tolist()
-                cells = names.resolve(column, values)
+                if kind.name == "operand" and column.name in ("value", "type"):
+                    cells = names.of_operands(column, values, snapshot.gather(kind, "tag")[0])
+                else:
+                    cells = names.resolve(column, values)
                 found.append(_Content(column.id, cells, offsets[:-1].tolist(), stops))
     return found
 
@@ -100,6 +105,16 @@ class _Names:
         if not column.ref:
             return values
         return _named(self._table(column.ref), values)
+
+    def of_operands(self, column: Column, values: Array, tags: Array) -> Array:
+        """An operand's tag says what its value, and a line's "type", is an id of."""
+        refers = VALUE_OF if column.name == "value" else {Tag.LINE: "file"}
+        out = _named(self._table(column.ref) if column.ref else _NOTHING, values)
+        for tag, kind in refers.items():
+            at = np.flatnonzero(tags == tag)
+            if len(at):
+                out[at] = _named(self._table(kind), values[at])
+        return out
 
     def _table(self, kind: str) -> Array:
         if kind not in self._tables:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mmsb.base import schema
+from mmsb.base.model import Tag
 from mmsb.base.schema import Kind
 from mmsb.memory.changes import Changes
 from mmsb.memory.memory import Memory
@@ -109,6 +111,28 @@ def test_every_fact_shows(digest: Callable[..., str], cells: dict[str, list[int]
 
     assert digest(step(cells)) != digest(step({"byte": [1]}))
     assert digest(step(cells, "f")) != digest(step(cells, "g"))
+
+
+def test_an_operand_is_what_its_tag_says(digest: Callable[..., str]) -> None:
+    """Its value is a symbol's id, a type's id or a number, whichever the tag says."""
+
+    def step(tag: Tag, name: str, *before: str) -> Step:
+        def write(changes: Changes) -> None:
+            for other in before:
+                changes.append("type", {"name": [changes.symbol(other)]})
+            row = changes.append("type", {"name": [changes.symbol(name)]})
+            value = row if tag is Tag.TYPE else changes.symbol(name)
+            page = changes.page(schema.OPERAND, "f")
+            changes.patch(schema.OPERAND, page, {"tag": [tag], "value": [value]})
+
+        return write
+
+    kinds = schema.KINDS
+    for tag in (Tag.GLOBAL, Tag.LITERAL, Tag.INSTANCE, Tag.TYPE):
+        one = digest(step(tag, "a"), kinds=kinds)
+        assert one == digest(step(tag, "a", "x", "y"), kinds=kinds)
+        assert one != digest(step(tag, "b"), kinds=kinds)
+    assert digest(step(Tag.SSA, "a"), kinds=kinds) != digest(step(Tag.SSA, "a", "x"), kinds=kinds)
 
 
 def test_symbols_types_and_scopes_show_by_what_they_say(digest: Callable[..., str]) -> None:
