@@ -1,4 +1,4 @@
-"""One program recorded twice, in two processes, is one digest."""
+"""One program recorded three times, in as many processes, is one digest."""
 
 from __future__ import annotations
 
@@ -9,20 +9,27 @@ import pytest
 
 from mmsb.capture.julia import Candidate
 
-TOUR = Path(__file__).parents[2] / "examples" / "tour.jl"
-ONE_THREAD, TWO_THREADS = [str(TOUR)], ["-t2", str(TOUR), "spawn"]
+TOUR = str(Path(__file__).parents[2] / "examples" / "tour.jl")
+RUNS = {
+    "tour": [[TOUR], [TOUR], ["-t2", TOUR]],
+    "spawning": [["-t2", TOUR, "spawn"], ["-t2", TOUR, "spawn"], [TOUR, "spawn"]],
+}
 
 
-@pytest.mark.parametrize("argv", [ONE_THREAD, TWO_THREADS], ids=["one thread", "spawning"])
-def test_recorded_twice_the_tour_has_one_digest(
-    julia: Candidate, tmp_path: Path, argv: list[str]
+@pytest.mark.parametrize("runs", RUNS.values(), ids=RUNS)
+def test_recorded_again_the_tour_has_one_digest(
+    julia: Candidate, tmp_path: Path, runs: list[list[str]]
 ) -> None:
-    first, second = (live.record(julia, tmp_path / n, argv, depth=1) for n in ("first", "second"))
-    assert first.subjects() == second.subjects()
-    assert first.memory.head == second.memory.head
-    assert first.memory.digest() == second.memory.digest()
+    """Three processes, of one thread and of two, that compile on both or on one."""
+    first, *others = (
+        live.record(julia, tmp_path / str(n), argv, depth=1) for n, argv in enumerate(runs)
+    )
+    for other in others:
+        assert first.subjects() == other.subjects()
+        assert first.memory.head == other.memory.head
+        assert first.memory.digest() == other.memory.digest()
     for epoch in range(0, first.memory.head, 10):
-        assert first.memory.digest(epoch) == second.memory.digest(epoch)
+        assert first.memory.digest(epoch) == others[0].memory.digest(epoch)
     rows = first.memory.stats()["rows"]
     assert rows["instance"] >= 50
     assert rows["statement"] >= 2000
