@@ -46,12 +46,9 @@ _running: EmbeddedJulia | None = None
 
 
 class EmbeddedJulia:
-    """The Julia of this process with the recorder in it: one, from the first use to the end.
+    """The Julia of this process with the recorder in it: one, from the first use to the end."""
 
-    ``remarks``: what a user should know of how it was started, one sentence each.
-    """
-
-    remarks: tuple[str, ...] = ()
+    _remarks: tuple[str, ...] = ()
     _interrupts: Interrupts | None = None  # None: signals are not ours to set
 
     def __init__(self, place: Embeddable) -> None:
@@ -80,7 +77,7 @@ class EmbeddedJulia:
         self._thread = threading.main_thread().ident
         handled = juliacall.CONFIG.get("opt_handle_signals")
         how = "Julia has the signals" if handled == "yes" else "Ctrl-C waits until Julia returns"
-        self.remarks = (
+        self._remarks = (
             f"juliacall was imported before mmsb started, so its settings hold: {how}; start mmsb "
             "first to have Ctrl-C interrupt Julia code",
         )
@@ -97,7 +94,7 @@ class EmbeddedJulia:
             own[_HANDLE_SIGNALS] = "yes"
             self._interrupts = Interrupts()
         else:
-            self.remarks = (f"{_HANDLE_SIGNALS}={chosen}, so Ctrl-C waits until Julia returns",)
+            self._remarks = (f"{_HANDLE_SIGNALS}={chosen}, so Ctrl-C waits until Julia returns",)
         with _environment(own), contextlib.ExitStack() as around:
             if self._interrupts is not None:
                 around.enter_context(self._interrupts.starting())
@@ -125,6 +122,14 @@ class EmbeddedJulia:
         self._ask(_LOAD, root=str(shim.parent), depot=str(depot_of(shim)))
 
     # What a session asks.
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know of how Julia runs here, one sentence each."""
+        obstacle = None if self._interrupts is None else self._interrupts.obstacle
+        if obstacle is None:
+            return self._remarks
+        return (*self._remarks, f"Ctrl-C waits until Julia returns: {obstacle}")
 
     def check_caller(self) -> None:
         """Raises StateError in another thread than Julia's, and in a fork of the process."""

@@ -115,8 +115,13 @@ end
 
 function param_text(@nospecialize(p), scope::Scope, short::Bool)
     (p isa Type || p isa TypeVar || is_vararg(p)) && return type_text(p, scope, short)
+    # names in a type (a NamedTuple's) are no literals: what a type is called must not change when a
+    # file of such a name is met
+    p isa Symbol && return name_text(p)
+    p isa Tuple{Vararg{Symbol}} && return string('(', join(map(name_text, p), ", "), ",)")
     return literal_text(p, 0, short)
 end
+name_text(s::Symbol) = string(':', short_symbol(s))
 
 function data_name(t::DataType, short::Bool)
     name = t.name
