@@ -18,10 +18,10 @@ popfirst!(LOAD_PATH)
 code_row_of(mi, world) = any(ci -> ci.max_world == world - 1, Shim.code_instances(mi)) ? 0x00000000 : Shim.NONE
 
 function print_trees(e)
-    t = e.tables.invalidation_tree.columns
-    heap = String(copy(e.tables.heap.columns.byte))
+    t = e.tables.invalidation_tree
+    heap = String(copy(e.tables.heap.byte))
     symbol(id) = id == Shim.NONE ? "-" :
-        String(codeunits(heap)[e.tables.symbol.columns.offset[id + 1] .+ (1:Int(e.tables.symbol.columns.length[id + 1]))])
+        String(codeunits(heap)[e.tables.symbol.offset[id + 1] .+ (1:Int(e.tables.symbol.length[id + 1]))])
     indent = Int[]
     for k in 1:length(t.node)
         push!(indent, t.parent[k] == Shim.NONE ? 0 : indent[t.parent[k] + 1] + 1)
@@ -30,7 +30,7 @@ function print_trees(e)
                 t.world[k] == 0 ? "-" : "world", ' ', t.code[k] == Shim.NONE ? "-" : "code", ' ',
                 t.lost_ns[k] == Shim.NONE_U64 ? "-" : "lost", ' ', symbol(t.subject[k]))
     end
-    r = e.tables.recording.columns
+    r = e.tables.recording
     foreach(k -> println("note ", symbol(r.key[k]), ' ', symbol(r.value[k])), 1:length(r.key))
     flush(stdout)
 end
