@@ -48,4 +48,6 @@ precompile(drain_embedded, ())
 precompile(stop_embedded, ())
 precompile(passes_embedded, (String,))
 
+include("rehearsal.jl")
+
 end

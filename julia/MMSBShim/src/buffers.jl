@@ -85,25 +85,31 @@ abstract type Table end
 
 struct_name(kind::Symbol) = Symbol(join(map(uppercasefirst, split(String(kind), '_'))), :Table)
 
-for (id, kind, columns) in CONTRACT
-    T, names = struct_name(kind), map(first, columns)
-    values = [Symbol(:value, k) for k in 1:length(columns)]
-    column(k) = :(getfield(t, $k))
-    each(f) = map(k -> f(column(k), k), 1:length(columns))
-    @eval begin
+function table_code(id::Int, kind::Symbol, columns::Vector{Any})
+    T = struct_name(kind)
+    fields, empties, arguments, pushes, resizes = Any[], Any[], Any[], Any[], Any[]
+    for (k, (name, type)) in enumerate(columns)
+        value, column = Symbol(:value, k), :(getfield(t, $k))
+        push!(fields, :($name::Vector{$type}))
+        push!(empties, :($type[]))
+        push!(arguments, :($value::$type))
+        push!(pushes, :(push!($column, $value)))
+        push!(resizes, :(resize!($column, n)))
+    end
+    return quote
         mutable struct $T <: Table
-            $([:($(c[1])::Vector{$(c[2])}) for c in columns]...)
+            $(fields...)
         end
-        $T() = $T($([:($(c[2])[]) for c in columns]...))
+        $T() = $T($(empties...))
         table_id(::$T) = $(UInt16(id))
-        rows(t::$T) = length($(column(1)))
-        function add!(t::$T, $([:($(values[k])::$(columns[k][2])) for k in 1:length(columns)]...))
+        rows(t::$T) = length(getfield(t, 1))
+        function add!(t::$T, $(arguments...))
             row = rows(t)
-            $(each((c, k) -> :(push!($c, $(values[k]))))...)
+            $(pushes...)
             return row % UInt32
         end
         function truncate!(t::$T, n::Int)
-            $(each((c, _) -> :(resize!($c, n)))...)
+            $(resizes...)
             nothing
         end
         function grow!(t::$T, n::Int)
@@ -114,10 +120,18 @@ for (id, kind, columns) in CONTRACT
     end
 end
 
-@eval mutable struct Tables
-    $([:($kind::$(struct_name(kind))) for (_, kind, _) in CONTRACT]...)
+function tables_code(entries::Vector{Any})
+    code, fields, empties = Expr(:block), Any[], Any[]
+    for (id, kind, columns) in entries
+        push!(code.args, table_code(id, kind, Any[columns...]))
+        push!(fields, :($kind::$(struct_name(kind))))
+        push!(empties, :($(struct_name(kind))()))
+    end
+    push!(code.args, :(mutable struct Tables; $(fields...); end), :(Tables() = Tables($(empties...))))
+    return code
 end
-@eval Tables() = Tables($([:($(struct_name(kind))()) for (_, kind, _) in CONTRACT]...))
+
+eval(tables_code(Any[CONTRACT...]))
 all_tables(t::Tables) = Table[getfield(t, k) for k in 1:fieldcount(Tables)]
 
 # Everything that is written once and referred to by id lives as long as the recording.

@@ -107,7 +107,7 @@ function union_text(t::Union, scope::Scope, short::Bool)
     return string("Union{", join(members, ", "), "}")
 end
 
-function vararg_text(element, count, scope::Scope, short::Bool)
+function vararg_text(@nospecialize(element), @nospecialize(count), scope::Scope, short::Bool)
     e = type_text(element, scope, short)
     count === nothing ? string("Vararg{", e, "}") :
         string("Vararg{", e, ", ", param_text(count, scope, short), "}")
