@@ -53,7 +53,7 @@ clean:
 # pip's output, less all but the name of each package it fetches.
 .venv/installed: pyproject.toml | .venv/bin/pip
 	@echo "installing mmsb and its development tools into .venv"
-	@$(BIN)/pip install --disable-pip-version-check --progress-bar off -e '.[dev]' \
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar off -e '.[dev,embedded]' \
 	    | sed -n -u -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  unpacking/p'
 	@touch $@
 

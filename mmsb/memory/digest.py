@@ -7,6 +7,7 @@ files or scopes were met nor the history or layout of a page shows. Trailing fil
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,17 @@ _NOT_HASHED = {"heap", "symbol", "type", "file", "scope", "recording"}
 
 def digest(snapshot: Snapshot) -> str:
     """SHA-256 in hex over the content as of the snapshot's epoch. O(cells + referred rows)."""
-    names = _Names(snapshot)
     total = hashlib.sha256()
+    for kind, subject, content in contents(snapshot):
+        for part in (str(kind.id).encode(), subject, content):
+            total.update(_u64(len(part)))
+            total.update(part)
+    return total.hexdigest()
+
+
+def contents(snapshot: Snapshot) -> Iterator[tuple[Kind, bytes, bytes]]:
+    """Of each page its kind, its subject and what the digest takes of it, in the digest's order."""
+    names = _Names(snapshot)
     for kind in snapshot.kinds:
         if kind.name in _NOT_HASHED:
             continue
@@ -36,10 +46,7 @@ def digest(snapshot: Snapshot) -> str:
         for subject, at in _by_subject(snapshot, kind):
             content = b"".join(column.of_page(at) for column in columns)
             if content or not kind.append_only:
-                for part in (str(kind.id).encode(), subject, content):
-                    total.update(_u64(len(part)))
-                    total.update(part)
-    return total.hexdigest()
+                yield kind, subject, content
 
 
 def _u64(number: int) -> bytes:
