@@ -31,8 +31,8 @@ def library(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> live.
 
 
 @pytest.fixture(scope="session")
-def log(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Log:
+def log(julia: Candidate) -> Log:
     """A Julia whose invalidation log is read."""
     if live.version(julia) < FIRST:
         pytest.skip(f"Julia {julia.version} has no invalidation log that is read")
-    return Log(julia, tmp_path_factory.mktemp("depot"))
+    return Log(julia, live.depot(julia))

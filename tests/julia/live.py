@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from mmsb import session
-from mmsb.capture.julia import Candidate
+from mmsb.capture import command, process
+from mmsb.capture.julia import Candidate, shim_path
 from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
 
@@ -57,10 +58,17 @@ def record(
     depth: int = 0,
     modules: Sequence[str] = (),
     literals: bool = True,
+    capture: str = "final",
 ) -> Recorded:
     """Record ``julia argv``; fails where the recording is not complete."""
     result = session.record(
-        ["julia", *argv], output, depth=depth, modules=modules, literals=literals, julia=julia
+        ["julia", *argv],
+        output,
+        depth=depth,
+        modules=modules,
+        literals=literals,
+        capture=capture,
+        julia=julia,
     )
     assert result.path is not None, result.message
     assert result.state == "complete", result.message
@@ -100,6 +108,12 @@ def said(julia: Candidate, argv: Sequence[str], *, env: Mapping[str, str] | None
     done = run(julia, argv, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def depot(julia: Candidate) -> Path:
+    """Where the shim's compiled form is kept for recordings; it is there after this."""
+    process.precompile(julia, command.parse(["julia"]))
+    return process.depot_of(shim_path())
 
 
 def package(folder: Path, name: str, uuid: str, body: str, needs: dict[str, str]) -> None:

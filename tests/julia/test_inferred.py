@@ -170,7 +170,8 @@ def test_the_tree_is_the_compilers_own(run: Run) -> None:
     of its keys, so that the roots of the two are compared as they are sorted."""
     if not run.timed:
         pytest.skip(f"Julia {run.julia.version} keeps no tree of what it inferred")
-    words = [str(live.HERE / "timed_inference.jl"), str(run.script), str(shim_path().parent)]
+    shim = [str(shim_path().parent), str(live.depot(run.julia))]
+    words = [str(live.HERE / "timed_inference.jl"), str(run.script), *shim]
     truth = [line.split(" ", 1) for line in live.said(run.julia, words).splitlines()]
     table = run.head.table("inference")
     ours, depth = [], []

@@ -1,6 +1,6 @@
 # The compiler's own tree of what it inferred, until Julia 1.11, for test_inferred.py:
 #
-#     julia timed_inference.jl PROGRAM SHIM_FOLDER
+#     julia timed_inference.jl PROGRAM SHIM_FOLDER DEPOT
 #
 # A line a frame, in pre-order: how deep it is, and the shim's key of its
 # instance, which is asked for when all is over. Statements at top level are left out.
@@ -12,6 +12,7 @@ CC.__set_measure_typeinf(false)
 const FRAMES = copy(CC.Timings._timings[1].children)
 
 pushfirst!(LOAD_PATH, ARGS[2], "@stdlib")
+pushfirst!(DEPOT_PATH, ARGS[3])
 const Shim = Base.require(Base.PkgId(Base.UUID("6d0a2f3e-7f0b-4d8c-9b52-3c6f1d2a9e41"), "MMSBShim"))
 
 function show_frame(t, depth)
