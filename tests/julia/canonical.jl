@@ -3,27 +3,13 @@
 # memory alone; its docstring has the grammar.
 #
 # The program under test includes this file as its last act, when MMSB_CANONICAL names it:
-# MMSB_KEYS holds the instances to ask for, a key a line, MMSB_ANSWERS is written.
+# MMSB_KEYS holds the instances to ask for, a key a line behind a ' ' or, where they are asked for pass
+# by pass too, a '>'; MMSB_ANSWERS is written.
 module Canonical
 
 include("instances.jl")
 
-# What the compiler had left of its own work when the program was done: what is run here makes the
-# code generator drop more. An instance's code object that callers use, with its final IR or nothing.
-const LEFT = IdDict{Core.MethodInstance,Any}()
-VERSION < v"1.10-" || each_instance() do mi
-    isdefined(mi, :cache) || return nothing
-    ci, found = mi.cache, nothing
-    while true
-        native = !hasfield(typeof(ci), :owner) || ci.owner === nothing
-        valid = ci.max_world == typemax(ci.max_world)
-        native && valid && (found === nothing || ci.min_world > found.min_world) && (found = ci)
-        isdefined(ci, :next) || break
-        ci = ci.next
-    end
-    found === nothing || (LEFT[mi] = (found, isdefined(found, :inferred) ? found.inferred : nothing))
-    nothing
-end
+include("left.jl")
 
 import SHA
 
@@ -224,7 +210,7 @@ list(values, depth) = join([isassigned(values, k) ? operand(values[k], depth) : 
 text(kind, s::String) = string(kind, is_long(s) ? "#" * digest(s) : ":" * escape(s))
 
 function operand(@nospecialize(x), depth::Int = 0)::String
-    x isa Core.SSAValue && return string('%', x.id)
+    x isa Core.SSAValue && return string('%', numbered(1, x.id))
     x isa Core.SlotNumber && return string('$', x.id)
     kind = nameof(typeof(x))
     kind === :TypedSlot && return string('$', x.id, "::", escape(lattice(x.typ)))
@@ -259,8 +245,13 @@ end
 
 # --- statements -------------------------------------------------------------------------------------------
 
-jump(pc) = string("->", Int(pc))
-incoming(phi) = join([string("<-", Int(phi.edges[k]), ' ',
+# Inside the optimiser a statement has a number and a place, and jumps name blocks: (the place of a
+# number, the first of a block, the last of a block). Elsewhere numbers are places.
+const NUMBERS = Ref{Any}(nothing)
+numbered(table, n) = NUMBERS[] === nothing || n == 0 ? Int(n) : NUMBERS[][table][n]
+
+jump(pc) = string("->", numbered(2, pc))
+incoming(phi) = join([string("<-", numbered(3, phi.edges[k]), ' ',
                              isassigned(phi.values, k) ? operand(phi.values[k]) : "#undef")
                       for k in 1:length(phi.edges)], ' ')
 
@@ -285,7 +276,7 @@ function statement(@nospecialize(st))::String
     kind === :UpsilonNode && return isdefined(st, :val) ? string("upsilon ", operand(st.val)) : "upsilon"
     kind === :PhiCNode && return words("phic", list(st.values, 0))
     kind === :PhiNode && return words("phi", incoming(st))
-    kind === :PiNode && return string("pi ", operand(st.val), " t:", escape(lattice(st.typ)))
+    kind === :PiNode && return string("pi ", operand(st.val), " t:", annotation(st.typ))
     return string("value ", operand(st))
 end
 
@@ -297,7 +288,7 @@ function line(src, pc)
         st = st.args[2]
     end
     types = src.ssavaluetypes
-    note = types isa Vector && pc <= length(types) ? annotation(types[pc]) : "-"
+    note = types isa Vector && isassigned(types, pc) ? annotation(types[pc]) : "-"
     return string(target, statement(st), " :: ", note)
 end
 
@@ -311,6 +302,8 @@ function body(io::IO, stage, src)
         println(io, line(src, pc))
     end
 end
+
+VERSION < v"1.10-" || include("canonical_passes.jl")
 
 # --- asking -------------------------------------------------------------------------------------------------
 
@@ -344,7 +337,7 @@ function native(io::IO, mi)
     nothing
 end
 
-function answer(io::IO, mi, world)
+function answer(io::IO, mi, world, pass_by_pass::Bool)
     println(io, "@@ ", escape(instance_key(mi)))
     VERSION < v"1.10-" || native(io, mi)
     src = lowered(mi, world)
@@ -356,6 +349,7 @@ function answer(io::IO, mi, world)
         body(io, stage, src)
         optimize && println(io, "## returns\n", annotation(type))
     end
+    pass_by_pass && passes(io, mi, world)
 end
 
 # --- finding an instance by its key -----------------------------------------------------------------------
@@ -376,13 +370,15 @@ function find_instances(wanted::Set{String})
 end
 
 function main(keys_file, answers_file)
-    keys = readlines(keys_file)
+    asked = readlines(keys_file)
+    keys = String[chop(key, head = 1, tail = 0) for key in asked]
     world = Base.get_world_counter()
     found = find_instances(Set(keys))
     open(answers_file, "w") do io
-        for key in keys
+        for (key, line) in zip(keys, asked)
             known = haskey(found, key) && (VERSION < v"1.10-" || haskey(LEFT, found[key]))
-            known ? answer(io, found[key], world) : println(io, "@@ ", key, "\n## missing")
+            known ? answer(io, found[key], world, line[1] == '>') :
+                println(io, "@@ ", key, "\n## missing")
         end
     end
 end

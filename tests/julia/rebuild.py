@@ -154,6 +154,9 @@ class Operands:
     def type(self, row: int) -> str:
         return self._names.type(self._columns["type"][row])
 
+    def annotation(self, row: int) -> str:
+        return self._names.annotation(self._columns["type"][row])
+
     def has_type(self, row: int) -> bool:
         return self._columns["type"][row] != NONE_U32
 
@@ -197,7 +200,7 @@ _WRITE: dict[Tag, Callable[[Operands, int], str]] = {
     Tag.SLOT: _slot,
     Tag.GLOBAL: lambda o, row: "g:" + escape(o.symbol(row)),
     Tag.LITERAL: _literal,
-    Tag.TYPE: lambda o, row: "t:" + o.type(row),
+    Tag.TYPE: lambda o, row: "t:" + o.annotation(row),
     Tag.STRING: lambda o, row: "str:" + escape(o.symbol(row)),
     Tag.SYMBOL: lambda o, row: "sym:" + escape(o.symbol(row)),
     Tag.LONG: _long,
@@ -290,6 +293,12 @@ class Version:
     @property
     def returns(self) -> str:
         return self._type("return_type")
+
+    @property
+    def is_constant(self) -> bool:
+        """Do callers see a constant?"""
+        known = self.cells["return_lattice"]
+        return known != NONE_U32 and self.names.type(known).startswith("Const(")
 
     def header(self) -> Body:
         """What the compiler itself says of the code, as ``canonical.jl`` writes it."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import zip_longest
-from pathlib import Path
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import fidelity
 import live
 import pytest
 import rebuild
 
-from mmsb.base.model import NONE_U32, Provenance, Rederived, Stage
+from mmsb.base.model import PASSES, Provenance, Rederived, Stage
 from mmsb.capture.julia import Candidate
 
 SET = 2000  # method instances compared at least
@@ -21,118 +22,149 @@ ELSEWHERE = 0.002
 WHOLE = {"lowered", "inferred", "optimized", "returns"}
 SHOWN = 5  # mismatches printed in full
 
-Answers = Mapping[str, Mapping[str, list[str]]]  # instance → stage → lines
+# Pass by pass: a part of the standard library, each of its instances.
+PASS_MODULES = ["Dates", "Printf", "Base.Enums"]
+PASS_SET = 150
+# At scale: with MMSB_TEST_PROJECT naming a project that has the packages of packages.jl.
+PROJECT = os.environ.get("MMSB_TEST_PROJECT", "")
+PACKAGES = ["CSV", "DataStructures", "JSON3", "MacroTools", "StaticArrays"]
+LARGE_MODULES = [
+    *("Base.Filesystem", "Base.GMP", "Base.Iterators", "Base.MPFR", "Base.Math", "Base.Sort"),
+    *("Dates", "FileWatching", "LinearAlgebra", "Markdown", "Printf", "Random", "Serialization"),
+    "Sockets",
+]
+LARGE = 10_000
+LARGE_PASS_SET = 500
 
 
-def read_answers(path: Path) -> Answers:
-    """What ``canonical.jl`` wrote."""
-    answers: dict[str, dict[str, list[str]]] = {}
-    with path.open() as lines:
-        for line in (line.removesuffix("\n") for line in lines):
-            if line.startswith("@@ "):
-                instance = answers[line[3:]] = {}
-            elif line.startswith("## "):
-                stage = instance[line[3:]] = []
-            else:
-                stage.append(line)
-    return answers
+@dataclass(frozen=True)
+class Asked:
+    """A recording, and Julia's answers for each instance in its scope."""
+
+    recorded: live.Recorded
+    keys: list[str]
+    answers: fidelity.Answers
+    names: rebuild.Names
+
+    def missing(self) -> list[str]:
+        return [key for key, parts in self.answers.items() if "missing" in parts]
+
+    def compared(self) -> list[str]:
+        """Instances of which Julia said everything."""
+        return [key for key, parts in self.answers.items() if parts.keys() >= WHOLE]
+
+    def tell(self) -> str:
+        versions = [rebuild.newest(self.names, key) for key in self.keys]
+        native = sum(v.sayer(Stage.OPTIMIZED) == Provenance.NATIVE for v in versions)
+        differ = sum(v.rederived == Rederived.DIFFERS for v in versions)
+        by_pass = sum("convert" in parts for parts in self.answers.values())
+        count = self.names.count
+        return (
+            f"{len(self.compared())} instances, {len(self.missing())} that Julia lacks; {native} "
+            f"native, {differ} derived otherwise now; {by_pass} asked pass by pass; "
+            f"{count.operands} operands, {count.opaque} opaque"
+        )
 
 
 @pytest.fixture(scope="session")
-def answers(
+def asked(
     julia: Candidate, library: live.Recorded, tmp_path_factory: pytest.TempPathFactory
-) -> Answers:
-    """Julia's own answer for each recorded instance, from a process without mmsb."""
+) -> Asked:
+    """Base and the standard library, widely used."""
+    keys = fidelity.in_scope(library)
     folder = tmp_path_factory.mktemp("answers")
-    keys, out = folder / "keys", folder / "answers"
-    keys.write_text("".join(f"{rebuild.escape(key)}\n" for key in in_scope(library)))
-    env = {
-        "MMSB_CANONICAL": str(live.HERE / "canonical.jl"),
-        "MMSB_KEYS": str(keys),
-        "MMSB_ANSWERS": str(out),
-    }
-    live.said(julia, [str(live.HERE / "driver.jl")], env=env)
-    return read_answers(out)
+    answers = fidelity.ask(julia, folder, [str(live.HERE / "driver.jl")], keys)
+    return Asked(library, keys, answers, rebuild.Names(library.head))
 
 
-def both_sides(key: str, stage: str, ours: list[str], julias: list[str]) -> str:
-    """The first differing lines of one instance."""
-    differing = [
-        f"  {at}\n    mmsb  {mine}\n    julia {theirs}"
-        for at, (mine, theirs) in enumerate(zip_longest(ours, julias), 1)
-        if mine != theirs
-    ]
-    return "\n".join([f"{stage} of {key}", *differing[:3]])
+def modern(julia: Candidate) -> None:
+    if live.version(julia) < (1, 10):
+        pytest.skip(f"Julia {julia.version} is not asked pass by pass")
 
 
-def in_scope(recorded: live.Recorded) -> list[str]:
-    """Instances whose code is recorded with its bodies; of others there is their row alone."""
-    head = recorded.head
-    depths, _ = head.gather("instance", "depth")
-    return [head.subject(int(p)) for p in head.pages("instance")[depths != NONE_U32]]
-
-
-def questions(version: rebuild.Version) -> Iterator[tuple[Stage, str]]:
-    """Each stage of a version, and the part of Julia's answer that it has to be."""
-    yield Stage.LOWERED, "lowered"
-    yield Stage.INFERRED, "inferred"
-    native = version.sayer(Stage.OPTIMIZED) == Provenance.NATIVE
-    yield Stage.OPTIMIZED, "native" if native else "optimized"
-    if version.rederived in (Rederived.EQUAL, Rederived.DIFFERS):
-        yield Stage.REDERIVED, "optimized"
-
-
-def mismatches(keys: Iterable[str], answers: Answers, names: rebuild.Names) -> Iterator[str]:
-    """Every instance and stage in which the memory and Julia differ."""
-    for key in keys:
-        julias = answers[rebuild.escape(key)]
-        if "missing" in julias:
-            continue
-        version = rebuild.newest(names, key)
-        for stage, part in questions(version):
-            ours = rebuild.body(names, key, stage)
-            if ours != julias.get(part, []):
-                yield both_sides(key, stage.name.lower(), ours, julias.get(part, []))
-        part, said = (
-            ("code", version.header()) if "code" in julias else ("returns", [version.returns])
-        )
-        if part in julias and said != julias[part]:
-            yield both_sides(key, part, said, julias[part])
-
-
-def test_recorded_instances_are_ones_that_julia_has(
-    library: live.Recorded, answers: Answers
-) -> None:
-    assert len(answers) == len(in_scope(library))
-    missing = [key for key, stages in answers.items() if "missing" in stages]
-    told = f"{len(missing)} instances that Julia does not have: {missing[:SHOWN]}"
-    assert len(missing) <= ELSEWHERE * len(answers), told
-
-
-def test_ir_rebuilt_from_the_memory_equals_julias_own(
-    library: live.Recorded, answers: Answers
-) -> None:
-    names = rebuild.Names(library.head)
-    compared = [key for key, stages in answers.items() if stages.keys() >= WHOLE]
-    versions = [rebuild.newest(names, key) for key in in_scope(library)]
-    of_julia = [key for key in compared if not key.startswith("Main.")]
-    wrong = list(mismatches(in_scope(library), answers, names))
-    print(
-        f"{len(compared)} instances in three stages, {len(of_julia)} of Base and the standard "
-        f"library; {names.count.operands} operands, {names.count.opaque} opaque; "
-        f"{sum(v.sayer(Stage.OPTIMIZED) == Provenance.NATIVE for v in versions)} native, of which "
-        f"{sum(v.rederived == Rederived.DIFFERS for v in versions)} are derived otherwise now"
+@pytest.fixture(scope="session")
+def passes(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """A small part of it, pass by pass."""
+    modern(julia)
+    folder = tmp_path_factory.mktemp("passes")
+    argv = [str(live.HERE / "driver.jl")]
+    recorded = live.record(
+        julia, folder / "passes.mmsb", argv, modules=PASS_MODULES, capture="passes"
     )
-    assert not wrong, "\n".join([f"{len(wrong)} differ:", *wrong[:SHOWN]])
+    keys = fidelity.in_scope(recorded)
+    answers = fidelity.ask(julia, folder, argv, keys, keys)
+    return Asked(recorded, keys, answers, rebuild.Names(recorded.head))
+
+
+def test_recorded_instances_are_ones_that_julia_has(asked: Asked) -> None:
+    assert len(asked.answers) == len(asked.keys)
+    missing = asked.missing()
+    told = f"{len(missing)} instances that Julia does not have: {missing[:SHOWN]}"
+    assert len(missing) <= ELSEWHERE * len(asked.answers), told
+
+
+def none_of(wrong: Iterator[str]) -> None:
+    found = list(wrong)
+    assert not found, "\n".join([f"{len(found)} differ:", *found[:SHOWN]])
+
+
+def test_ir_rebuilt_from_the_memory_equals_julias_own(asked: Asked) -> None:
+    none_of(fidelity.mismatches(asked.keys, asked.answers, asked.names))
+    print(asked.tell())
+    of_julia = [key for key in asked.compared() if not key.startswith("Main.")]
     assert len(of_julia) >= SET
-    assert names.count.opaque <= OPAQUE * names.count.operands
+    assert asked.names.count.opaque <= OPAQUE * asked.names.count.operands
 
 
-def test_a_changed_operand_would_be_seen(library: live.Recorded, answers: Answers) -> None:
+def test_every_pass_equals_julias_own(passes: Asked) -> None:
+    """The IR after pass k is what Julia has when it is told to optimise until pass k."""
+    none_of(fidelity.mismatches(passes.keys, passes.answers, passes.names))
+    print(passes.tell())
+    assert sum("convert" in parts for parts in passes.answers.values()) >= PASS_SET
+
+
+def test_the_last_pass_becomes_the_final_ir(passes: Asked) -> None:
+    none_of(fidelity.unfinished(passes.keys, passes.names))
+
+
+def test_a_changed_line_would_be_seen(asked: Asked) -> None:
     """The comparison can fail: one statement's type, changed, is a mismatch."""
-    names = rebuild.Names(library.head)
-    key = next(k for k in in_scope(library) if answers[rebuild.escape(k)].keys() >= WHOLE)
-    changed = {stage: list(lines) for stage, lines in answers[rebuild.escape(key)].items()}
+    key = next(k for k in asked.keys if asked.answers[rebuild.escape(k)].keys() >= WHOLE)
+    changed = {part: list(lines) for part, lines in asked.answers[rebuild.escape(key)].items()}
     changed["inferred"][-1] += " changed"
-    wrong = list(mismatches([key], {rebuild.escape(key): changed}, names))
+    wrong = list(fidelity.mismatches([key], {rebuild.escape(key): changed}, asked.names))
     assert [line.splitlines()[0] for line in wrong] == [f"inferred of {key}"]
+
+
+def test_a_changed_pass_would_be_seen(passes: Asked) -> None:
+    key = next(k for k in passes.keys if "sroa" in passes.answers[rebuild.escape(k)])
+    changed = {part: list(lines) for part, lines in passes.answers[rebuild.escape(key)].items()}
+    for stage in PASSES:
+        changed[stage.name.lower()][-1] = "changed"
+    wrong = list(fidelity.mismatches([key], {rebuild.escape(key): changed}, passes.names))
+    assert [w.splitlines()[0] for w in wrong] == [f"{s.name.lower()} of {key}" for s in PASSES]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not PROJECT, reason="MMSB_TEST_PROJECT names no project with the packages")
+def test_ten_thousand_instances_equal_julias_own(
+    julia: Candidate, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Base, the standard library and five packages: all stages and passes of the recorded ones."""
+    modern(julia)
+    folder = tmp_path_factory.mktemp("large")
+    argv = [f"--project={PROJECT}", str(live.HERE / "packages.jl")]
+    recorded = live.record(
+        julia, folder / "large.mmsb", argv, depth=1, modules=LARGE_MODULES, capture="passes"
+    )
+    keys = fidelity.in_scope(recorded)
+    every = max(1, len(keys) // LARGE_PASS_SET)
+    answers = fidelity.ask(julia, folder, argv, keys, set(keys[::every]))
+    asked = Asked(recorded, keys, answers, rebuild.Names(recorded.head))
+    none_of(fidelity.mismatches(keys, answers, asked.names))
+    none_of(fidelity.unfinished(keys, asked.names))
+    print(asked.tell())
+    compared = asked.compared()
+    assert len(compared) >= LARGE
+    for package in PACKAGES:
+        assert any(key.startswith(f"{package}.") for key in compared)

@@ -341,14 +341,13 @@ function phi!(e::Encoder, st::Core.PhiNode)
     return start, 2n
 end
 
-# A π-node's type may be a lattice element; anything else that is one is data.
 is_lattice(@nospecialize(x)) = !(x isa Type) && parentmodule(typeof(x)) === CC
 
+# A π-node's type may be any lattice element, which elsewhere is data.
 function pi!(e::Encoder, @nospecialize(value), @nospecialize(type))
     start = grow!(e.tables.operand, 2)
     operand!(e, start, value, 0)
-    is_lattice(type) ? set!(e.tables.operand, start + 1, TAGS.type, NONE, type_id!(e, type)) :
-        operand!(e, start + 1, type, 0)
+    set!(e.tables.operand, start + 1, TAGS.type, NONE, type_id!(e, type))
     return start, 2
 end
 

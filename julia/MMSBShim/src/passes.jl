@@ -66,8 +66,9 @@ end
 function pass!(e::Encoder, code::UInt32, stage::UInt8, m::Method, ir, tagged::Bool)
     l = Listing(ir)
     append!(e.place, l.place)
-    append!(e.first_of, l.first_of)
-    append!(e.last_of, l.last_of)
+    # after the first pass jumps still name statements; from the second on, blocks
+    append!(e.first_of, stage == STAGES.convert ? l.place : l.first_of)
+    append!(e.last_of, stage == STAGES.convert ? l.place : l.last_of)
     try
         trail = Trail(m)
         for pc in 1:length(l.order)
