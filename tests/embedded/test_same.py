@@ -1,4 +1,4 @@
-"""What the embedded host records is the same each time, and the same as the process host records."""
+"""The embedded host records the same each time, and the same as the process host."""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ function other_user()
     ccall(:jl_generating_output, Cint, ()) == 0 || return "package precompilation"
     snoop = get(Base.loaded_modules, SNOOP_COMPILE_CORE, nothing)
     snoop === nothing && return nothing
-    held = isdefined(snoop, :snoop_inference_lock) && islocked(snoop.snoop_inference_lock)
+    # it may have been loaded after the world this runs in
+    held = Base.invokelatest(isdefined, snoop, :snoop_inference_lock) &&
+        Base.invokelatest(islocked, Base.invokelatest(getfield, snoop, :snoop_inference_lock))
     return held ? "SnoopCompileCore.@snoop_inference" : nothing
 end
 const SNOOP_COMPILE_CORE =
