@@ -6,24 +6,71 @@
 const APART_NOT_STARTED = "the second process could not be started: this system refuses to fork, or compiled code is shared with a fork"
 const APART_FAILED = "the second process failed: what it had not sent is not recorded"
 const APART_KILLED = "the second process was ended by a signal: what it had not sent is not recorded"
-const APART_WORDS = ("fault", APART_NOT_STARTED, APART_FAILED, APART_KILLED)
+const APART_STUCK = "the second process stood still and was ended (a thread of the program held a lock when it was forked): what it had not sent is not recorded"
+const APART_WORDS = ("fault", APART_NOT_STARTED, APART_FAILED, APART_KILLED, APART_STUCK, INTERRUPTED)
 
-# Seconds of silence after which the second process is ended (SIGALRM, 14): a lock that a thread of
-# the program held when it was forked is held there for ever.
+# Seconds of silence after which the second process is ended (SIGALRM, 14), and rounds of 2 ms
+# without any time of a processor: a lock that a thread of the program held when it was forked is
+# held there for ever. (Rounds, since a program that was stopped for an hour has not waited.)
 const APART_PATIENCE = 1800
-still_alive() = (ccall(:alarm, Cuint, (Cuint,), APART_PATIENCE); nothing)
+const STILL_ROUNDS = 15_000
 
-# Only the forking thread lives on in a fork. A collection there waits for the helpers of the
-# collector, and for threads that were running.
-collects_alone() = Threads.nthreads() == 1 &&
-    (!isdefined(Threads, :ngcthreads) || Threads.ngcthreads() == 1)
+# Only the forking thread lives on in a fork. A collection there waits for each other thread as it
+# was: one that rested is no obstacle, one that ran is. Helpers of the collector are not waited for.
+# So where a thread ran there are no collections, and no more memory is used than half of what was free.
+const COLLECTS = Ref(true)
+const MOST_MEMORY = Ref(typemax(UInt))
+
+function still_alive()
+    ccall(:alarm, Cuint, (Cuint,), APART_PATIENCE)
+    COLLECTS[] || Sys.maxrss() < MOST_MEMORY[] || error("the second process ran out of memory, which it ",
+        "could not collect since threads of the program were running to its end: what it had not sent is not recorded")
+    nothing
+end
+
+# Are all threads but this one at rest, as threads without a task are? Waits up to a second for it.
+function threads_rest()::Bool
+    isdir("/proc/self/task") || return Threads.nthreads() == 1
+    for _ in 1:100
+        running_threads() <= 1 && return true
+        Base.Libc.systemsleep(0.01)
+        GC.safepoint()
+    end
+    return false
+end
+
+function running_threads()
+    n = 0
+    for task in readdir("/proc/self/task")
+        fields = process_fields(string("/proc/self/task/", task, "/stat"))
+        n += !isempty(fields) && fields[1] == "R"
+    end
+    return n
+end
+
+# Of a line of /proc what follows the name: first the state; none where the process is gone.
+function process_fields(path::String)
+    line = try
+        read(path, String)
+    catch
+        return SubString{String}[]
+    end
+    return split(line[something(findlast(isequal(')'), line), 0) + 1:end])
+end
+
+# Ticks of a processor that a process has had, or -1.
+function ticks_of(pid::Cint)
+    fields = process_fields(string("/proc/", pid, "/stat"))
+    return length(fields) < 13 ? -1 : parse(Int, fields[12]) + parse(Int, fields[13])
+end
 
 """
     run_apart(work, e, fd) -> Bool
 
 Send what is in the encoder's tables, run `work()` in a fork of this process and wait for it. `work` sends frames of its
 own, and may not yield, print or touch a stream: the event loop is the other process's. Afterwards
-this process may say no word that was not said before. False, and a `fault`, if the fork did not end well.
+this process may say no word that was not said before. False if it could not be forked; a `fault` is
+noted then, and if the fork did not end well.
 """
 function run_apart(@nospecialize(work), e::Encoder, fd::Cint)::Bool
     foreach(word -> symbol_id!(e, word), APART_WORDS)
@@ -31,7 +78,7 @@ function run_apart(@nospecialize(work), e::Encoder, fd::Cint)::Bool
     pid = forked(work)
     fault = pid < 0 ? APART_NOT_STARTED : outcome(pid)
     fault === nothing || note!(e, :fault, fault)
-    return fault === nothing
+    return pid >= 0
 end
 
 """
@@ -79,6 +126,8 @@ function forked(@nospecialize(work))::Cint
     memory = memory_fd()
     memory < 0 && return Cint(-1)
     own_memory!(Cint(-1))                    # compiled from here on, as this function is
+    COLLECTS[] = threads_rest()
+    MOST_MEMORY[] = UInt(Sys.maxrss() + Sys.free_memory() ÷ 2)
     collecting = GC.enable(false)
     pid = ccall(:fork, Cint, ())
     if pid == 0
@@ -96,7 +145,8 @@ function apart(@nospecialize(work), collecting::Bool)
         Sys.islinux() && ccall(:prctl, Cint, (Cint, Culong), 1, 9)
         ccall(:signal, Ptr{Cvoid}, (Cint, Ptr{Cvoid}), 14, C_NULL)
         still_alive()
-        collects_alone() && GC.enable(collecting)
+        first_to_go()
+        COLLECTS[] && GC.enable(collecting)
         work()
         status = 0
     catch
@@ -104,26 +154,49 @@ function apart(@nospecialize(work), collecting::Bool)
     ccall(:_exit, Cvoid, (Cint,), status)
 end
 
+# Where memory runs out, this process is ended and not the program.
+function first_to_go()
+    fd = ccall(:open, Cint, (Cstring, Cint), "/proc/self/oom_score_adj", 1)      # O_WRONLY
+    fd < 0 && return nothing
+    ccall(:write, Cssize_t, (Cint, Cstring, Csize_t), fd, "1000", 4)
+    ccall(:close, Cint, (Cint,), fd)
+    nothing
+end
+
 # How the process ended: nothing, or a fault. Polls, so that other threads may collect meanwhile and
 # an interrupt arrives; WNOHANG is 1.
 function outcome(pid::Cint, source::Cint = Cint(-1), bytes::Vector{UInt8} = UInt8[])
     status = Ref{Cint}(0)
-    over = false
+    fault = nothing
+    ticks, still = -1, 0
+    reading = source >= 0
     try
-        while source >= 0 && read_more!(bytes, source)
-            GC.safepoint()
-        end
         while true
-            found = ccall(:waitpid, Cint, (Cint, Ptr{Cint}, Cint), pid, status, 1)
-            found == pid && break
-            found < 0 && Base.Libc.errno() != Base.Libc.EINTR && break   # someone else reaped it
-            Base.Libc.systemsleep(0.002)
+            if reading
+                reading = read_more!(bytes, source)
+            else
+                found = ccall(:waitpid, Cint, (Cint, Ptr{Cint}, Cint), pid, status, 1)
+                found == pid && break
+                found < 0 && Base.Libc.errno() != Base.Libc.EINTR && break   # someone else reaped it
+                Base.Libc.systemsleep(0.002)
+            end
             GC.safepoint()
+            still += 1
+            still % 500 == 0 || continue
+            now = ticks_of(pid)
+            now == ticks || (still = 0)
+            ticks = now
+            (still < STILL_ROUNDS || fault !== nothing) && continue
+            fault = APART_STUCK
+            ccall(:kill, Cint, (Cint, Cint), pid, 9)
         end
-        over = true
-    finally
-        over || ccall(:kill, Cint, (Cint, Cint), pid, 9)
+    catch problem
+        ccall(:kill, Cint, (Cint, Cint), pid, 9)
+        ccall(:waitpid, Cint, (Cint, Ptr{Cint}, Cint), pid, status, 0)
+        problem isa InterruptException || rethrow()
+        fault = INTERRUPTED
     end
+    fault === nothing || return fault
     signal = status[] & 0x7f
     signal == 0 || return APART_KILLED
     return (status[] >> 8) & 0xff == 0 ? nothing : APART_FAILED

@@ -65,21 +65,22 @@ callee_id!(e::Encoder, @nospecialize(callee)) = callee === nothing ? NONE :
     symbol_id!(e, callee isa Core.MethodInstance ? instance_key(callee) : type_text(callee))
 
 """
-    decide!(e, mi, world, code) -> Bool
+    decide!(e, mi, world, code) -> String
 
 The rows of `decision` of one instance, as it is compiled in `world`; `code` is the row of its code
-object. False if the compiler or the encoder threw: it then has none.
+object. What went wrong, if the compiler or the encoder threw: it then has none.
 """
-function decide!(e::Encoder, mi::Core.MethodInstance, world::UInt64, code::UInt32)::Bool
+function decide!(e::Encoder, mi::Core.MethodInstance, world::UInt64, code::UInt32)::String
     before = rows(e.tables.decision)
     try
         i = shadow_of(world)
         book = consult!(i, mi)
         book === nothing || decisions!(e, i, mi, book, code)
-        return true
-    catch
+        return ""
+    catch problem
+        problem isa InterruptException && rethrow()
         truncate!(e.tables.decision, before)
-        return false
+        return string(typeof(problem), " for the decisions about ", instance_key(mi))
     end
 end
 

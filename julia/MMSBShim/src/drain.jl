@@ -232,11 +232,11 @@ function ask_safely!(r::Recording, q::Question, orders)
         end
         return final
     catch problem
+        problem isa InterruptException && rethrow()
         foreach(truncate!, answer_tables(e), before)
         r.code_rows = row
         delete!(r.rows_of, q.ci)
-        r.faults += 1
-        r.faults == 1 && note!(e, :first_fault, string(typeof(problem), " for ", instance_key(q.mi)))
+        failed!(r, string(typeof(problem), " for ", instance_key(q.mi)))
         return nothing
     end
 end

@@ -246,7 +246,7 @@ function note_dispatch!(i::RecordingInterpreter, ir, idx::Int)
     any(t -> t === Union{}, types) && return nothing                  # never reached
     f = CC.widenconst(types[1])
     if f isa DataType && (f <: Core.Builtin || f === Core.IntrinsicFunction)
-        (f.name.module === Core && occursin(DISPATCHING, called_name(f))) || return nothing
+        dispatches(f) || return nothing
         reason = "dynamic dispatch: by a builtin"
     else
         reason = string("dynamic dispatch: ", matches_text(i, ir.stmts.info[idx], types))

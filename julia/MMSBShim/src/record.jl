@@ -169,12 +169,10 @@ function finish()
     unhook!(r)
     note!(r.encoder, :trace_end, trace_offset())
     symbol_id!(r.encoder, LOG_TAKEN)           # what is said after a fork has been said before
-    if (r.settings.apart || r.settings.capture == "decisions") && r.native
-        # a second process, which has all that this one has, asks; this one stays as it is
-        run_apart(() -> (r.forked = true; last_words!(r)), r.encoder, r.fd)
-    else
+    apart = r.native && (r.settings.apart || r.settings.capture == "decisions")
+    # a second process, which has all that this one has, asks; this one stays as it is
+    apart && run_apart(() -> (r.forked = true; last_words!(r)), r.encoder, r.fd) ||
         last_words!(r)
-    end
     send!(r)
     ccall(:close, Cint, (Cint,), r.fd)
     RECORDING[] = nothing
@@ -184,14 +182,22 @@ end
 function last_words!(r::Recording)
     try
         in_world(r.first_world, drain!, r)
-        r.settings.capture == "decisions" && r.native && decide_all!(r)
+        r.settings.capture == "decisions" && r.forked && decide_all!(r)
         r.faults == 0 || note!(r.encoder, :faults, r.faults)
         DROPPED[] == 0 || note!(r.encoder, :dropped, DROPPED[])
         note!(r.encoder, :ended, "yes")
     catch problem
-        note!(r.encoder, :fault, sprint(showerror, problem))
+        note!(r.encoder, :fault, problem isa InterruptException ? INTERRUPTED : sprint(showerror, problem))
     end
     send!(r)
+    nothing
+end
+const INTERRUPTED = "interrupted: what had not been asked for is not recorded"
+
+# A question that threw; the first is told.
+function failed!(r::Recording, what::String)
+    r.faults += 1
+    r.faults == 1 && note!(r.encoder, :first_fault, what)
     nothing
 end
 
@@ -200,7 +206,8 @@ function decide_all!(r::Recording)
     decide! = load_shadow!()
     for q in r.chosen
         still_alive()
-        Base.invokelatest(decide!, r.encoder, q.mi, q.world, r.rows_of[q.ci])::Bool || (r.faults += 1)
+        wrong = Base.invokelatest(decide!, r.encoder, q.mi, q.world, r.rows_of[q.ci])::String
+        isempty(wrong) || failed!(r, wrong)
         rows(r.encoder.tables.decision) > 100_000 && send!(r)
     end
     nothing
