@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import ssl
 import sys
 from collections.abc import Iterator
@@ -53,12 +54,17 @@ def embeddable() -> Embeddable:
         return Embeddable(True, "this process", None, None, "juliacall runs here already")
     version = _juliacall_version()
     if version is None:
-        return _none("juliacall is not installed: pip install 'mmsb[embedded]'")
+        missing = "juliacall is not installed: pip install 'mmsb[embedded]'"
+        return Embeddable(False, "nothing", None, None, missing, _openssl_remark())
     exe, project = _option("exe"), _option("project")
     if (exe is None) != (project is None):
         given, lacks = (_EXE, _PROJECT) if exe else (_PROJECT, _EXE)
         return _none(f"{given} is set and {lacks} is not: set both or none")
-    if exe is not None:
+    if exe is not None and project is not None:
+        if shutil.which(exe) is None:
+            return _none(f"{_EXE} names {exe}, which cannot be run")
+        if not Path(project).exists():
+            return _none(f"{_PROJECT} names {project}, which is not there")
         return Embeddable(True, "environment", exe, project, f"{_EXE} and {_PROJECT} name it")
     remark = _openssl_remark()
     if (resolved := _resolved()) is not None:
@@ -67,7 +73,7 @@ def embeddable() -> Embeddable:
         path = named_on_path(julia)
         if path is not None:
             reason = f"the environment {name} holds PythonCall {version}"
-            return Embeddable(True, name, path, str(folder), reason, remark)
+            return Embeddable(True, name, path, str(folder), reason)
     reason = (
         'juliacall has no Julia yet: `mmsb.start(host="embedded")` lets juliapkg fetch one, or '
         f"set {_EXE} and {_PROJECT}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmsb.base.errors import EnvironmentProblem
 from mmsb.capture import install as installer
 from mmsb.capture import julia as finder
+from mmsb.capture.embeddable import Embeddable, embeddable
 from mmsb.capture.process import Progress
 from mmsb.session.recording import RecordingResult, record
 
@@ -17,9 +19,20 @@ def _quiet(_what: str, _done: int, _total: int) -> None:
     pass
 
 
-def doctor(*, install: bool = False, progress: installer.Progress | None = None) -> finder.Decision:
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Which Julia runs in a process of its own, and which would run inside this one."""
+
+    julia: finder.Decision
+    embedded: Embeddable
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.julia.to_dict(), "embedded": self.embedded.to_dict()}
+
+
+def doctor(*, install: bool = False, progress: installer.Progress | None = None) -> Diagnosis:
     """Every Julia that could be used, the one that is, and why. Installs only if asked to."""
-    return finder.find(install=install, progress=progress)
+    return Diagnosis(finder.find(install=install, progress=progress), embeddable())
 
 
 @dataclass(frozen=True, slots=True)

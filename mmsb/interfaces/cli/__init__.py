@@ -162,16 +162,20 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Every Julia that could be used, the one that is, and why. Exit code 5 if there is none."""
+    """Every Julia that could be used, in a process of its own and inside Python, and why.
+
+    Exit code 5 if there is none for a process of its own.
+    """
     from mmsb import session
 
     def ask() -> Any:
         with render.telling() as tell:
             return session.doctor(install=install, progress=tell)
 
-    decision = guarded(ask, as_json)
+    diagnosis = guarded(ask, as_json)
+    decision, inside = diagnosis.julia, diagnosis.embedded
     if as_json:
-        print(render.to_json(decision.to_dict()))
+        print(render.to_json(diagnosis.to_dict()))
     else:
         for candidate in decision.candidates:
             mark = "→" if candidate == decision.chosen else "✓" if candidate.ok else "✗"
@@ -179,6 +183,10 @@ def doctor(
             version = candidate.version or "?"
             print(f"{mark} {candidate.source}: {place}, {version}: {candidate.reason}")
         print(decision.why)
+        place = f"{inside.executable}: " if inside.executable else ""
+        print(f"{'✓' if inside.ok else '✗'} inside Python: {place}{inside.reason}")
+        if inside.remark:
+            print(f"  {inside.remark}")
     raise typer.Exit(0 if decision.chosen is not None else 5)
 
 
