@@ -209,7 +209,7 @@ class Decision(IntEnum):
     CONST_PROP = 4  # inferred again with constant arguments; outcome 1: it was of use
     CONCRETE_EVAL = 5  # run at compile time
     SEMI_CONCRETE = 6  # interpreted with what is constant
-    EFFECT = 7  # took effects away from its function; effects: those lost
+    EFFECT = 7  # took effects away from its function; effects: raw bits, what it left
     REMARK = 8  # inference's own words; reason holds them
 
 

@@ -30,15 +30,15 @@ function consult!(i::RecordingInterpreter, mi::Core.MethodInstance)
     return get(i.books, mi, nothing)
 end
 
-# Effects a statement took away, of those its function ended without.
-function lost_effects(i::RecordingInterpreter, mi::Core.MethodInstance, effects::CC.Effects)
+# What a statement left of the effects that its function ended without: the others are as if proven.
+function left_effects(i::RecordingInterpreter, mi::Core.MethodInstance, effects::CC.Effects)
     total = CC.EFFECTS_TOTAL
     ci = CC.get(CC.code_cache(i), mi, nothing)
-    left = ci === nothing ? CC.EFFECTS_UNKNOWN : CC.decode_effects(ci.ipo_purity_bits)
-    taken = map(fieldnames(CC.Effects)) do f
-        getfield(left, f) === getfield(total, f) ? getfield(total, f) : getfield(effects, f)
+    ended = ci === nothing ? CC.EFFECTS_UNKNOWN : CC.decode_effects(ci.ipo_purity_bits)
+    left = map(fieldnames(CC.Effects)) do f
+        getfield(ended, f) === getfield(total, f) ? getfield(total, f) : getfield(effects, f)
     end
-    return CC.encode_effects(CC.Effects(taken...)) ⊻ CC.encode_effects(total)
+    return CC.encode_effects(CC.Effects(left...))
 end
 
 # Lowered statement and note, in the order of kind, statement and decision.
@@ -49,8 +49,8 @@ function collected(i::RecordingInterpreter, mi::Core.MethodInstance, book::Book)
     end
     append!(found, book.chosen)
     for (pc, effects) in book.lost
-        bits = lost_effects(i, mi, effects)
-        bits == 0 || push!(found, (pc, Note(DECISIONS.effect, nothing, effects = bits)))
+        bits = left_effects(i, mi, effects)
+        bits == CC.encode_effects(CC.EFFECTS_TOTAL) || push!(found, (pc, Note(DECISIONS.effect, nothing, effects = bits)))
     end
     # (numbers, since Julia comes with their sorting compiled)
     keys = Int[]

@@ -91,7 +91,10 @@ function on_statement(arguments::Vector{Any})
     desk.call = st isa Expr && st.head === :call ? callee_type(ir, st) : nothing
     nothing
 end
-callee_type(ir, st::Expr) = isempty(st.args) ? nothing : CC.widenconst(CC.argextype(st.args[1], ir))
+callee_type(ir, st::Expr) = isempty(st.args) ? nothing : CC.widenconst(argument_type(st.args[1], ir))
+# (the name of a C function is an expression of its own, which has no type)
+argument_type(@nospecialize(a), ir) =
+    a isa Expr && !(a.head in (:static_parameter, :boundscheck, :copyast)) ? Any : CC.argextype(a, ir)
 
 # A builtin that was replaced by its result on the spot.
 function on_simple(answer, arguments::Vector{Any})
@@ -206,16 +209,17 @@ function verdict(i::RecordingInterpreter, ir, c::Candidate, plan)
     end
     still_call && return nothing
     return Note(DECISIONS.not_inlined, c.instance, cost = cost, threshold = threshold,
-                reason = why_not(i, c, known), type = type)
+                reason = why_not(i, ir, c, known), type = type)
 end
 
 is_cached(i::RecordingInterpreter, mi::Core.MethodInstance) =
     (ci = CC.get(CC.code_cache(i), mi, nothing); ci !== nothing && ci.inferred !== nothing)
 
-function why_not(i::RecordingInterpreter, c::Candidate, known)
+function why_not(i::RecordingInterpreter, ir, c::Candidate, known)
     i.optimization.inlining || return "inlining is switched off"
     c.flag isa Unsigned && CC.is_stmt_noinline(c.flag) && return "declared @noinline at the call"
     known === nothing || isempty(known.refused) || return known.refused
+    ir.stmts.type[c.statement] isa Core.Const && return "its result is known, and cannot stand in code"
     # not in the cache yet when its caller was optimised
     haskey(i.books, c.instance) && i.books[c.instance].frame !== nothing && !is_cached(i, c.instance) &&
         return "recursive"
@@ -242,7 +246,7 @@ const COUNTED = 100           # methods, of those that match a dynamic call
 function note_dispatch!(i::RecordingInterpreter, ir, idx::Int)
     st = statements_of(ir)[idx]
     (st isa Expr && st.head === :call) || return nothing
-    types = Any[CC.argextype(a, ir) for a in st.args]
+    types = Any[argument_type(a, ir) for a in st.args]
     any(t -> t === Union{}, types) && return nothing                  # never reached
     f = CC.widenconst(types[1])
     if f isa DataType && (f <: Core.Builtin || f === Core.IntrinsicFunction)
