@@ -164,7 +164,9 @@ function drain_blocks!(r::Recording)
         note!(r.encoder, :scope, join(SCOPE, ','))
         resize!(r.settings.modules, length(r.settings.modules) - length(SCOPE))
         empty!(SCOPE)
-        filter!(((m, _),) -> is_ours(r, m), r.in_scope)
+        for m in collect(keys(r.in_scope))
+            is_ours(r, m) || delete!(r.in_scope, m)
+        end
     end
     DRAINED[] += 1
     note!(r.encoder, :blocks, DRAINED[])         # the host tells by it where a block ends

@@ -118,10 +118,17 @@ function param_text(@nospecialize(p), scope::Scope, short::Bool)
     # names in a type (a NamedTuple's) are no literals: what a type is called must not change when a
     # file of such a name is met
     p isa Symbol && return name_text(p)
-    p isa Tuple{Vararg{Symbol}} && return string('(', join(map(name_text, p), ", "), ",)")
+    p isa Tuple{Vararg{Symbol}} && return names_text(p)
     return literal_text(p, 0, short)
 end
 name_text(s::Symbol) = string(':', short_symbol(s))
+function names_text(@nospecialize(names))
+    texts = String[]                 # a loop: `map` would be compiled for each length
+    for k in 1:nfields(names)
+        push!(texts, name_text(getfield(names, k)::Symbol))
+    end
+    return string('(', join(texts, ", "), ",)")
+end
 
 function data_name(t::DataType, short::Bool)
     name = t.name
