@@ -20,7 +20,7 @@ from mmsb.capture.staged import PlainPage
 from mmsb.capture.stream import Body, Code, Stream
 from mmsb.capture.tables import EventRow, write_events, write_fates, write_inference, write_log
 from mmsb.capture.trees import inference_trees
-from mmsb.capture.versions import header, said_again, stages
+from mmsb.capture.versions import header, said_again, stages, timed
 
 #: One commit: fills a sink.
 Step = Callable[[Sink], None]
@@ -301,9 +301,8 @@ class Translator:
             self._instances[code.instance] = pages
             self._write_instance(sink, pages)
         version = pages.open_version(index)
-        cells = header(
-            sink, self._intern, code, self._definition(code), self.schedule.traced[index]
-        )
+        traced = self.schedule.traced[index] or timed(code, self.stream.notes)
+        cells = header(sink, self._intern, code, self._definition(code), traced)
         pages.code.update(sink, {name: [value] for name, value in cells.items()}, version)
         pages.depend(sink, code.dependencies, version)
 

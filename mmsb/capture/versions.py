@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmsb.base import schema
-from mmsb.base.model import CodeState, Compiled, Kept, Rederived
+from mmsb.base.model import NONE_U64, CodeState, Compiled, Kept, Rederived
 from mmsb.base.schema import staged
 from mmsb.capture.intern import Intern, Sink
 from mmsb.capture.stream import Code
@@ -54,3 +55,8 @@ def compiled(code: Code, traced: bool) -> Compiled:
     if traced:
         return Compiled.NATIVE
     return Compiled.CACHED if code.cached else Compiled.INFERRED
+
+
+def timed(code: Code, notes: Mapping[str, str]) -> bool:
+    """Did making its machine code take time, where no --trace-compile names it?"""
+    return notes.get("host") == "embedded" and code.compile_ns not in (0, NONE_U64)
