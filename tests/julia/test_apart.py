@@ -1,4 +1,4 @@
-"""What a fork of the program records is what the program itself would, and the program never knows."""
+"""What a fork records is what the program itself would, and the program never knows."""
 
 from __future__ import annotations
 
