@@ -250,7 +250,8 @@ class Index:
     def deltas(self, page: int, epoch: int) -> Array:
         """Numbers of the page's deltas up to the epoch, increasing. O(log deltas + found)."""
         (order, pages), tail = self._settle()
-        low, high = np.searchsorted(pages, [page, page + 1])
+        # (numbers of another type would make a copy of all pages)
+        low, high = np.searchsorted(pages, np.array([page, page + 1], pages.dtype))
         found = order[low:high]
         if page in tail:
             found = np.append(found, tail[page])

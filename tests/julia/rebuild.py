@@ -23,7 +23,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,11 +118,17 @@ class Stages:
         return np.where(read == own.fill, before.column(name), read)
 
     def own(self, name: str) -> Array:
-        return self.snapshot.column(self.kind, self.page, name)
+        return _own(self.snapshot, self.kind, self.page, name)
 
     def living(self) -> Ints:
         """The rows that are there at this stage."""
         return np.flatnonzero(self.column("alive") == 1)
+
+
+# Every stage is read over those before it.
+@lru_cache(maxsize=1 << 12)
+def _own(snapshot: Snapshot, kind: str, page: int, name: str) -> Array:
+    return snapshot.column(kind, page, name)
 
 
 class Operands:

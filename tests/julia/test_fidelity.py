@@ -29,9 +29,9 @@ PASS_SET = 150
 PROJECT = os.environ.get("MMSB_TEST_PROJECT", "")
 PACKAGES = ["CSV", "DataStructures", "JSON3", "MacroTools", "StaticArrays"]
 LARGE_MODULES = [
-    *("Base.Filesystem", "Base.GMP", "Base.Iterators", "Base.MPFR", "Base.Math", "Base.Sort"),
-    *("Dates", "FileWatching", "LinearAlgebra", "Markdown", "Printf", "Random", "Serialization"),
-    "Sockets",
+    *("Base.Broadcast", "Base.Filesystem", "Base.GMP", "Base.Iterators", "Base.MPFR", "Base.Math"),
+    *("Base.Order", "Base.Sort", "Dates", "FileWatching", "LinearAlgebra", "Markdown", "Printf"),
+    *("LibGit2", "Pkg", "Random", "Serialization", "Sockets"),
 ]
 LARGE = 10_000
 LARGE_PASS_SET = 500
