@@ -24,6 +24,7 @@ from typing import Any
 
 from mmsb.capture.julia import named_on_path
 
+NO_JULIACALL = "no juliacall"
 OLDEST_EMBEDDED = (1, 10, 3)
 _EXE, _PROJECT = "PYTHON_JULIACALL_EXE", "PYTHON_JULIACALL_PROJECT"
 _PACKAGE = re.compile(r"^\[\[deps\.PythonCall\]\]\n(?:(?!\[).*\n?)*?version = \"([^\"]+)\"", re.M)
@@ -36,7 +37,7 @@ class Embeddable:
     ``project`` are None where they are juliapkg's to say, or Julia runs already."""
 
     ok: bool
-    source: str  # "this process", "environment", "juliapkg", "@mmsb", … or "nothing"
+    source: str  # "this process", "environment", "juliapkg", "@mmsb", …, NO_JULIACALL, "nothing"
     executable: str | None
     project: str | None
     reason: str  # one clause
@@ -55,7 +56,7 @@ def embeddable() -> Embeddable:
     version = _juliacall_version()
     if version is None:
         missing = "juliacall is not installed: pip install 'mmsb[embedded]'"
-        return Embeddable(False, "nothing", None, None, missing, _openssl_remark())
+        return Embeddable(False, NO_JULIACALL, None, None, missing, _openssl_remark())
     exe, project = _option("exe"), _option("project")
     if (exe is None) != (project is None):
         given, lacks = (_EXE, _PROJECT) if exe else (_PROJECT, _EXE)

@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmsb.base.errors import EnvironmentProblem, UsageError
+from mmsb.base.errors import EnvironmentProblem, MissingExtra, UsageError
 from mmsb.capture import command
-from mmsb.capture.embeddable import Embeddable, embeddable
+from mmsb.capture.embeddable import NO_JULIACALL, Embeddable, embeddable
 from mmsb.capture.process import Settings
 from mmsb.memory import place
 from mmsb.query.reader import Reader
@@ -45,7 +45,7 @@ def start(
     ``record``. ``device`` is where the graph questions run; recording needs none.
 
     Raises UsageError (``path`` exists), StateError (a session is open in this process),
-    JuliaNotFound, JuliaFailed, MissingExtra.
+    JuliaNotFound, JuliaFailed, MissingExtra and other EnvironmentProblem.
     """
     if host not in HOSTS:
         raise UsageError(f"there is no host {host!r}: give one of {', '.join(HOSTS)}")
@@ -90,7 +90,8 @@ def _host_of(host: str, julia: str, settings: Settings) -> tuple[Embeddable | No
         return None, found.reason
     if found.fetchable:
         return found, "juliapkg resolves Julia"
-    raise EnvironmentProblem(f"no Julia can run inside this process: {found.reason}")
+    problem = MissingExtra if found.source == NO_JULIACALL else EnvironmentProblem
+    raise problem(f"no Julia can run inside this process: {found.reason}")
 
 
 def _refusal(julia: str, settings: Settings) -> str | None:

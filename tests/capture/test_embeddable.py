@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mmsb.base.errors import MissingExtra
 from mmsb.capture.embeddable import embeddable
-from mmsb.session import doctor
+from mmsb.session import doctor, start
 
 FAKE = '#!/bin/sh\necho "mmsb {version}"\necho "mmsb caught"\n'
 needs_juliacall = pytest.mark.skipif(
@@ -54,6 +55,8 @@ def test_without_juliacall_the_extra_is_named(home: Path, monkeypatch: pytest.Mo
     found = embeddable()
     assert not found.ok
     assert "pip install 'mmsb[embedded]'" in found.reason
+    with pytest.raises(MissingExtra, match="juliacall is not installed"):
+        start(home / "out.mmsb", host="embedded")
 
 
 @needs_juliacall

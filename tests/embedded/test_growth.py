@@ -6,7 +6,7 @@ import pytest
 from inside import Python
 
 
-@pytest.mark.parametrize("count", [240, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [150, pytest.param(10_000, marks=pytest.mark.long)])
 def test_redefinitions_cost_their_facts(python: Python, count: int) -> None:
     found = python.facts("growth.py", str(count))
     first, *_, before, last = found["facts"]

@@ -46,7 +46,9 @@ def test_another_reader_of_the_compilers_queue_is_refused_by_name(seen: dict[str
     assert seen["later"]  # and when it has gone, the session goes on
 
 
-def test_a_fork_of_the_process_is_refused(seen: dict[str, Any]) -> None:
+def test_another_thread_and_a_fork_are_refused(seen: dict[str, Any]) -> None:
+    assert seen["thread"][0] == "state"
+    assert seen["thread"][1].startswith("Julia runs in the thread that started it")
     assert seen["fork"] == 0
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 
 import juliacall
 
@@ -81,6 +82,18 @@ except MmsbError as problem:
     seen["snooping"] = [problem.code, str(problem)]
 julia.seval("unlock(snoop.snoop_inference_lock); delete!(Base.loaded_modules, id)")
 session.run("later(x) = x - 1; later(1)")
+
+
+def elsewhere() -> None:
+    try:
+        session.run("1")
+    except MmsbError as problem:
+        seen["thread"] = [problem.code, str(problem)]
+
+
+thread = threading.Thread(target=elsewhere)
+thread.start()
+thread.join()
 
 child = os.fork()
 if child == 0:
