@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+SECONDS = 3600  # a program that hangs fails some day
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,11 @@ class Python:
 
     def run(self, program: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         with self.start(program, *words, **env) as process:
-            output, errors = process.communicate(timeout=300)
+            try:
+                output, errors = process.communicate(timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
         return subprocess.CompletedProcess(program, process.returncode, output, errors)
 
     def facts(self, program: str, *words: str, env: Mapping[str, str] | None = None) -> Any:
