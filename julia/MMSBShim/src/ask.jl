@@ -37,12 +37,18 @@ end
 
 # Is the IR of this code wanted?
 function has_body(s::Settings, q::Question)
-    m = q.mi.def::Method
-    (isempty(s.functions) || string(m.name) in s.functions || function_text(m) in s.functions) ||
-        return false
+    isempty(s.functions) || any(in(s.functions), names_of(q.mi)) || return false
     s.least_ns == 0 && return true
     inclusive, _, _ = times(q.ci)
     return inclusive != NONE_U64 && inclusive >= s.least_ns
+end
+
+# As people name it: f, Main.f, f(::Int64), Main.f(::Int64).
+function names_of(mi::Core.MethodInstance)
+    m = mi.def::Method
+    display = display_name(mi)
+    home = string(module_path(m.module), '.')
+    return (string(m.name), function_text(m), string(home, m.name), display, string(home, display))
 end
 
 function ask_native!(r::Recording, q::Question, orders)
