@@ -4,6 +4,7 @@
 # make check      ruff and mypy only
 # make install    .venv with the package, editable, and its development tools
 # make recordings  record anew what the tests read where there is no modern Julia
+# make bench-capture  what recording costs a compile-heavy program, beside SnoopCompile; minutes
 # make shipped    record anew the tour that `mmsb demo` plays where there is no Julia
 # make clean      remove what make made (a Julia that was installed stays)
 
@@ -39,6 +40,9 @@ test: check julia
 
 test-long: install julia
 	@$(BIN)/pytest -m long --hypothesis-profile=searching
+
+bench-capture: install julia
+	@$(BIN)/python benchmarks/capture.py
 
 shipped: install julia
 	@$(BIN)/mmsb record --replace -o mmsb/data/tour.mmsb examples/tour.jl
