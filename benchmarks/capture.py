@@ -33,6 +33,7 @@ CAPTURES = ("events", "final", "passes", "decisions")
 GOALS = {"events": 1.02, "final": 1.10, "passes": 2.0}
 PROJECT = os.environ.get("MMSB_BENCH_PROJECT", "")
 ROUNDS = int(os.environ.get("MMSB_BENCH_ROUNDS", "3"))
+PATIENCE = 1200  # seconds for one run
 BEGIN, END = "<!-- bench-capture -->", "<!-- end of bench-capture -->"
 
 Numbers = dict[str, float]
@@ -87,7 +88,12 @@ def one(way: str, julia: finder.Candidate, program: str) -> Numbers:
 def measured(way: str, julia: finder.Candidate, program: str) -> Numbers:
     """The same, of a process made for it: a peak of memory is all of a process's life."""
     words = [sys.executable, __file__, "--one", way, str(julia.path), program]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=HERE)
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, cwd=HERE, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        sys.exit(f"{way}: no end after {PATIENCE} s")
     if done.returncode:
         sys.exit(f"{way}: {done.stderr.strip()}")
     answer: Numbers = json.loads(done.stdout.splitlines()[-1])
