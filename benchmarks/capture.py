@@ -180,7 +180,7 @@ def main() -> None:
         os.environ["JULIA_PROJECT"] = PROJECT
     program = "capture_packages.jl" if PROJECT else "capture_numbers.jl"
     ways = ["plain", *CAPTURES, *(["snoop"] if snoops(julia, program) else [])]
-    process.precompile(julia, command.parse(["julia", program]))
+    process.precompile(julia, command.parse(["julia", str(HERE / program)]))
     for way in ("plain", "events"):
         measured(way, julia, program)  # packages and the recorder are compiled, files are in memory
     runs: dict[str, list[Any]] = {way: [] for way in ways}
