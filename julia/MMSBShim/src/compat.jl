@@ -155,6 +155,9 @@ function visit_module(f, m::Module, tables, modules)
     nothing
 end
 
+# Does a package's image hold what was compiled for it? Until 1.8 it holds what was inferred.
+const IMAGES_HOLD_CODE = VERSION >= v"1.9-"
+
 # --- was it compiled before this process? ---------------------------------------------------------
 
 # Where the system image and package images lie, for Julias without `jl_object_in_image`.

@@ -37,4 +37,4 @@ function rehearse()
 end
 zeros_for_digest(bytes::Vector{UInt8}) = zeros(UInt8, 32)    # (SHA is loaded when it is needed)
 
-ccall(:jl_generating_output, Cint, ()) == 0 || rehearse()
+ccall(:jl_generating_output, Cint, ()) != 0 && IMAGES_HOLD_CODE && rehearse()
