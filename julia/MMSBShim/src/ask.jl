@@ -51,6 +51,13 @@ function names_of(mi::Core.MethodInstance)
     return (string(m.name), function_text(m), string(home, m.name), display, string(home, display))
 end
 
+# Is the compiler asked for this code again? Not for code of packages' images that something ended
+# before this recording's compiler came to it: it is asked in worlds of which nothing else is known,
+# which takes longer than all the rest.
+is_asked_again(r::Recording, q::Question, orders) =
+    haskey(orders, q.ci) || q.depth > 0 || !in_image(q.ci) ||
+    is_asked((q.mi.def::Method).module, r.settings.modules)
+
 function ask_native!(r::Recording, q::Question, orders)
     e, row, m = r.encoder, r.code_rows, q.mi.def::Method
     native, kept = native_source(q.mi, q.ci)
@@ -63,7 +70,8 @@ function ask_native!(r::Recording, q::Question, orders)
     body!(e, row, STAGES.lowered,
           isdefined(m, :generator) ? PROVENANCES.rederived : PROVENANCES.native, q.mi, src,
           places(e, m, src, STAGES.lowered, n, false))
-    derived = derive!(e, row, q.mi, src, q.world, r.settings.capture == "passes")
+    derived = !is_asked_again(r, q, orders) ? nothing :
+        derive!(e, row, q.mi, src, q.world, r.settings.capture == "passes")
     if derived === nothing
         native === nothing || body!(e, row, STAGES.optimized, PROVENANCES.native, q.mi, native,
                                     places(e, m, native, STAGES.optimized, n, false))
