@@ -248,7 +248,8 @@ end
 # Inside the optimiser a statement has a number and a place, and jumps name blocks: (the place of a
 # number, the first of a block, the last of a block). Elsewhere numbers are places.
 const NUMBERS = Ref{Any}(nothing)
-numbered(table, n) = NUMBERS[] === nothing || n == 0 ? Int(n) : NUMBERS[][table][n]
+# Dead code may name what is gone: 0.
+numbered(table, n) = NUMBERS[] === nothing ? Int(n) : get(NUMBERS[][table], n, 0)
 
 jump(pc) = string("->", numbered(2, pc))
 incoming(phi) = join([string("<-", numbered(3, phi.edges[k]), ' ',

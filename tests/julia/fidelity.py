@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -15,6 +16,8 @@ from mmsb.capture.julia import Candidate
 
 #: Instance, as ``rebuild.escape`` writes its key → part of the answer → lines.
 Answers = Mapping[str, Mapping[str, list[str]]]
+
+_HASHED = re.compile(r"(?P<kind>sym|str|String|)[#:](?P<length>\d+):(?P<digest>[0-9a-f]{64})")
 
 
 def in_scope(recorded: live.Recorded) -> list[str]:
@@ -94,11 +97,30 @@ def mismatches(keys: Iterable[str], answers: Answers, names: rebuild.Names) -> I
             if stage is Stage.CONVERT:  # it has no types yet: the memory shows those before it
                 ours, theirs = untyped(ours), untyped(theirs)
             if ours != theirs:
+                ours = revealed(ours, theirs)
+            if ours != theirs:
                 yield both_sides(key, stage.name.lower(), ours, theirs)
         part = "code" if "code" in julias else "returns"
         said = version.header() if "code" in julias else [version.returns]
         if part in julias and said != julias[part]:
             yield both_sides(key, part, said, julias[part])
+
+
+def revealed(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
+    """Our lines with the words that are kept by hash, being names of the program's files, as far as
+    Julia's lines have a word of that hash there."""
+    return [_revealed(*pair) for pair in zip_longest(ours, theirs, fillvalue="")]
+
+
+def _revealed(mine: str, julias: str) -> str:
+    for found in _HASHED.finditer(mine):
+        text = found["kind"] == "String"  # as a constant it stands in quotes
+        start = found.start() + (1 if text else len(found["kind"]) + 1)
+        word = julias[start : start + int(found["length"])]
+        if hashlib.sha256(word.encode()).hexdigest() == found["digest"]:
+            said = f'"{word}"' if text else f"{found['kind']}:{word}"
+            return _revealed(mine[: found.start()] + said + mine[found.end() :], julias)
+    return mine
 
 
 def untyped(lines: Sequence[str]) -> list[str]:
@@ -124,6 +146,8 @@ def unfinished(keys: Iterable[str], names: rebuild.Names) -> Iterator[str]:
         if version.rederived == Rederived.NOT_ASKED:
             continue  # the compiler gave no answer
         final = statements(rebuild.body(names, key, Stage.REDERIVED))
+        while final and final[-1].startswith("meta "):  # what is said of the function stands last
+            final.pop()
         last = finished(rebuild.body(names, key, Stage.COMPACT3))
         if last != final and not (version.is_constant and collapsed(final)):
             yield both_sides(key, "the last pass", last, final)

@@ -109,26 +109,31 @@ class Stages:
     stage: Stage
 
     def column(self, name: str) -> Ints:
-        kind = BY_NAME[self.kind]
-        own = kind.column(staged(name, self.stage))
-        read = self.own(own.name).astype(np.int64)
-        if self.stage == Stage.LOWERED or not (read == own.fill).any():
-            return read
-        before = Stages(self.snapshot, self.kind, self.page, STAGES[STAGES.index(self.stage) - 1])
-        return np.where(read == own.fill, before.column(name), read)
-
-    def own(self, name: str) -> Array:
-        return _own(self.snapshot, self.kind, self.page, name)
+        return _reads(self.snapshot, self.kind, self.page, self.stage, name)
 
     def living(self) -> Ints:
         """The rows that are there at this stage."""
         return np.flatnonzero(self.column("alive") == 1)
 
 
-# Every stage is read over those before it.
-@lru_cache(maxsize=1 << 12)
-def _own(snapshot: Snapshot, kind: str, page: int, name: str) -> Array:
-    return snapshot.column(kind, page, name)
+@lru_cache(maxsize=16)
+def _page(snapshot: Snapshot, kind: str, page: int) -> dict[str, Array]:
+    return snapshot.columns(kind, page)
+
+
+@lru_cache(maxsize=1 << 10)  # a stage is read over all those before it
+def _reads(snapshot: Snapshot, kind: str, page: int, stage: Stage, name: str) -> Ints:
+    own = BY_NAME[kind].column(staged(name, stage))
+    read = _page(snapshot, kind, page)[own.name].astype(np.int64)
+    if stage == Stage.LOWERED or not (read == own.fill).any():
+        return read
+    before = _reads(snapshot, kind, page, STAGES[STAGES.index(stage) - 1], name)
+    return np.where(read == own.fill, before, read)
+
+
+@lru_cache(maxsize=2)
+def _operand_cells(snapshot: Snapshot, page: int) -> dict[str, list[int]]:
+    return {name: cells.tolist() for name, cells in snapshot.columns("operand", page).items()}
 
 
 class Operands:
@@ -264,7 +269,7 @@ def body(names: Names, key: str, stage: Stage) -> Body:
     rows = ordered_rows(snapshot, page, stage)
     cells: dict[str, list[int]] = {}
     if held is not None:
-        cells = {n: c.tolist() for n, c in snapshot.columns("operand", held).items()}
+        cells = _operand_cells(snapshot, held)
     operands = Operands(names, cells, {row: k + 1 for k, row in enumerate(rows)})
     read = Stages(snapshot, "statement", page, stage)
     columns = {
