@@ -311,7 +311,9 @@ VERSION < v"1.10-" || include("canonical_passes.jl")
 function lowered(mi, world)
     m = mi.def
     isdefined(m, :generator) || return Base.uncompressed_ast(m)
-    return VERSION < v"1.10-" ? CC.get_staged(mi) : CC.get_staged(mi, UInt(world))
+    src = VERSION < v"1.10-" ? CC.get_staged(mi) : CC.get_staged(mi, UInt(world))
+    # for types that the generator is not to see there is what `@generated` falls back to
+    return src === nothing && isdefined(m, :source) ? Base.uncompressed_ast(m) : src
 end
 
 function inferred(mi, world, optimize::Bool)

@@ -305,12 +305,6 @@ class Version:
     def returns(self) -> str:
         return self._type("return_type")
 
-    @property
-    def is_constant(self) -> bool:
-        """Do callers see a constant?"""
-        known = self.cells["return_lattice"]
-        return known != NONE_U32 and self.names.type(known).startswith("Const(")
-
     def header(self) -> Body:
         """What the compiler itself says of the code, as ``canonical.jl`` writes it."""
         kept = Kept(self.cells["kept"]).name.lower()
