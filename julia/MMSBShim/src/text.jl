@@ -178,12 +178,15 @@ primitive_hex(@nospecialize(x)) = (r = Ref{Any}(x); GC.@preserve r begin
     string("0x", bytes2hex(reverse!([unsafe_load(p, k) for k in 1:n])))
 end)
 
+# Not compiled for each type: what Base's own `string` needs is not the recorder's to have compiled.
+@noinline dispatched_text(@nospecialize(x)) = string(x)::String
+
 function number_text(@nospecialize(x))::Union{Nothing,String}
     x isa Bool && return x ? "true" : "false"
     x isa Union{Int8,Int16,Int32,Int64,Int128} && return string(x)
     x isa Union{UInt8,UInt16,UInt32,UInt64,UInt128} && return primitive_hex(x)
     if x isa Union{Float16,Float32,Float64}
-        return isnan(x) ? primitive_hex(x) : string(x)
+        return isnan(x) ? primitive_hex(x) : dispatched_text(x)
     end
     x isa Char && return string('\'', primitive_hex(x), '\'')
     x === nothing && return "nothing"
