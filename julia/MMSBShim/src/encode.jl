@@ -5,11 +5,11 @@ const LITERALS = Ref(true)
 # Methods defined in one world, by the function that each is a method of.
 mutable struct Candidates
     methods::Vector{Method}
-    of::Dict{DataType,Vector{Method}}
+    of::IdDict{Any,Any}                        # vectors of methods
     of_any::Vector{Method}                     # of no single function
     seen::IdDict{Any,Nothing}                  # signatures looked at for the code in hand
 end
-Candidates() = Candidates(NO_METHODS, Dict{DataType,Vector{Method}}(), Method[], IdDict{Any,Nothing}())
+Candidates() = Candidates(NO_METHODS, IdDict{Any,Any}(), Method[], IdDict{Any,Nothing}())
 const NO_METHODS = Method[]
 
 # What one operand is, where it holds no other.

@@ -66,7 +66,12 @@ function candidates!(c::Candidates, methods::Vector{Method})
     c.methods = methods
     for m in methods
         f = first_parameter(m.sig)
-        f isa DataType && isconcretetype(f) ? push!(get!(() -> Method[], c.of, f), m) : push!(c.of_any, m)
+        if f isa DataType && isconcretetype(f)
+            haskey(c.of, f) || (c.of[f] = Method[])
+            push!(c.of[f]::Vector{Method}, m)
+        else
+            push!(c.of_any, m)
+        end
     end
     nothing
 end
@@ -85,7 +90,7 @@ function note_causes!(e::Encoder, @nospecialize(signature))
     f = first_parameter(signature)
     if f isa DataType && isconcretetype(f)
         note_causes!(e, signature, c.of_any)
-        note_causes!(e, signature, get(c.of, f, NO_METHODS))
+        note_causes!(e, signature, get(c.of, f, NO_METHODS)::Vector{Method})
     else
         note_causes!(e, signature, c.methods)
     end
