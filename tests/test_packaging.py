@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsb.capture.julia import Candidate
+from mmsb.capture.julia import Candidate, find_all
 
 REPOSITORY = Path(__file__).parents[1]
 # It throws and catches, which some Julias survive only with the environment that the finder gives.
@@ -82,6 +82,8 @@ def test_the_installed_doctor_finds_this_julia(
 
 
 def test_the_installed_package_records(installed: Path, julia: Candidate, tmp_path: Path) -> None:
+    if julia != find_all()[0]:
+        pytest.skip("one Julia shows that the shim's files are in the wheel")
     (tmp_path / "double.jl").write_text(PROGRAM)
     words = ["record", "-o", "double.mmsb", "--", str(julia.path), "double.jl"]
     done = _run(installed / "mmsb", *words, folder=tmp_path)

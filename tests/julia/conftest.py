@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+
 import live
 import pytest
 from invalidation import FIRST, Log
@@ -24,10 +27,17 @@ OLDER = [
 @pytest.fixture(scope="session")
 def library(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> live.Recorded:
     """A memory of at least 2,000 method instances of Base and the standard library."""
-    output = tmp_path_factory.mktemp("library") / "library.mmsb"
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # one recording for all of the suite's processes
+    output = root / f"library-{julia.version}.mmsb"
     script = str(live.HERE / "driver.jl")
     modules = MODULES + (OLDER if live.version(julia) < (1, 12) else [])
-    return live.record(julia, output, [script], depth=1, modules=modules)
+    with (root / f"{output.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if output.exists():
+            return live.Recorded(output, 0)
+        return live.record(julia, output, [script], depth=1, modules=modules)
 
 
 @pytest.fixture(scope="session")

@@ -117,7 +117,7 @@ def without_paths(wire: bytes, recorded: Recorded) -> bytes:
 def ask(julia: Candidate, program: Path, memory: live.Recorded, scratch: Path) -> str:
     """What this Julia says of the recorded instances."""
     import rebuild
-    from test_fidelity import in_scope
+    from fidelity import in_scope
 
     keys, out = scratch / "keys", scratch / "answers"
     keys.write_text("".join(f"{rebuild.escape(key)}\n" for key in in_scope(memory)))

@@ -18,7 +18,7 @@ SET = 2000  # method instances compared at least
 OPAQUE = 0.01  # operands whose inside may be unknown
 # Instances that the other process may lack: what Julia compiled for its own start, code of a module
 # that only the system image's maker could reach, and what came with the recorder's own image.
-ELSEWHERE = 0.002
+ELSEWHERE = 0.004
 WHOLE = {"lowered", "inferred", "optimized", "returns"}
 SHOWN = 5  # mismatches printed in full
 

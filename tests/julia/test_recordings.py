@@ -10,7 +10,7 @@ import live
 import pytest
 import rebuild
 import recordings
-from test_fidelity import in_scope, mismatches, read_answers
+from fidelity import in_scope, mismatches, read_answers
 from test_twelve_programs import FACTS, Twelve
 
 from mmsb.base.model import PASSES, CodeState, Stage
