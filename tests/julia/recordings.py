@@ -22,6 +22,8 @@ from io import BytesIO
 from pathlib import Path
 
 import live
+import rebuild
+from fidelity import in_scope
 
 from mmsb.base.wire import WIRE_VERSION
 from mmsb.capture import command, process
@@ -116,9 +118,6 @@ def without_paths(wire: bytes, recorded: Recorded) -> bytes:
 
 def ask(julia: Candidate, program: Path, memory: live.Recorded, scratch: Path) -> str:
     """What this Julia says of the recorded instances."""
-    import rebuild
-    from fidelity import in_scope
-
     keys, out = scratch / "keys", scratch / "answers"
     keys.write_text("".join(f"{rebuild.escape(key)}\n" for key in in_scope(memory)))
     env = {
