@@ -17,7 +17,7 @@ import hashlib
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mmsb.base.model import NONE_U64, OPEN_WORLD, EventKind
@@ -305,6 +305,7 @@ class _Placement:
         self.scheduler, self.part = scheduler, part
         whole = self.whole = scheduler.schedule
         self.placed: set[int] = set()
+        self._unnamed: dict[str, Iterator[int]] = {}  # an instance's code, in its order
         self.lowest = {i: self._first(whole.codes[i]) for i in part.codes}
         self.highest = {i: self._last(whole.codes[i]) for i in part.codes}
         for index in part.codes:
@@ -343,14 +344,14 @@ class _Placement:
 
     def name(self, instance: str) -> None:
         """A line of the trace file says that machine code was made, and no more."""
-        for index in sorted(self.scheduler.of_instance(instance), key=self._order):
-            fits = index in self.part.codes and not self.whole.codes[index].cached
-            if fits and not self.whole.traced[index]:
-                self.whole.traced[index] = True
-                return
-
-    def _order(self, index: int) -> int:
-        return self.whole.codes[index].order
+        if instance not in self._unnamed:
+            codes = self.whole.codes
+            own = [i for i in self.scheduler.of_instance(instance) if i in self.part.codes]
+            own = [i for i in own if not codes[i].cached]
+            self._unnamed[instance] = iter(sorted(own, key=lambda i: codes[i].order))
+        index = next(self._unnamed[instance], None)
+        if index is not None:
+            self.whole.traced[index] = True
 
     def settle(self) -> None:
         """What has no place was compiled no later than its first caller."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import fidelity
 import live
@@ -25,8 +27,9 @@ SHOWN = 5  # mismatches printed in full
 # Pass by pass: a part of the standard library, each of its instances.
 PASS_MODULES = ["Dates", "Printf", "Base.Enums"]
 PASS_SET = 150
-# At scale: with MMSB_TEST_PROJECT naming a project that has the packages of packages.jl.
-PROJECT = os.environ.get("MMSB_TEST_PROJECT", "")
+# At scale: MMSB_TEST_PROJECT names projects that have the packages of packages.jl, one for each
+# Julia, separated by `:`; a manifest says which Julia it is for.
+PROJECTS = [Path(name) for name in os.environ.get("MMSB_TEST_PROJECT", "").split(":") if name]
 PACKAGES = ["CSV", "DataStructures", "JSON3", "MacroTools", "StaticArrays"]
 LARGE_MODULES = [
     *("Base.Broadcast", "Base.Filesystem", "Base.GMP", "Base.Iterators", "Base.MPFR", "Base.Math"),
@@ -145,15 +148,24 @@ def test_a_changed_pass_would_be_seen(passes: Asked) -> None:
     assert [w.splitlines()[0] for w in wrong] == [f"{s.name.lower()} of {key}" for s in PASSES]
 
 
+def project_for(julia: Candidate) -> Path:
+    release = ".".join(julia.version.split(".")[:2])
+    for project in PROJECTS:
+        said = re.search(r'julia_version = "(\d+\.\d+)', (project / "Manifest.toml").read_text())
+        if said is not None and said[1] == release:
+            return project
+    pytest.skip(f"MMSB_TEST_PROJECT names no project with the packages for Julia {release}")
+
+
 @pytest.mark.long
-@pytest.mark.skipif(not PROJECT, reason="MMSB_TEST_PROJECT names no project with the packages")
 def test_ten_thousand_instances_equal_julias_own(
     julia: Candidate, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Base, the standard library and five packages: all stages and passes of the recorded ones."""
     modern(julia)
+    project = project_for(julia)
     folder = tmp_path_factory.mktemp("large")
-    argv = [f"--project={PROJECT}", str(live.HERE / "packages.jl")]
+    argv = [f"--project={project}", str(live.HERE / "packages.jl")]
     recorded = live.record(
         julia, folder / "large.mmsb", argv, depth=1, modules=LARGE_MODULES, capture="passes"
     )

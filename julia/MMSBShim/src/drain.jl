@@ -7,8 +7,11 @@ in_order(methods) = sort!(methods, by = m -> (UInt64(m.primary_world), method_ke
 # the tracer has seen what is new.
 function find_methods!(r::Recording)
     asked = IdDict{Module,Bool}()
+    loaded = length(Base.loaded_modules)
+    over = IdDict{Method,Nothing}()
+    loaded == r.visited || foreach(d -> over[d.method] = nothing, r.over)
     consider = m -> begin
-        m isa Method || return nothing
+        (m isa Method && !haskey(over, m)) || return nothing
         root = root_module(m.module)
         old = m.primary_world <= r.first_world
         # what is the user's came after the recording began; what was asked for by name need not
@@ -21,7 +24,6 @@ function find_methods!(r::Recording)
         end
         nothing
     end
-    loaded = length(Base.loaded_modules)
     if loaded != r.visited
         r.visited = loaded
         visit_methods(consider)
@@ -108,7 +110,7 @@ function drain!(r::Recording)
     frames = HAS_TIMINGS && r.native ? timed_frames(taken) : nothing
     find_methods!(r)
     scope = IdDict{Method,Definition}()
-    foreach(d -> scope[d.method] = d, definitions(in_order(collect(keys(r.in_scope)))))
+    foreach(d -> scope[d.method] = d, definitions(r, in_order(collect(keys(r.in_scope)))))
     for m in Iterators.flatten((keys(r.in_scope), keys(r.late)))
         haskey(r.announced, m) || push!(get!(() -> Method[], r.defined_in, UInt64(m.primary_world)), m)
     end
@@ -131,6 +133,7 @@ function drain!(r::Recording)
     changed!(r)
     r.native && drain_native!(r, taken, frames, orders, scope, now)
     note!(e, :last_world, now)
+    BLOCKS[] && forget_ended!(r, scope)
     forget!(r)
     nothing
 end
@@ -145,7 +148,7 @@ function drain_native!(r::Recording, taken, frames, orders, scope, now::UInt64)
         mi = instance_of(ci)::Core.MethodInstance
         haskey(r.asked, ci) || in_shim(mi) || haskey(scope, mi.def::Method) || push!(outside, mi.def)
     end
-    for d in definitions(unique(outside))
+    for d in definitions(r, unique(outside))
         scope[d.method] = d
     end
     for (ci, _) in taken
@@ -198,6 +201,12 @@ function changed!(r::Recording)
 end
 const NO_ORDERS = IdDict{Core.CodeInstance,UInt64}()
 
+# The definitions of methods, as they ended if they did before.
+definitions(r::Recording, methods::Vector{Method}) = map(definitions(methods)) do d
+    k = is_replaced_method(d.method) ? findlast(was -> was.method === d.method, r.over) : nothing
+    return k === nothing ? d : r.over[k]
+end
+
 # Between two drains nothing is held that the program's own tables do not hold.
 function forget!(r::Recording)
     foreach(empty!, (TRACED, TRACED_AT, TRACED_ORDER, METHOD_KEYS, INSTANCE_KEYS, r.defined_in))
@@ -205,11 +214,26 @@ function forget!(r::Recording)
     nothing
 end
 
+# What has ended and was sent with its end is not looked at again.
+function forget_ended!(r::Recording, scope::IdDict{Method,Definition})
+    for ci in [ci for (ci, last) in r.asked if last != OPEN_WORLD]
+        foreach(table -> delete!(table, ci), (r.asked, r.rows_of, TIMES))
+        push!(r.ended, ci)
+    end
+    for (m, d) in scope
+        (d.last == OPEN_WORLD || !haskey(r.announced, m)) && continue
+        push!(r.over, d)
+        foreach(table -> delete!(table, m), (r.in_scope, r.announced))
+    end
+    empty!(r.late)                    # nothing asked later ended in their worlds
+    nothing
+end
+
 # Methods out of scope that were defined in the world after a recorded code object's last.
 function causes!(r::Recording, level, scope)
     capped = Set{UInt64}(UInt64(q.ci.max_world) + 1 for q in level if q.ci.max_world != OPEN_WORLD)
     late = [m for m in keys(r.late) if UInt64(m.primary_world) in capped]
-    for d in definitions(in_order(late))
+    for d in definitions(r, in_order(late))
         haskey(scope, d.method) && continue
         scope[d.method] = d
         announce!(r, d)
@@ -283,7 +307,7 @@ function callee_questions!(r::Recording, callees, scope, now::UInt64, depth::Int
     for mi in keys(callees)
         haskey(scope, mi.def::Method) || in_shim(mi) || push!(outside, mi.def::Method)
     end
-    for d in definitions(sort!(unique(outside), by = method_key))
+    for d in definitions(r, sort!(unique(outside), by = method_key))
         scope[d.method] = d
         announce!(r, d)
         r.announced[d.method] = d.last

@@ -212,7 +212,7 @@ function derive_again!(r::Recording, name::String)
     r.native || return nothing
     s = r.settings
     found = Question[]
-    for ci in keys(r.asked)
+    for ci in Iterators.flatten((keys(r.asked), r.ended))
         mi = instance_of(ci)::Core.MethodInstance
         m = mi.def::Method
         name in (display_name(mi), string(module_path(m.module), '.', display_name(mi)),

@@ -41,6 +41,8 @@ mutable struct Recording
     order::UInt64                     # code objects taken from the queue
     asked::IdDict{Core.CodeInstance,UInt64}    # sent already, with the last world that was said
     rows_of::IdDict{Core.CodeInstance,UInt32}  # their rows
+    over::Vector{Definition}          # sent before, with their ends: no longer in the tables above
+    ended::Vector{Core.CodeInstance}  # of them, the code objects
     chosen::Vector{Question}          # code whose decisions are wanted
     faults::Int                       # questions that threw
     forked::Bool                      # this is the second process
@@ -92,7 +94,7 @@ function recording(settings::Settings, fd::Cint, trace_fd::Cint)
                      Dict{UInt64,Vector{Method}}(), IdDict{Method,Nothing}(),
                      IdDict{Method,Nothing}(), -1, IdDict{Method,UInt64}(), Encoder(), 0, 0, 0,
                      IdDict{Core.CodeInstance,UInt64}(), IdDict{Core.CodeInstance,UInt32}(),
-                     Question[], 0, false, true)
+                     Definition[], Core.CodeInstance[], Question[], 0, false, true)
 end
 
 # The hooks, last of them the tracer: from here on what is defined and compiled is the program's.
