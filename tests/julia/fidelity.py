@@ -73,8 +73,11 @@ def both_sides(key: str, stage: str, ours: list[str], julias: list[str]) -> str:
 
 
 def questions(version: rebuild.Version) -> Iterator[tuple[Stage, str]]:
-    """Each stage of a version, and the part of Julia's answer that it has to be."""
+    """Each stage of a version, and the part of Julia's answer that it has to be. Of code that had
+    ended before it was asked for only the lowered stage is there."""
     yield Stage.LOWERED, "lowered"
+    if version.ended and not version.whole:
+        return
     yield Stage.INFERRED, "inferred"
     native = version.sayer(Stage.OPTIMIZED) == Provenance.NATIVE
     yield Stage.OPTIMIZED, "native" if native else "optimized"

@@ -28,7 +28,17 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsb.base.model import NONE_U32, STAGES, UNSET_U8, Kept, Provenance, Rederived, Stage, Tag
+from mmsb.base.model import (
+    NONE_U32,
+    OPEN_WORLD,
+    STAGES,
+    UNSET_U8,
+    Kept,
+    Provenance,
+    Rederived,
+    Stage,
+    Tag,
+)
 from mmsb.base.schema import BY_NAME, staged
 from mmsb.memory.cells import Array
 from mmsb.memory.snapshot import Snapshot
@@ -296,6 +306,17 @@ class Version:
         """Who said a stage; None where it has none."""
         said = self.cells[staged("provenance", stage)]
         return None if said == UNSET_U8 else Provenance(said)
+
+    @property
+    def whole(self) -> bool:
+        """Were all of its stages recorded?"""
+        stages = (Stage.LOWERED, Stage.INFERRED, Stage.OPTIMIZED)
+        return all(self.sayer(stage) is not None for stage in stages)
+
+    @property
+    def ended(self) -> bool:
+        """Is it code that something ended?"""
+        return self.cells["max_world"] != OPEN_WORLD
 
     @property
     def rederived(self) -> Rederived:

@@ -53,8 +53,9 @@ class Asked:
         return [key for key, parts in self.answers.items() if "missing" in parts]
 
     def compared(self) -> list[str]:
-        """Instances of which Julia said everything."""
-        return [key for key, parts in self.answers.items() if parts.keys() >= WHOLE]
+        """Instances of which Julia said everything, and mmsb too."""
+        said = [key for key in self.keys if self.answers[rebuild.escape(key)].keys() >= WHOLE]
+        return [key for key in said if rebuild.newest(self.names, key).whole]
 
     def tell(self) -> str:
         versions = [rebuild.newest(self.names, key) for key in self.keys]
