@@ -197,10 +197,11 @@ INVALIDATION_TREE = Kind(
 )
 INFERENCE = Kind(
     9,
-    "inference",  # the inference tree, in pre-order; a row is a frame
+    "inference",  # the inference tree; a row is a frame, a window's rows are in the order of keys
     (
         Column(0, "window", "u32", 0),
-        Column(1, "parent", "u32", NONE),  # row here; NONE: asked for by running code
+        # row here; NONE: asked for by running code. Threads that infer at once race for it.
+        Column(1, "parent", "u32", NONE, digest=False),
         Column(2, "instance", "u32", NONE, "symbol"),  # key
         Column(3, "version", "u32", NONE),  # row in its code page
         Column(4, "kind", "u8", 0),  # model.Inference

@@ -43,28 +43,16 @@ def inference_trees(scheduler: Scheduler, part: Part) -> dict[int, list[list[int
 def inference_order(
     stream: Stream, trees: Iterable[list[int]], version_of: Callable[[int], int]
 ) -> Ordered:
-    """Trees in pre-order: roots by instance, and children by instance. What is alike in that stays
-    as it came, which is the compiler's own order."""
-    children: dict[int, list[int]] = defaultdict(list)
-    tops = []
-    for rows in trees:
-        tops.append(rows[0])
-        for row in rows[1:]:
-            children[stream.inference[row].parent].append(row)
+    """Frames by instance. What is alike in that stays as it came, which is the compiler's own
+    order; whose child a frame is does not count, since threads that infer at once race for it."""
 
     def key(row: int) -> tuple[str, int, int]:
         frame = stream.inference[row]
         return frame.instance, version_of(frame.code), frame.kind
 
-    ordered: Ordered = []
-    waiting = [(row, NONE_U32) for row in sorted(tops, key=key, reverse=True)]
-    while waiting:
-        row, parent = waiting.pop()
-        place = len(ordered)
-        ordered.append((row, parent))
-        below = sorted(children.get(row, []), key=key)
-        waiting.extend((child, place) for child in reversed(below))
-    return ordered
+    rows = sorted((row for tree in trees for row in tree), key=key)
+    place = {row: at for at, row in enumerate(rows)}
+    return [(row, place.get(stream.inference[row].parent, NONE_U32)) for row in rows]
 
 
 def log_order(stream: Stream, trees: Iterable[list[int]]) -> Ordered:

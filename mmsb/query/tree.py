@@ -88,7 +88,7 @@ def _short(nanoseconds: int | None) -> str:
 
 
 class _Tree:
-    """The rows of ``inference`` as of an epoch; parents come before their children."""
+    """The rows of ``inference`` as of an epoch."""
 
     def __init__(self, facts: Facts) -> None:
         table = facts.snapshot.table(schema.INFERENCE)
@@ -107,7 +107,10 @@ class _Tree:
     def below(self) -> list[int]:
         """How many frames stand below each."""
         count = [0] * len(self.parent)
-        for row in range(len(self.parent) - 1, -1, -1):
+        down = list(self.children.get(NONE_U32, []))  # parents before their children
+        for row in down:
+            down += self.children.get(row, [])
+        for row in reversed(down):
             if self.parent[row] != NONE_U32:
                 count[self.parent[row]] += count[row] + 1
         return count

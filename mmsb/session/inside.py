@@ -154,7 +154,7 @@ class EmbeddedSession(Session):
             atexit.unregister(self._leave)
             memory.close()
         remember_sources(self._stream)
-        self.result = summary(self.path, self.version, state, reason, exit_code)
+        self.result = summary(self.path, self._stream.notes, state, reason, exit_code)
 
     def _leave(self) -> None:
         """Python ends: before Julia does, which is told to end by an older exit hook."""

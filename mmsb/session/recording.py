@@ -143,7 +143,7 @@ def write(
             memory.sync()
         written = place.publish(folder, path, replace=replace and state == "complete")
     remember_sources(recorded.stream)
-    result = summary(written, notes["julia"], state, reason, recorded.exit_code)
+    result = summary(written, notes, state, reason, recorded.exit_code)
     if written != path:
         message = f"{result.message} ({path} was left as it is)"
         return replaced(result, message=message)
@@ -151,7 +151,7 @@ def write(
 
 
 def summary(
-    written: Path, julia: str, state: str, reason: str, exit_code: int = 0
+    written: Path, notes: Mapping[str, str], state: str, reason: str, exit_code: int = 0
 ) -> RecordingResult:
     """What there is to say of a memory that has been written."""
     with Memory.open(written) as memory:
@@ -159,6 +159,8 @@ def summary(
     rows = stats["rows"]
     counted = sum(n for kind, n in rows.items() if kind != "heap")
     message = f"{written}: {rows['instance']} method instances, {epochs} epochs"
+    if unseen := notes.get("functions_not_seen"):
+        message = f"{message}; no recorded function is named {unseen}"
     if reason:
         message = f"{message}; incomplete: {reason}"
     return RecordingResult(
@@ -166,7 +168,7 @@ def summary(
         exit_code,
         state,
         message,
-        julia,
+        notes["julia"],
         epochs,
         rows["instance"],
         counted,
@@ -185,7 +187,9 @@ def _state(recorded: Recorded) -> tuple[str, str]:
         return "incomplete", f"the program was killed by signal {recorded.exit_code - 128}"
     if fault := recorder_fault(notes):
         return "incomplete", fault
-    if "ended" not in notes or recorded.leftover:
+    if recorded.leftover:
+        return "incomplete", "the recorder was ended while it was sending: the rest is missing"
+    if "ended" not in notes:
         return "incomplete", "the program ended without its exit hooks"
     return "complete", ""
 

@@ -223,11 +223,11 @@ def test_inference_is_ordered_by_what_it_is_and_keeps_its_shape(recording: Recor
     recording.all()
     rows = recording.table(schema.INFERENCE)
     assert pick(rows, "instance", "parent", "version") == [
+        ("a", 4, 0),
+        ("b", 4, 0),
         ("f", NONE_U32, 0),
+        ("unknown", 4, NONE_U32),
         ("z", NONE_U32, 0),
-        ("a", 1, 0),
-        ("b", 1, 0),
-        ("unknown", 1, NONE_U32),
     ]
 
 
@@ -238,7 +238,7 @@ def test_a_later_parts_frames_point_behind_the_earlier_ones(recording: Recording
     shim.inferred("k", parent=shim.inferred("h"))
     recording.all()
     rows = pick(recording.table(schema.INFERENCE), "instance", "parent", "window")
-    assert rows == [("g", NONE_U32, 0), ("f", 0, 0), ("h", NONE_U32, 1), ("k", 2, 1)]
+    assert rows == [("f", 1, 0), ("g", NONE_U32, 0), ("h", NONE_U32, 1), ("k", 2, 1)]
 
 
 def test_the_log_says_cause_way_and_depth(recording: Recording) -> None:

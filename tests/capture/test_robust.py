@@ -166,6 +166,13 @@ def test_only_the_functions_asked_for_have_bodies(tmp_path: Path, julia: Candida
     assert notes(result)["deterministic"] == "yes"
 
 
+def test_a_function_that_nothing_is_named_is_told(tmp_path: Path, julia: Candidate) -> None:
+    native(julia)
+    result = run(tmp_path, julia, SCOPED, functions=["b", "nowhere", "Main.bb"])
+    assert with_bodies(result) == {"Main.b"}
+    assert result.message.endswith("; no recorded function is named nowhere Main.bb")
+
+
 def test_a_least_time_leaves_out_bodies_and_is_not_deterministic(
     tmp_path: Path, julia: Candidate
 ) -> None:

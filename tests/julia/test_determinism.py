@@ -28,12 +28,37 @@ def test_recorded_again_the_tour_has_one_digest(
         assert first.subjects() == other.subjects()
         assert first.memory.head == other.memory.head
         assert first.memory.digest() == other.memory.digest()
+        ours, theirs = first.head.table("inference"), other.head.table("inference")
+        assert ours["parent"].tolist() == theirs["parent"].tolist()  # these do not race
     for epoch in range(0, first.memory.head, 10):
         assert first.memory.digest(epoch) == others[0].memory.digest(epoch)
     rows = first.memory.stats()["rows"]
     assert rows["instance"] >= 50
     assert rows["statement"] >= 2000
     assert first.notes()["deterministic"] == "yes"
+
+
+RACING = """
+f(x) = x + 1
+g(x) = f(x) * 2
+h(::Val{N}) where {N} = N + g(N) + sum(k for k in 1:N)
+k(::Val{N}, x) where {N} = isodd(N) ? h(Val(N)) + h(Val(N - 1)) : string(x, g(2.0))
+Threads.@threads for n in 1:60
+    Base.invokelatest(k, Val(n), n)
+end
+"""
+
+
+def test_threads_that_infer_at_once_change_no_digest(julia: Candidate, tmp_path: Path) -> None:
+    """Which of two callers asked for a callee first is the one thing that they race for."""
+    if live.version(julia) < (1, 10):
+        pytest.skip(f"Julia {julia.version} compiles one thing at a time")
+    script = tmp_path / "racing.jl"
+    script.write_text(RACING)
+    runs = [["-t2", str(script)]] * 3 + [[str(script)]]
+    found = [live.record(julia, tmp_path / str(n), argv) for n, argv in enumerate(runs)]
+    assert len({recorded.memory.digest() for recorded in found}) == 1
+    assert len(found[0].head.table("inference")["instance"]) > 150
 
 
 def test_another_program_has_another_digest(julia: Candidate, tmp_path: Path) -> None:

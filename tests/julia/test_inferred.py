@@ -166,29 +166,34 @@ def test_what_is_native_was_named(run: Run) -> None:
 
 
 def test_the_tree_is_the_compilers_own(run: Run) -> None:
-    """Until 1.11 the compiler keeps one. The memory has what is asked for at one level in the order
-    of its keys, so that the roots of the two are compared as they are sorted."""
+    """Until 1.11 the compiler keeps one: each frame with the way that leads to it."""
     if not run.timed:
         pytest.skip(f"Julia {run.julia.version} keeps no tree of what it inferred")
     shim = [str(shim_path().parent), str(live.depot(run.julia))]
     words = [str(live.HERE / "timed_inference.jl"), str(run.script), *shim]
     truth = [line.split(" ", 1) for line in live.said(run.julia, words).splitlines()]
     table = run.head.table("inference")
-    ours, depth = [], []
-    for row, parent in enumerate(table["parent"]):
-        depth.append(0 if parent == NONE_U32 else depth[int(parent)] + 1)
-        ours.append([str(depth[row]), run.head.symbol(int(table["instance"][row]))])
-    assert nested(ours) == nested(truth)
+    keys = [run.head.symbol(int(key)) for key in table["instance"]]
+    ours = [" > ".join(keys[row] for row in way(table["parent"], row)) for row in range(len(keys))]
+    assert sorted(ours) == nested(truth)
     assert Inference.CONSTANT in table["kind"]
+
+
+def way(parents: np.ndarray, row: int) -> list[int]:
+    """The rows from a root down to this one."""
+    found = [row]
+    while parents[found[0]] != NONE_U32:
+        found.insert(0, int(parents[found[0]]))
+    return found
 
 
 def nested(frames: list[list[str]]) -> list[str]:
     """Every frame with the way that leads to it, sorted."""
-    way: list[str] = []
+    above: list[str] = []
     found = []
     for depth, key in frames:
-        way[int(depth) :] = [key]
-        found.append(" > ".join(way))
+        above[int(depth) :] = [key]
+        found.append(" > ".join(above))
     return sorted(found)
 
 

@@ -27,7 +27,7 @@ function ask!(r::Recording, q::Question, orders)
     e = r.encoder
     e.world[] = q.world
     r.native || return ask_reflected!(r, q, orders)
-    if r.settings.capture == "events" || !has_body(r.settings, q)
+    if !has_body(r, q) || r.settings.capture == "events"
         _, kept = native_source(q.mi, q.ci)
         code!(r, q, orders, NONE, kept, REDERIVED.not_asked)
         return nothing
@@ -36,8 +36,13 @@ function ask!(r::Recording, q::Question, orders)
 end
 
 # Is the IR of this code wanted?
-function has_body(s::Settings, q::Question)
-    isempty(s.functions) || any(in(s.functions), names_of(q.mi)) || return false
+function has_body(r::Recording, q::Question)
+    s = r.settings
+    if !isempty(s.functions)
+        names = names_of(q.mi)
+        any(in(s.functions), names) || return false
+        filter!(!in(names), r.unknown)
+    end
     s.least_ns == 0 && return true
     inclusive, _, _ = times(q.ci)
     return inclusive != NONE_U64 && inclusive >= s.least_ns

@@ -235,9 +235,7 @@ end
 function stop_embedded()
     pause_embedded()
     r = embedded()
-    r.faults == 0 || note!(r.encoder, :faults, r.faults)
-    LOST[] == 0 || note!(r.encoder, :dropped, LOST[])
-    note!(r.encoder, :ended, "yes")
+    ended!(r, LOST[])
     bytes = taken!(r)
     RECORDING[] = nothing
     BLOCKS[] = false

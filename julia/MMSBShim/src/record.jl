@@ -44,6 +44,7 @@ mutable struct Recording
     over::Vector{Definition}          # sent before, with their ends: no longer in the tables above
     ended::Vector{Core.CodeInstance}  # of them, the code objects
     chosen::Vector{Question}          # code whose decisions are wanted
+    unknown::Vector{String}           # of the functions asked for, those that nothing was named so far
     faults::Int                       # questions that threw
     forked::Bool                      # this is the second process
     active::Bool
@@ -94,7 +95,8 @@ function recording(settings::Settings, fd::Cint, trace_fd::Cint)
                      Dict{UInt64,Vector{Method}}(), IdDict{Method,Nothing}(),
                      IdDict{Method,Nothing}(), -1, IdDict{Method,UInt64}(), Encoder(), 0, 0, 0,
                      IdDict{Core.CodeInstance,UInt64}(), IdDict{Core.CodeInstance,UInt32}(),
-                     Definition[], Core.CodeInstance[], Question[], 0, false, true)
+                     Definition[], Core.CodeInstance[], Question[], copy(settings.functions),
+                     0, false, true)
 end
 
 # The hooks, last of them the tracer: from here on what is defined and compiled is the program's.
@@ -185,15 +187,21 @@ function last_words!(r::Recording)
     try
         in_world(r.first_world, drain!, r)
         r.settings.capture == "decisions" && r.forked && decide_all!(r)
-        r.faults == 0 || note!(r.encoder, :faults, r.faults)
-        DROPPED[] == 0 || note!(r.encoder, :dropped, DROPPED[])
-        note!(r.encoder, :ended, "yes")
+        ended!(r, DROPPED[])
     catch problem
         note!(r.encoder, :fault, problem isa InterruptException ? INTERRUPTED : sprint(showerror, problem))
     end
     send!(r)
     nothing
 end
+
+function ended!(r::Recording, dropped::Int)
+    r.faults == 0 || note!(r.encoder, :faults, r.faults)
+    dropped == 0 || note!(r.encoder, :dropped, dropped)
+    isempty(r.unknown) || note!(r.encoder, :functions_not_seen, join(r.unknown, ' '))
+    note!(r.encoder, :ended, "yes")
+end
+
 const INTERRUPTED = "interrupted: what had not been asked for is not recorded"
 
 # A question that threw; the first is told.
