@@ -26,8 +26,12 @@ print(result.state, result.exit_code, result.message)
 """
 
 
+def version(julia: Candidate) -> tuple[int, ...]:
+    return tuple(map(int, str(julia.version).split(".")[:2]))
+
+
 def native(julia: Candidate) -> None:
-    if tuple(map(int, str(julia.version).split(".")[:2])) < (1, 10):
+    if version(julia) < (1, 10):
         pytest.skip(f"Julia {julia.version} is recorded by reflection alone")
 
 
@@ -150,7 +154,9 @@ def test_ten_thousand_redefinitions_grow_as_their_facts_do(
         subprocess.run([str(julia.path), str(folder / "plain.jl")], check=True, timeout=600)
         heap[-n] = int((folder / "heap").read_text())
     assert stored[10_000] < 2.2 * stored[5_000]
-    assert heap[10_000] - heap[-10_000] < 20_000_000  # the shim, its queue: not the code
+    # the shim, its queue, and until 1.11 the compiler's own tree of what it measured: not the code
+    measured = 20_000_000 if version(julia) < (1, 12) else 0
+    assert heap[10_000] - heap[-10_000] < 20_000_000 + measured
 
 
 # --- scope ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ VERSION < v"1.10-" || each_instance() do mi
     while true
         native = !hasfield(typeof(ci), :owner) || ci.owner === nothing
         valid = ci.max_world == typemax(ci.max_world)
-        native && valid && (found === nothing || ci.min_world > found.min_world) && (found = ci)
+        native && valid && found === nothing && (found = ci)    # of several, the last that was made
         isdefined(ci, :next) || break
         ci = ci.next
     end
