@@ -538,4 +538,7 @@ end
 is_replaced_method(m::Method) = hasfield(Method, :dispatch_status) ? iszero(m.dispatch_status) :
     deleted_world(m) != OPEN_WORLD
 
+# (older Julias are not asked: their methods are told apart by their signatures)
+may_be_replaced(m::Method) = VERSION < v"1.10-" || is_replaced_method(m)
+
 module_bindings(m::Module) = Any[b for b in ccall(:jl_module_get_bindings, Any, (Any,), m) if b !== nothing]

@@ -6,20 +6,19 @@ in_order(methods) = sort!(methods, by = m -> (UInt64(m.primary_world), method_ke
 # invalidated something. All methods are visited at first and when a package was loaded; otherwise
 # the tracer has seen what is new.
 function find_methods!(r::Recording)
-    asked = IdDict{Module,Bool}()
+    kinds = IdDict{Module,UInt8}()
     loaded = length(Base.loaded_modules)
     over = IdDict{Method,Nothing}()
     loaded == r.visited || foreach(d -> over[d.method] = nothing, r.over)
     consider = m -> begin
         (m isa Method && !haskey(over, m)) || return nothing
-        root = root_module(m.module)
+        kind = get(kinds, m.module, 0xff)
+        kind == 0xff && (kind = kinds[m.module] = kind_of(r, m.module))
         old = m.primary_world <= r.first_world
         # what is the user's came after the recording began; what was asked for by name need not
-        wanted = get!(() -> is_asked(m.module, r.settings.modules), asked, m.module)
-        old && !wanted && return nothing
-        if wanted || root_in_scope(root, r.loaded_before)
+        if kind == ASKED_FOR || (kind == USERS && !old)
             r.in_scope[m] = nothing
-        elseif !old && root !== @__MODULE__()
+        elseif kind == OTHERS && !old
             r.late[m] = nothing
         end
         nothing
@@ -30,6 +29,14 @@ function find_methods!(r::Recording)
     end
     foreach(consider, TRACED)
     nothing
+end
+
+const ASKED_FOR, USERS, OTHERS, OURS = 0x00, 0x01, 0x02, 0x03
+function kind_of(r::Recording, m::Module)::UInt8
+    is_asked(m, r.settings.modules) && return ASKED_FOR
+    root = root_module(m)
+    root_in_scope(root, r.loaded_before) && return USERS
+    return root === @__MODULE__() ? OURS : OTHERS
 end
 
 function method!(e::Encoder, d::Definition)
@@ -85,7 +92,6 @@ end
 
 function questions_of(r::Recording, mi, d::Definition, now::UInt64, depth::Int)
     found = Question[]
-    in_shim(mi) && return found
     for ci in code_instances(mi)
         # asked already, or dead before the recording began
         (haskey(r.asked, ci) || ci.max_world < r.first_world || !is_complete(ci)) && continue
@@ -120,7 +126,7 @@ function drain!(r::Recording)
     foreach(m -> announce!(r, scope[m]), in_order(collect(keys(scope))))
     level = Question[]
     for (m, d) in scope, mi in specializations(m), q in questions_of(r, mi, d, now, 0)
-        is_root(r, q, orders) && push!(level, q)
+        is_root(r, q, orders) && !in_shim(mi) && push!(level, q)
     end
     causes!(r, level, scope)
     events!(r, scope)
@@ -210,6 +216,7 @@ end
 # Between two drains nothing is held that the program's own tables do not hold.
 function forget!(r::Recording)
     foreach(empty!, (TRACED, TRACED_AT, TRACED_ORDER, METHOD_KEYS, INSTANCE_KEYS, r.defined_in))
+    forget_texts!()
     forget!(r.encoder)
     nothing
 end

@@ -77,9 +77,14 @@ end
 
 # When each method stopped being called: its deletion, or a successor with the same signature.
 function definitions(methods::Vector{Method})
+    # only what was replaced has a successor
+    names = IdDict{Symbol,Nothing}()
+    for m in methods
+        may_be_replaced(m) && (names[m.name] = nothing)
+    end
     by_signature = Dict{String,Vector{Method}}()
     for m in methods
-        push!(get!(() -> Method[], by_signature, type_text(m.sig)), m)
+        haskey(names, m.name) && push!(get!(() -> Method[], by_signature, type_text(m.sig)), m)
     end
     successors = IdDict{Method,UInt64}()
     for same in values(by_signature)
@@ -95,7 +100,8 @@ function definitions(methods::Vector{Method})
     found = Definition[]
     for m in methods
         last = deleted_world(m) == OPEN_WORLD ? OPEN_WORLD : deleted_world(m)
-        replaced = successors[m] == OPEN_WORLD ? OPEN_WORLD : successors[m] - 1
+        next = get(successors, m, OPEN_WORLD)
+        replaced = next == OPEN_WORLD ? OPEN_WORLD : next - 1
         push!(found, Definition(m, UInt64(m.primary_world), min(last, replaced),
                                 last < replaced))
     end

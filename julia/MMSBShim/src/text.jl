@@ -34,6 +34,12 @@ function hide_file!(path::String)
 end
 by_hash(s::String) = too_long(s) || s in FILE_NAMES
 
+# Texts found in the reading that goes on; they hold for its world, and are let go with it.
+const MODULE_PATHS = IdDict{Module,String}()
+const DATA_NAMES = IdDict{DataType,String}()
+const TYPE_TEXTS = IdDict{DataType,String}()
+forget_texts!() = foreach(empty!, (MODULE_PATHS, DATA_NAMES, TYPE_TEXTS))
+
 # A module or type whose name now means another (it was defined again) is told apart from that.
 const REPLACED = "′"
 const REPLACED_NAMES = IdDict{Any,Bool}()
@@ -46,11 +52,13 @@ function is_replaced(@nospecialize(x), home::Module, name::Symbol, same)::Bool
 end
 
 function module_path(m::Module)::String
+    known = get(MODULE_PATHS, m, nothing)
+    known === nothing || return known
     parent = parentmodule(m)
     (parent === m || m === Base || m === Core || m === Main) && return String(nameof(m))
     mark = is_replaced(m, parent, nameof(m), now -> now === m || !(now isa Module)) ? REPLACED : ""
     # Base's parent is Main on some Julias; its path is its own
-    return string(module_path(parent), '.', nameof(m), mark)
+    return MODULE_PATHS[m] = string(module_path(parent), '.', nameof(m), mark)
 end
 
 type_replaced(name::Core.TypeName) = is_replaced(name, name.module, name.name, now -> begin
@@ -130,7 +138,13 @@ function names_text(@nospecialize(names))
     return string('(', join(texts, ", "), ",)")
 end
 
-function data_name(t::DataType, short::Bool)
+function data_name(t::DataType, short::Bool)::String
+    short && return make_data_name(t, true)
+    known = get(DATA_NAMES, t, nothing)
+    return known === nothing ? (DATA_NAMES[t] = make_data_name(t, false)) : known
+end
+
+function make_data_name(t::DataType, short::Bool)::String
     name = t.name
     if is_function_type(t)
         return string("typeof(", module_path(name.module), '.', function_name(t), ')')
@@ -152,6 +166,12 @@ function type_text(@nospecialize(t), scope::Scope = Scope(), short::Bool = false
     t isa UnionAll && return unionall_text(t, scope, short)
     t isa Union && return union_text(t, scope, short)
     t isa DataType || return string("?", nameof(typeof(t)))
+    (short || !isempty(scope)) && return data_text(t, scope, short)
+    known = get(TYPE_TEXTS, t, nothing)
+    return known === nothing ? (TYPE_TEXTS[t] = data_text(t, scope, false)) : known
+end
+
+function data_text(t::DataType, scope::Scope, short::Bool)::String
     name = data_name(t, short)
     params = t.parameters
     (length(params) == 0 && t.name !== Tuple.name) && return name
