@@ -7,7 +7,9 @@ VERSION < v"1.10-" || each_instance() do mi
     while true
         native = !hasfield(typeof(ci), :owner) || ci.owner === nothing
         valid = ci.max_world == typemax(ci.max_world)
-        native && valid && found === nothing && (found = ci)    # of several, the last that was made
+        # of several that were inferred, the last that was made; without any, what stands for it
+        better = found === nothing || (!isdefined(found, :inferred) && isdefined(ci, :inferred))
+        native && valid && better && (found = ci)
         isdefined(ci, :next) || break
         ci = ci.next
     end
