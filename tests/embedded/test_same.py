@@ -11,6 +11,7 @@ from inside import HERE, Python
 
 from mmsb import session
 from mmsb.base import schema
+from mmsb.base.model import NONE_U32
 from mmsb.capture.julia import named_on_path, probe
 from mmsb.memory.digest import contents
 from mmsb.memory.memory import Memory
@@ -67,11 +68,25 @@ def test_both_hosts_record_the_same_code(
     assert len(ours) > 100
     assert {key for key in ours if ours[key] != theirs[key]} == set()
     assert {key[1].split(" ")[0] for key in ours} >= {"Main.price", "Main.Shapes.area"}
+    ours_too, theirs_too = depths(recorded.path), depths(output)
+    only = {**ours_too, **theirs_too}
+    assert {only[key] for key in ours_too.keys() ^ theirs_too.keys()} <= {NONE_U32}  # out of scope
 
 
 def notes(now: Snapshot) -> dict[str, str]:
     table = now.table(schema.RECORDING)
     return dict(zip(now.symbols(table["key"]), now.symbols(table["value"]), strict=True))
+
+
+def depths(path: Path) -> dict[str, int]:
+    """How far each method instance is from the program's modules."""
+    with Memory.open(path) as memory:
+        head = memory.at()
+        pages = [int(page) for page in head.pages(schema.INSTANCE)]
+        return {
+            head.subject(page): int(head.column(schema.INSTANCE, page, "depth")[0])
+            for page in pages
+        }
 
 
 def code(path: Path) -> dict[tuple[str, str], bytes]:
