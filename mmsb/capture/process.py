@@ -143,13 +143,18 @@ def _marker(julia: Candidate, switches: Sequence[str], shim: Path) -> Path:
 
 
 def run(
-    julia: Candidate, command: JuliaCommand, settings: Settings, progress: Progress
+    julia: Candidate,
+    command: JuliaCommand,
+    settings: Settings,
+    progress: Progress,
+    stdout: int | None = None,
 ) -> Recorded:
     """Runs the program to its end and returns what was recorded of it.
 
-    The child's standard streams are this process's own. Raises JuliaFailed if it cannot start.
+    The child's standard streams are this process's own, but for ``stdout`` where that is a
+    descriptor. Raises JuliaFailed if it cannot start.
     """
-    with Child(julia, command, settings) as child, _signals_go_to(child.process):
+    with Child(julia, command, settings, stdout=stdout) as child, _signals_go_to(child.process):
         return child.collect(progress)
 
 
@@ -162,6 +167,7 @@ class Child:
         command: JuliaCommand,
         settings: Settings,
         pipes: Mapping[str, int] = MappingProxyType({}),
+        stdout: int | None = None,
     ) -> None:
         """``pipes``: further descriptors handed down, by the variable that names them."""
         self._folder = tempfile.TemporaryDirectory(prefix="mmsb-")
@@ -175,6 +181,7 @@ class Child:
                 words,
                 env=_environment(julia, settings, handed, self._trace),
                 pass_fds=tuple(handed.values()),
+                stdout=stdout,
             )
         except OSError as problem:
             os.close(self._receive)

@@ -31,13 +31,18 @@ def check_target(path: Path, *, replace: bool) -> Path:
     try:
         there = os.path.lexists(whole)
         if there and not replace:
-            raise UsageError(f"{path} exists already: give another name with -o, or --replace it")
+            raise UsageError(
+                f"{path} exists already: give another name, or replace it (--replace; replace=True "
+                "in Python)"
+            )
         if there:
             _must_be_replaceable(whole)
         elif not whole.parent.is_dir():
             raise UsageError(f"there is no folder {whole.parent} to write {path.name} into")
     except OSError as problem:
         raise UsageError(f"{path} cannot be used: {problem.strerror}; name another") from problem
+    if there and not os.access(whole, os.W_OK):
+        raise ReadOnly(f"{whole} cannot be written to, so it is not replaced: give another name")
     if not os.access(whole.parent, os.W_OK):
         raise ReadOnly(f"the folder {whole.parent} cannot be written to: name another with -o")
     return path

@@ -46,24 +46,29 @@ class Demo:
 
 
 def demo(
-    output: str | os.PathLike[str] = "tour.mmsb",
+    output: str | os.PathLike[str] | None = None,
     *,
     progress: Progress = _quiet,
     install_progress: installer.Progress | None = None,
+    stdout: int | None = None,
 ) -> Demo:
     """Record ``examples/tour.jl``, with a Julia that is installed if none is there; without one,
-    the memory that ships with the package. Replaces an earlier ``output``.
+    the memory that ships with the package.
+
+    Without ``output`` it is ``tour.mmsb``, and an earlier one of that name is replaced. ``stdout``
+    as for ``record``.
     """
     decision = finder.find(install=True, progress=install_progress)
     if decision.chosen is None:
         return Demo(str(_shipped("tour.mmsb")), True, decision, None)
     result = record(
         [str(_shipped("tour.jl"))],
-        output,
+        "tour.mmsb" if output is None else output,
         capture="passes",
-        replace=True,
+        replace=output is None,
         progress=progress,
         julia=decision.chosen,
+        stdout=stdout,
     )
     return Demo(str(result.path), False, decision, result)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from mmsb.base.errors import StateError
+from mmsb.base.errors import MmsbError, StateError
 from mmsb.capture import command, process
 from mmsb.capture import julia as finder
 from mmsb.capture.conversation import Conversation
@@ -82,7 +84,7 @@ class Session(ABC):
 
 
 class ProcessSession(Session):
-    """Julia in a process of its own; the memory is written by ``stop``."""
+    """Julia in a process of its own; the memory is written by ``stop``, or when Python ends."""
 
     host = "process"
 
@@ -97,10 +99,12 @@ class ProcessSession(Session):
     ) -> None:
         process.precompile(julia, command.JuliaCommand("julia", (), ()))
         self._replace = replace
+        self._process = os.getpid()
         self.path = path
         self.why = why
         self.version = str(julia.version)
         self._conversation: Conversation | None = Conversation(julia, settings)
+        atexit.register(self._leave)
 
     @property
     def julia(self) -> Any:
@@ -126,13 +130,26 @@ class ProcessSession(Session):
             'with capture="passes", or mmsb.start(host="embedded")'
         )
 
+    def _leave(self) -> None:
+        """Python ends: so does the session, as one inside of this process does."""
+        if os.getpid() != self._process:
+            return
+        try:
+            self._end()
+        except MmsbError as problem:
+            sys.stderr.write(f"mmsb: what was recorded could not be written: {problem}\n")
+
     def stop(self, checkpoint: str | os.PathLike[str] | None = None) -> Reader:
         copy = checked_copy(checkpoint)
+        self._end()
+        return opened(self.path, copy)
+
+    def _end(self) -> None:
         if self._conversation is not None:
+            atexit.unregister(self._leave)
             conversation, self._conversation = self._conversation, None
             self.result = write(conversation.end(), self.path, replace=self._replace)
             self.path = Path(str(self.result.path))
-        return opened(self.path, copy)
 
 
 def checked_copy(checkpoint: str | os.PathLike[str] | None) -> Path | None:

@@ -52,7 +52,7 @@ def _quiet(_what: str, _done: int, _total: int) -> None:
 
 
 def record(
-    argv: Sequence[str],
+    argv: str | Sequence[str],
     output: str | os.PathLike[str] | None = None,
     *,
     depth: int = 1,
@@ -66,10 +66,12 @@ def record(
     replace: bool = False,
     progress: Progress = _quiet,
     julia: finder.Candidate | None = None,
+    stdout: int | None = None,
 ) -> RecordingResult:
     """Run a Julia program as ``julia …`` would and keep what its compiler did.
 
-    ``argv``: ``["julia", "--project=.", "script.jl", "args"]`` or ``["script.jl", "args"]``. The
+    ``argv``: ``["julia", "--project=.", "script.jl", "args"]``, ``["script.jl", "args"]`` or
+    ``"script.jl"``. The
     memory is written to ``output`` (default: the script's name with ``.mmsb``) when the program
     has ended, all of it or none. The program's own exit code is in the result.
 
@@ -77,7 +79,8 @@ def record(
     inferred and final IR), ``"passes"`` (also after every pass), ``"decisions"`` (also why it was
     inlined or not), ``"reflect"`` (public reflection alone, what an unknown Julia gets). IR can be
     kept of ``functions`` alone, or of what took ``min_inference_ms`` to infer; ``limit`` bounds
-    the code objects. ``apart`` asks the compiler again in a second process.
+    the code objects. ``apart`` asks the compiler again in a second process. ``stdout``: the
+    descriptor that is the program's standard output, where it is not to be this process's.
 
     Raises UsageError (no such script, the output exists), JuliaNotFound, JuliaFailed (it cannot be
     started), ReadOnly, NoSpace.
@@ -92,13 +95,13 @@ def record(
         limit,
         apart,
     )
-    parsed = command.parse(argv)
+    parsed = command.parse([argv] if isinstance(argv, str) else argv)
     path = _output(output, parsed, replace)
     chosen = julia or julia_of(parsed)
     progress("preparing the recorder", 0, 0)
     process.precompile(chosen, parsed)
     progress("running the program", 0, 0)
-    recorded = process.run(chosen, parsed, settings, progress)
+    recorded = process.run(chosen, parsed, settings, progress, stdout)
     if not recorded.stream.notes:
         return RecordingResult(
             None,
@@ -158,11 +161,9 @@ def summary(
         stats, epochs = memory.stats(), memory.head
     rows = stats["rows"]
     counted = sum(n for kind, n in rows.items() if kind != "heap")
-    message = f"{written}: {rows['instance']} method instances, {epochs} epochs"
-    if unseen := notes.get("functions_not_seen"):
-        message = f"{message}; no recorded function is named {unseen}"
-    if reason:
-        message = f"{message}; incomplete: {reason}"
+    found = f"{rows['instance']} method instances, {epochs} epochs, Julia {notes['julia']}"
+    remarks = [f"incomplete: {reason}"] if reason else []
+    message = "; ".join([f"{written}: {found}", *_remarks(notes), *remarks])
     return RecordingResult(
         str(written),
         exit_code,
@@ -174,6 +175,17 @@ def summary(
         counted,
         stats["bytes"],
     )
+
+
+def _remarks(notes: Mapping[str, str]) -> list[str]:
+    """What was asked for and is not there."""
+    said = {
+        "tier_reason": "{}",
+        "functions_not_seen": "no recorded function is named {}",
+        "modules_not_seen": "no recorded method is of a module {}",
+        "dropped": "{} code objects beyond the limit were left out",
+    }
+    return [words.format(notes[name]) for name, words in said.items() if name in notes]
 
 
 def is_filtered(notes: Mapping[str, str]) -> bool:

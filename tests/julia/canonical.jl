@@ -328,14 +328,15 @@ function inferred(mi, world, optimize::Bool)
 end
 
 # The compiler's own final IR as far as it kept any, and what it says of the result.
-function native(io::IO, mi)
-    ci, inferred = LEFT[mi]
+native(io::IO, mi) = foreach(((k, (ci, inferred)),) -> native(io, ci, inferred, k == 1 ? "" : " $k"),
+                             enumerate(LEFT[mi]))
+function native(io::IO, ci, inferred, number)
     kept = CC.use_const_api(ci) ? "constant" : inferred === nothing ? "discarded" : "kept"
     if kept == "kept"
         src = inferred isa Core.CodeInfo ? inferred : Base._uncompressed_ir(ci, inferred)
-        body(io, "native", src)
+        body(io, "native$number", src)
     end
-    println(io, "## code\n", kept, "\nreturns ", annotation(ci.rettype), "\neffects ", ci.ipo_purity_bits)
+    println(io, "## code", number, "\n", kept, "\nreturns ", annotation(ci.rettype), "\neffects ", ci.ipo_purity_bits)
     hasfield(typeof(ci), :exctype) && println(io, "throws ", annotation(ci.exctype))
     nothing
 end

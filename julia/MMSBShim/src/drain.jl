@@ -33,7 +33,10 @@ end
 
 const ASKED_FOR, USERS, OTHERS, OURS = 0x00, 0x01, 0x02, 0x03
 function kind_of(r::Recording, m::Module)::UInt8
-    is_asked(m, r.settings.modules) && return ASKED_FOR
+    if is_asked(m, r.settings.modules)
+        filter!(name -> !is_asked(m, [name]), r.unseen)
+        return ASKED_FOR
+    end
     root = root_module(m)
     root_in_scope(root, r.loaded_before) && return USERS
     return root === @__MODULE__() ? OURS : OTHERS
@@ -280,7 +283,7 @@ answer_tables(e::Encoder) = Table[
 # What is recorded by itself: new code, code that something ended, and all of what was asked for by
 # name. Other code that was compiled before is recorded where recorded code calls it.
 is_root(r::Recording, q::Question, orders) =
-    haskey(orders, q.ci) || !(in_image(q.ci) || (r.native && BLOCKS[])) ||
+    haskey(orders, q.ci) || !(in_image(q.ci) || (r.native && (BLOCKS[] || r.settings.limit > 0))) ||
     q.ci.max_world != OPEN_WORLD ||
     is_asked((q.mi.def::Method).module, r.settings.modules)
 

@@ -76,7 +76,7 @@ function open_block!(name::String, modules::String)
     hook!(r)
     BLOCK[] = name
     for one in split(modules, ','; keepempty = false)
-        String(one) in r.settings.modules || push!(SCOPE, String(one))
+        String(one) in r.settings.modules || (push!(SCOPE, String(one)); push!(r.unseen, String(one)))
     end
     append!(r.settings.modules, SCOPE)
     isempty(SCOPE) || (r.visited = -1)           # their methods are there already

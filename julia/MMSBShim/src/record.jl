@@ -45,6 +45,7 @@ mutable struct Recording
     ended::Vector{Core.CodeInstance}  # of them, the code objects
     chosen::Vector{Question}          # code whose decisions are wanted
     unknown::Vector{String}           # of the functions asked for, those that nothing was named so far
+    unseen::Vector{String}            # of the modules
     faults::Int                       # questions that threw
     forked::Bool                      # this is the second process
     active::Bool
@@ -95,7 +96,7 @@ function recording(settings::Settings, fd::Cint, trace_fd::Cint)
                      Dict{UInt64,Vector{Method}}(), IdDict{Method,Nothing}(),
                      IdDict{Method,Nothing}(), -1, IdDict{Method,UInt64}(), Encoder(), 0, 0, 0,
                      IdDict{Core.CodeInstance,UInt64}(), IdDict{Core.CodeInstance,UInt32}(),
-                     Definition[], Core.CodeInstance[], Question[], copy(settings.functions),
+                     Definition[], Core.CodeInstance[], Question[], copy(settings.functions), copy(settings.modules),
                      0, false, true)
 end
 
@@ -198,6 +199,7 @@ end
 function ended!(r::Recording, dropped::Int)
     r.faults == 0 || note!(r.encoder, :faults, r.faults)
     dropped == 0 || note!(r.encoder, :dropped, dropped)
+    isempty(r.unseen) || note!(r.encoder, :modules_not_seen, join(r.unseen, ' '))
     isempty(r.unknown) || note!(r.encoder, :functions_not_seen, join(r.unknown, ' '))
     note!(r.encoder, :ended, "yes")
 end

@@ -59,8 +59,8 @@ root_module(m::Module) =
 is_stdlib(m::Module) = (p = pathof(m); p !== nothing && startswith(p, Sys.STDLIB))
 
 # Asked for by name: "Dates" is all of that root, "Base.Sort" that part of Base.
-is_asked(m::Module, asked::Vector{String}) = module_path(m) in asked ||
-    (root_module(m) !== m && is_asked(parentmodule(m), asked))
+is_asked(m::Module, asked::Vector{String}) = !isempty(asked) && (module_path(m) in asked ||
+    (root_module(m) !== m && is_asked(parentmodule(m), asked)))
 
 # Root modules whose code is recorded by itself: the user's.
 function root_in_scope(root::Module, loaded_before)

@@ -40,8 +40,8 @@ Capture = Annotated[
     str,
     typer.Option(
         metavar="WHAT",
-        help="events (no IR), final, passes (IR after every pass), decisions (inlining and why), "
-        "reflect (public reflection alone).",
+        help="events (no IR), final, passes (IR after every pass), decisions (inlining and why; "
+        "seconds to minutes more), reflect (public reflection alone).",
     ),
 ]
 Functions = Annotated[
@@ -51,7 +51,13 @@ Functions = Annotated[
 LeastTime = Annotated[
     float, typer.Option(min=0, help="Keep IR only of what took so long to infer.")
 ]
-Limit = Annotated[int, typer.Option(min=0, help="Keep at most so many code objects; 0 is all.")]
+Limit = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Keep the first so many code objects that are compiled, and the calls; 0 is all.",
+    ),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace a memory of that name.")]
 Apart = Annotated[bool, typer.Option("--apart", help="Ask the compiler again in a second process.")]
 
@@ -71,7 +77,12 @@ def record(
     *,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="PATH", help="Default: the script's name, .mmsb."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="Default: the script's name, .mmsb; session.mmsb without a script.",
+        ),
     ] = None,
     depth: Annotated[
         int, typer.Option(min=0, help="How many calls away from your own modules to record.")
@@ -93,7 +104,8 @@ def record(
 ) -> None:
     """Run a Julia program as it always runs, and keep what the compiler did.
 
-    Its arguments, input, output and exit code are the program's own.
+    Its arguments, input, output and exit code are the program's own; with --json its standard
+    output goes to standard error. "julia" alone is the newest that `mmsb doctor` finds.
     """
     from mmsb import session
 
@@ -112,6 +124,7 @@ def record(
                 apart=apart,
                 replace=replace,
                 progress=tell,
+                stdout=sys.stderr.fileno() if as_json else None,
             )
 
     result = guarded(ask, as_json)
@@ -127,8 +140,11 @@ def record(
 @app.command(rich_help_panel=RECORD)
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="PATH", help="Where the memory is written.")
-    ] = Path("tour.mmsb"),
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="Default: tour.mmsb, in place of an earlier one."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Record a small program that ships with mmsb, and tell what happened.
@@ -139,7 +155,8 @@ def demo(
 
     def ask() -> Any:
         with render.telling() as tell:
-            return session.demo(output, progress=tell, install_progress=tell)
+            stdout = sys.stderr.fileno() if as_json else None
+            return session.demo(output, progress=tell, install_progress=tell, stdout=stdout)
 
     made = guarded(ask, as_json)
     if made.played and not as_json:
