@@ -79,6 +79,7 @@ class CodeState(IntEnum):
     VALID = 0
     INVALIDATED = 1  # capped at world W by what was defined at W + 1
     SUPERSEDED = 2  # its method was replaced; Julia never caps it
+    PAST = 3  # compiled for worlds that were over: nothing ended it
 
 
 class Compiled(IntEnum):

@@ -51,6 +51,8 @@ def fates(scheduler: Scheduler, candidates: Iterable[int], named: Mapping[int, i
     found: list[Fate] = []
     for index in candidates:
         code = schedule.codes[index]
+        if scheduler.is_past(index):
+            continue
         if code.max_world != OPEN_WORLD:
             capped[code.max_world + 1].append(index)
             continue
@@ -60,7 +62,11 @@ def fates(scheduler: Scheduler, candidates: Iterable[int], named: Mapping[int, i
             continue
         world = own.last_world + 1
         causes = tuple(
-            sorted(m.key for m in by_world.get(world, []) if m.signature == own.signature)
+            sorted(
+                m.key
+                for m in by_world.get(world, [])
+                if m.signature == own.signature and m is not own
+            )
         )
         found.append(Fate(index, CodeState.SUPERSEDED, world, causes or ("",), "", 0))
     for world, victims in capped.items():

@@ -64,6 +64,7 @@ class Window:
     first_world: int
     first_place: int
     definitions: list[int] = field(default_factory=list)  # rows of Stream.methods, in order
+    deletions: list[int] = field(default_factory=list)  # the same
     codes: list[int] = field(default_factory=list)  # rows of Schedule.codes
 
 
@@ -117,6 +118,9 @@ class Scheduler:
         self._methods_read = self._codes_read = self._events_read = self._frames_read = 0
         self._events: dict[tuple[str, int], Event] = {}
         self._said: set[tuple[str, int]] = set()  # definitions of which this part says something
+        self._deleted: set[tuple[str, int]] = set()
+        self._past: dict[int, bool] = {}  # of native code objects
+        self._reached: list[tuple[int, int]] = []  # place → the world that a definition began there
         self._ended: set[int] = set()
         self._last_world = int(stream.notes.get("first_world", "0"))
 
@@ -141,8 +145,10 @@ class Scheduler:
             places = [(place, key) for place, key in queue if place != NONE_U64]
         else:
             places = lines
-        defined = self._take_methods()
-        self._open_windows(places, defined, self._ends([*new, *again]))
+        defined, deleted = self._take_methods()
+        for index in new:
+            self._past[index] = self._began_past(whole.codes[index])
+        self._open_windows(places, defined, deleted, self._ends([*new, *again]))
         part = Part(range(first_window, len(whole.windows)), new, again, self._frames_read)
         self._frames_read = len(self.stream.inference)
         placement = _Placement(self, part)
@@ -157,6 +163,20 @@ class Scheduler:
         for window in whole.windows[first_window:]:
             window.codes.sort(key=lambda i: whole.codes[i].identity)
         return part
+
+    def is_past(self, index: int) -> bool:
+        """Was it compiled, in the order of the compiler's queue, when its worlds were over? Code
+        that runs in an older world asks for such."""
+        return self._past.get(index, False)
+
+    def _began_past(self, code: Code) -> bool:
+        if code.order == NONE_U64:
+            return False
+        own = self.methods.get((self.stream.instances[code.instance].method, code.method_world))
+        last = code.max_world if own is None else min(code.max_world, own.last_world)
+        at = bisect_right(self._reached, (code.order, OPEN_WORLD)) - 1
+        first = int(self.stream.notes.get("first_world", "0"))
+        return last < max(first, self._reached[at][1] if at >= 0 else 0)
 
     def of_instance(self, key: str) -> list[int]:
         """Rows of an instance's code objects."""
@@ -195,14 +215,17 @@ class Scheduler:
             self.row_of[row] = self._rows[self.stream.codes[row].identity]
         return again
 
-    def _take_methods(self) -> dict[int, list[int]]:
-        """New definitions by world: rows of Stream.methods, by key."""
+    def _take_methods(self) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+        """New definitions, and deletions, by world: rows of Stream.methods, by key."""
         recorded_from = int(self.stream.notes.get("first_world", "0"))
         for event in self.stream.events[self._events_read :]:
             if event.kind == EventKind.DEFINED:
                 self._events[(event.subject, event.world)] = event
+                if event.order != NONE_U64:
+                    self._reached.append((event.order, event.world))
         self._events_read = len(self.stream.events)
         defined: dict[int, list[int]] = defaultdict(list)
+        deleted: dict[int, list[int]] = defaultdict(list)
         rows = range(self._methods_read, len(self.stream.methods))
         for row in sorted(rows, key=lambda row: self.stream.methods[row].key):
             method = self.stream.methods[row]
@@ -211,8 +234,12 @@ class Scheduler:
             self._said.add((method.key, method.world))
             if not known and recorded_from < method.world < OPEN_WORLD:
                 defined[method.world].append(row)
+            if method.deleted and (method.key, method.world) not in self._deleted:
+                self._deleted.add((method.key, method.world))
+                deleted[method.last_world + 1].append(row)
         self._methods_read = rows.stop
-        return defined
+        self._reached.sort()
+        return defined, deleted
 
     def _lines(self, trace: Sequence[Compilation]) -> list[tuple[int, str]]:
         """Where each line of the trace stands, and the instance it names."""
@@ -229,17 +256,22 @@ class Scheduler:
     # Windows.
 
     def _open_windows(
-        self, places: list[tuple[int, str]], defined: dict[int, list[int]], ends: set[int]
+        self,
+        places: list[tuple[int, str]],
+        defined: dict[int, list[int]],
+        deleted: dict[int, list[int]],
+        ends: set[int],
     ) -> None:
-        """``places``: of this part's compilations, with the instance; ``defined``: as above;
-        ``ends``: worlds in which code ended."""
+        """``places``: of this part's compilations, with the instance; ``defined``, ``deleted``: as
+        above; ``ends``: worlds in which code ended."""
         own = sorted(place for place, key in places if self.stream.instances[key].depth == 0)
         first = min((place for place, _ in places), default=NONE_U64)
         windows = self.schedule.windows
         # a part is a time of its own, and its places are compared with each other alone
         start = 0 if self.schedule.native else int(self.stream.notes.get("trace_start", "0"))
         windows.append(Window(len(windows), self._last_world, start))
-        ends = {world for world in ends if world > self._last_world}
+        ends = {world for world in ends | set(deleted) if world > self._last_world}
+        silent = self._silent(ends - set(defined), defined)
         reached = start
         # a later part begins with what happened first in it, and not with nothing
         blank = windows[-1].index > 0
@@ -247,6 +279,7 @@ class Scheduler:
             # a package image brings methods without the tracer: they stand where their world stands
             keys = [self.stream.methods[i].key for i in defined.get(world, [])]
             reached = max([reached, *(self._place(key, world, reached) for key in keys)])
+            reached = max(reached, silent.get(world, start))
             # a world that ended code is a time of its own, whether its callers were traced or not
             blank = blank and reached <= first
             if blank:
@@ -254,8 +287,30 @@ class Scheduler:
             elif world in ends or _any(own, windows[-1].first_place, reached):
                 windows.append(Window(len(windows), max(world, self._last_world), reached))
             windows[-1].definitions.extend(defined.get(world, []))
+            windows[-1].deletions.extend(deleted.get(world, []))
             blank = False
         self._last_world = max([self._last_world, *ends, *defined])
+
+    def _silent(self, worlds: set[int], defined: dict[int, list[int]]) -> dict[int, int]:
+        """Where worlds stand that no definition began (a deletion's, a binding's): before the first
+        code that was compiled for them, else after the last that they ended, and not behind the
+        next definition."""
+        if not worlds or not self.schedule.native:
+            return {}
+        codes = [c for i, c in enumerate(self.schedule.codes) if not self.is_past(i)]
+        ordered = [code for code in codes if code.order != NONE_U64]
+        found = {}
+        for world in worlds:
+            after = [code.order for code in ordered if code.min_world >= world]
+            before = [code.order + 1 for code in ordered if code.max_world + 1 == world]
+            later = [
+                self._place(self.stream.methods[row].key, at, NONE_U64)
+                for at, rows in defined.items()
+                if at > world
+                for row in rows
+            ]
+            found[world] = min([min(after) if after else max(before, default=0), *later])
+        return found
 
     def _place(self, key: str, world: int, otherwise: int) -> int:
         """Where a definition stands."""
@@ -268,7 +323,7 @@ class Scheduler:
     def _ends(self, codes: Sequence[int]) -> set[int]:
         """The worlds, not told before, in which one of the code objects was no longer valid, or
         a recorded one no longer called."""
-        said = [self.schedule.codes[index] for index in codes]
+        said = [self.schedule.codes[index] for index in codes if not self.is_past(index)]
         ends = {code.max_world + 1 for code in said if code.max_world < OPEN_WORLD}
         for code in said:
             self._said.add((self.stream.instances[code.instance].method, code.method_world))
@@ -307,7 +362,7 @@ class _Placement:
         self.placed: set[int] = set()
         self._unnamed: dict[str, Iterator[int]] = {}  # an instance's code, in its order
         self.lowest = {i: self._first(whole.codes[i]) for i in part.codes}
-        self.highest = {i: self._last(whole.codes[i]) for i in part.codes}
+        self.highest = {i: self._last(i) for i in part.codes}
         for index in part.codes:
             whole.window_of[index] = self.lowest[index]
             order = whole.codes[index].order
@@ -320,8 +375,11 @@ class _Placement:
     def _first(self, code: Code) -> int:
         return self._of_world(max(code.min_world, code.method_world))
 
-    def _last(self, code: Code) -> int:
+    def _last(self, index: int) -> int:
         """The window of the last world in which it could be called."""
+        code = self.whole.codes[index]
+        if self.scheduler.is_past(index):
+            return self.part.windows.stop - 1
         if not self.whole.native:
             return self._of_world(code.asked_world)
         return self._of_world(min(code.max_world, OPEN_WORLD))

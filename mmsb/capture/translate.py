@@ -109,7 +109,7 @@ class Translator:
             w = window.index
             if w == part.windows.start:
                 steps += self._again(part, window)
-            if window.definitions or w in early:
+            if window.definitions or window.deletions or w in early:
                 steps.append(lambda sink, w=window, e=early[w]: self._define(sink, w, e))  # type: ignore[misc]
             steps += self._code(window, inference[w])
             if w in late:
@@ -145,9 +145,10 @@ class Translator:
             method = self.stream.methods[row]
             self._write_method(sink, row)
             events.append(EventRow(window.index, EventKind.DEFINED, method.key, method.world))
-            if method.deleted:
-                last = method.last_world + 1
-                events.append(EventRow(window.index, EventKind.DELETED, method.key, last))
+        for row in window.deletions:
+            method = self.stream.methods[row]
+            world = method.last_world + 1
+            events.append(EventRow(window.index, EventKind.DELETED, method.key, world))
         write_events(sink, events)
         self._end(sink, window, ending)
 
@@ -302,7 +303,9 @@ class Translator:
             self._write_instance(sink, pages)
         version = pages.open_version(index)
         traced = self.schedule.traced[index] or timed(code, self.stream.notes)
-        cells = header(sink, self._intern, code, self._definition(code), traced)
+        past = self._scheduler.is_past(index)
+        definition = self._definition(code)
+        cells = header(sink, self._intern, code, definition, traced=traced, past=past)
         pages.code.update(sink, {name: [value] for name, value in cells.items()}, version)
         pages.depend(sink, code.dependencies, version)
 

@@ -12,13 +12,16 @@ from mmsb.capture.intern import Intern, Sink
 from mmsb.capture.stream import Code
 
 
-def header(sink: Sink, intern: Intern, code: Code, definition: int, traced: bool) -> dict[str, Any]:
-    """The cells of a version when it begins. It is valid then, whatever became of it later."""
+def header(
+    sink: Sink, intern: Intern, code: Code, definition: int, *, traced: bool, past: bool
+) -> dict[str, Any]:
+    """The cells of a version when it begins. It is valid then, whatever became of it later, unless
+    its worlds are ``past``."""
     return {
         "min_world": code.min_world,
-        "max_world": schema.CODE.column("max_world").fill,
+        "max_world": code.max_world if past else schema.CODE.column("max_world").fill,
         "return_type": intern.type(sink, code.return_type),
-        "state": int(CodeState.VALID),
+        "state": int(CodeState.PAST if past else CodeState.VALID),
         "compiled": int(compiled(code, traced)),
         "provenance": code.provenance,
         "definition": definition,

@@ -31,6 +31,7 @@ STATE = {
     CodeState.VALID: "valid",
     CodeState.INVALIDATED: "invalidated",
     CodeState.SUPERSEDED: "superseded",
+    CodeState.PAST: "of the past",
 }
 
 

@@ -103,7 +103,15 @@ def _fate_blocks(fate: Fate, epoch: int) -> list[Block]:
         note((fate.function.name, "name"), f" {now} as of epoch {epoch}."),
     ]
     blocks += [reason_note(reason) for reason in fate.reasons]
-    if not fate.reasons:
+    past = [str(v.version) for v in fate.versions if v.state is CodeState.PAST]
+    if past:
+        blocks.append(
+            note(
+                f"Version {', '.join(past)} was compiled when its worlds were over: code that ran in "
+                "an older world asked for it."
+            )
+        )
+    elif not fate.reasons:
         blocks.append(note("Nothing invalidated or superseded it up to then."))
     rows = (
         (

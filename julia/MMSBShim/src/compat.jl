@@ -37,7 +37,8 @@ const ReturnNode = node_type(:ReturnNode)
 const EnterNode = node_type(:EnterNode)
 
 function_name(t::DataType) = VERSION < v"1.12-" ? t.name.mt.name : t.name.singletonname
-widen(@nospecialize(t)) = CC.widenconst(t)
+# (a type that a recursion limited is found while its cycle is inferred)
+widen(@nospecialize(t)) = CC.widenconst(isdefined(CC, :ignorelimited) ? CC.ignorelimited(t) : t)
 
 const INTRINSICS = IdDict{Any,String}()
 function intrinsic_name(f::Core.IntrinsicFunction)
@@ -52,9 +53,42 @@ end
 
 # --- methods, instances, code objects --------------------------------------------------------------
 
-# Worlds in which a method can be called: its first, and its last as far as the object says.
-function deleted_world(m::Method)
-    hasfield(Method, :deleted_world) ? UInt64(m.deleted_world) : OPEN_WORLD
+# Worlds in which a method can be called: its first, and its last. Since 1.12 a method says only that
+# it was replaced or deleted, and its entry in the method table when; `find_ends!` reads those.
+deleted_world(m::Method) =
+    hasfield(Method, :deleted_world) ? UInt64(m.deleted_world) : get(ENDS, m, OPEN_WORLD)
+const ENDS = IdDict{Method,UInt64}()
+
+function find_ends!(methods)
+    empty!(ENDS)
+    (VERSION >= v"1.12-" && any(is_replaced_method, methods)) || return nothing
+    for m in methods
+        is_replaced_method(m) && (ENDS[m] = OPEN_WORLD)
+    end
+    each_entry(Core.methodtable.defs) do entry
+        m = entry.func
+        m isa Method && haskey(ENDS, m) && (ENDS[m] = UInt64(entry.max_world))
+        nothing
+    end
+    nothing
+end
+
+function each_entry(f, @nospecialize(x))
+    if x isa Core.TypeMapEntry
+        while x isa Core.TypeMapEntry
+            f(x)
+            x = x.next
+        end
+    elseif x isa Core.TypeMapLevel
+        for field in (:arg1, :targ, :name1, :tname, :list, :any)
+            isdefined(x, field) && each_entry(f, getfield(x, field))
+        end
+    elseif nameof(typeof(x)) === :GenericMemory || x isa Vector
+        for k in 1:length(x)
+            isassigned(x, k) && each_entry(f, x[k])
+        end
+    end
+    nothing
 end
 
 function specializations(m::Method)

@@ -80,7 +80,7 @@ function decide!(e::Encoder, mi::Core.MethodInstance, world::UInt64, code::UInt3
     catch problem
         problem isa InterruptException && rethrow()
         truncate!(e.tables.decision, before)
-        return string(typeof(problem), " for the decisions about ", instance_key(mi))
+        return string(fault_text(problem), " for the decisions about ", instance_key(mi))
     end
 end
 

@@ -270,7 +270,7 @@ function ask_safely!(r::Recording, q::Question, orders)
         foreach(truncate!, answer_tables(e), before)
         r.code_rows = row
         delete!(r.rows_of, q.ci)
-        failed!(r, string(typeof(problem), " for ", instance_key(q.mi)))
+        failed!(r, string(fault_text(problem), " for ", instance_key(q.mi)))
         return nothing
     end
 end

@@ -206,6 +206,8 @@ end
 
 const INTERRUPTED = "interrupted: what had not been asked for is not recorded"
 
+fault_text(@nospecialize(problem)) = String(first(split(sprint(showerror, problem), '\n')))
+
 # A question that threw; the first is told.
 function failed!(r::Recording, what::String)
     r.faults += 1

@@ -77,6 +77,7 @@ end
 
 # When each method stopped being called: its deletion, or a successor with the same signature.
 function definitions(methods::Vector{Method})
+    find_ends!(methods)
     # only what was replaced has a successor
     names = IdDict{Symbol,Nothing}()
     for m in methods
