@@ -164,6 +164,7 @@ class Cause(IntEnum):
     BINDING = 2  # a constant, type or import was replaced (Julia 1.12 and later)
     LOADED = 3  # a package image's code was found stale when it was loaded
     UNKNOWN = 4  # the log says none
+    BOUND = 5  # a name that had no value got one (Julia 1.12 and later)
 
 
 class TreeNode(IntEnum):

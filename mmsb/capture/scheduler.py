@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mmsb.base.model import NONE_U64, OPEN_WORLD, EventKind
+from mmsb.base.model import NONE_U32, NONE_U64, OPEN_WORLD, EventKind
 from mmsb.capture.calls import called
 from mmsb.capture.stream import Code, Event, Method, Stream
 
@@ -297,12 +297,13 @@ class Scheduler:
         next definition."""
         if not worlds or not self.schedule.native:
             return {}
-        codes = [c for i, c in enumerate(self.schedule.codes) if not self.is_past(i)]
-        ordered = [code for code in codes if code.order != NONE_U64]
+        codes = self.schedule.codes
+        native = [i for i, c in enumerate(codes) if c.order != NONE_U64 and not self.is_past(i)]
+        began = self._began()
         found = {}
         for world in worlds:
-            after = [code.order for code in ordered if code.min_world >= world]
-            before = [code.order + 1 for code in ordered if code.max_world + 1 == world]
+            after = [began.get(i, codes[i].order) for i in native if codes[i].min_world >= world]
+            before = [codes[i].order + 1 for i in native if codes[i].max_world + 1 == world]
             later = [
                 self._place(self.stream.methods[row].key, at, NONE_U64)
                 for at, rows in defined.items()
@@ -310,6 +311,19 @@ class Scheduler:
                 for row in rows
             ]
             found[world] = min([min(after) if after else max(before, default=0), *later])
+        return found
+
+    def _began(self) -> dict[int, int]:
+        """Where the inference of each new code object began: at the first that it asked for."""
+        frames = self.stream.inference
+        lowest = {row: frames[row].order for row in range(self._frames_read, len(frames))}
+        found = {}
+        for row in reversed(lowest):
+            parent, code = frames[row].parent, frames[row].code
+            if parent in lowest:
+                lowest[parent] = min(lowest[parent], lowest[row])
+            if code != NONE_U32:
+                found[self.row_of[code]] = lowest[row]
         return found
 
     def _place(self, key: str, world: int, otherwise: int) -> int:

@@ -21,6 +21,7 @@ CAUSES = {
     Cause.INSERTED: "{} was defined",
     Cause.DELETED: "{} was deleted or replaced",
     Cause.BINDING: "{} was replaced",
+    Cause.BOUND: "{} got a value",
     Cause.LOADED: "{} made code of a package image stale as it was loaded",
     Cause.UNKNOWN: "{} (the compiler's log names no cause)",
 }

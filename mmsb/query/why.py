@@ -107,8 +107,8 @@ def _fate_blocks(fate: Fate, epoch: int) -> list[Block]:
     if past:
         blocks.append(
             note(
-                f"Version {', '.join(past)} was compiled when its worlds were over: code that ran in "
-                "an older world asked for it."
+                f"Version {', '.join(past)} was compiled when its worlds were over: code that ran "
+                "in an older world asked for it."
             )
         )
     elif not fate.reasons:

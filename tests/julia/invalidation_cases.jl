@@ -98,6 +98,12 @@ fk()
 #-
 Core.eval(Home, :(const K = 2))
 
+#= value_comes =#
+early() = newcomer(1)
+try early() catch end
+#-
+newcomer(x) = x
+
 #= untyped_global =#
 G = 1
 fg() = G

@@ -85,6 +85,11 @@ SINCE_1_12 = {
           CALLER mk(Int64) 1
             CALLER usesit(Int64) 2
         """,
+    # early's code knew that newcomer had no value
+    "value_comes": """
+        ROOT BOUND newcomer
+          CALLER early() 1
+        """,
     # Home's own code does not use it; the module that is `using` it does
     "through_using": """
         ROOT BINDING K

@@ -9,7 +9,7 @@ import live
 import numpy as np
 import pytest
 
-from mmsb.base.model import NONE_U32, CodeState
+from mmsb.base.model import NONE_U32, CodeState, EventKind
 from mmsb.capture.julia import Candidate
 from mmsb.memory.snapshot import Snapshot
 
@@ -197,6 +197,56 @@ def test_a_caller_never_compiled_has_no_page(julia: Candidate, tmp_path: Path) -
     recorded = live.record_text(julia, tmp_path, never.program)
     assert not [key for key in recorded.subjects() if "never" in key]
     assert [key for key in recorded.subjects("method") if "never" in key]
+
+
+DELETED = """
+f(x) = 1
+f(x::Int) = 2
+g(x) = f(x) + 1
+g(1)
+between() = 3
+between()
+Base.delete_method(first(methods(f, (Int,))))
+g(1)
+"""
+
+
+def test_a_deletion_is_dated_and_stands_where_it_was(julia: Candidate, tmp_path: Path) -> None:
+    if live.version(julia) < (1, 10):
+        pytest.skip(f"Julia {julia.version} has no order of what was inferred")
+    recorded = live.record_text(julia, tmp_path, DELETED)
+    head = recorded.head
+    assert fates(head, CodeState.SUPERSEDED) == {"f(::Int64)": set()}
+    assert set(fates(head, CodeState.INVALIDATED)) == {"g(::Int64)"}
+    events = head.table("event")
+    subjects = [head.symbol(int(subject)).split(" ")[0] for subject in events["subject"]]
+    story = list(zip(events["kind"].tolist(), subjects, strict=True))
+    deleted = story.index((EventKind.DELETED, "Main.f"))
+    inferred = [at for at, event in enumerate(story) if event[0] == EventKind.INFERRED]
+    assert [story[at][1] for at in inferred if at < deleted] == ["Main.f", "Main.g", "Main.between"]
+    assert "Main.g" in [story[at][1] for at in inferred if at > deleted]
+
+
+PAST = """
+h(x) = x + 1
+k(x) = h(x) * 2
+world = Base.get_world_counter()
+h(x) = x + 100
+Base.invoke_in_world(world, k, 3)
+k(3)
+"""
+
+
+def test_code_for_worlds_that_were_over_was_not_invalidated(
+    julia: Candidate, tmp_path: Path
+) -> None:
+    """Julia's log has nothing of it either."""
+    if live.version(julia) < (1, 10):
+        pytest.skip(f"Julia {julia.version} has no order of what was inferred")
+    head = live.record_text(julia, tmp_path, PAST).head
+    assert fates(head, CodeState.INVALIDATED) == fates(head, CodeState.SUPERSEDED) == {}
+    assert list(head.table("invalidation_tree")["node"]) == []
+    assert versions(head, "k(::Int64)") == [CodeState.PAST, CodeState.VALID]
 
 
 def test_the_chain_from_victim_to_cause(julia: Candidate, tmp_path: Path) -> None:

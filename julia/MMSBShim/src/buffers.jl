@@ -65,7 +65,8 @@ const STAGES = (lowered = 0x00, inferred = 0x01, optimized = 0x02, convert = 0x0
                 adce = 0x09, compact3 = 0x0a, rederived = 0x0b)
 const PROVENANCES = (native = 0x00, rederived = 0x01, shadow = 0x02, reflected = 0x03)
 const DEPENDENCIES = (code = 0x00, invoke = 0x01, dispatch = 0x02, binding = 0x03)
-const CAUSES = (inserted = 0x00, deleted = 0x01, binding = 0x02, loaded = 0x03, unknown = 0x04)
+const CAUSES = (inserted = 0x00, deleted = 0x01, binding = 0x02, loaded = 0x03, unknown = 0x04,
+                bound = 0x05)
 const TREE_NODES = (root = 0x00, callee = 0x01, missing = 0x02, caller = 0x03)
 const INFERENCES = (normal = 0x00, constant = 0x01)
 const KEPT = (discarded = 0x00, kept = 0x01, constant = 0x02, unknown = 0x03)

@@ -96,6 +96,9 @@ end
 
 is_abi_override(@nospecialize(x)) = nameof(typeof(x)) === :ABIOverride
 is_partition(@nospecialize(x)) = nameof(typeof(x)) === :BindingPartition
+# Had the name no value before?
+is_unbound(@nospecialize(x)) = (kind = (x.kind & 0x0f) % UInt8;
+    Base.is_some_guard(kind) || kind == Base.PARTITION_KIND_DECLARED)
 is_binding(@nospecialize(x)) = nameof(typeof(x)) === :Binding
 
 function invalidated!(r::LogReader, mi, depth::Int)
@@ -130,7 +133,7 @@ end
 
 function cause!(r::LogReader, @nospecialize(x), tag::String)
     if is_partition(x)
-        end_group!(r, CAUSES.binding, x, x.max_world == OPEN_WORLD ? UInt64(0) : UInt64(x.max_world) + 1)
+        end_group!(r, is_unbound(x) ? CAUSES.bound : CAUSES.binding, x, x.max_world == OPEN_WORLD ? UInt64(0) : UInt64(x.max_world) + 1)
     elseif tag == "jl_method_table_insert"
         world = UInt64(x.primary_world)
         # what a method replaced was disabled just before

@@ -177,7 +177,42 @@ function binding_names(trees::Vector{LogTree})
     end
     isempty(wanted) && return names
     foreach(m -> name_partitions!(names, wanted, seen, m), append!(roots, Base.loaded_modules_array()))
+    for tree in trees
+        is_partition(tree.subject) && !haskey(names, tree.subject) && name_by_use!(names, tree)
+    end
     return names
+end
+
+# The partition of a name without a value is gone when it has one: then what became invalid names a
+# binding that began where the partition ended.
+function name_by_use!(names, tree::LogTree)
+    for node in tree.children
+        mi = node.subject
+        (node.kind == TREE_NODES.caller && mi isa Core.MethodInstance && mi.def isa Method) || continue
+        src = lowered_of(mi, tree.world)
+        src isa Core.CodeInfo || continue
+        for st in src.code, g in globals_of!(GlobalRef[], st)
+            begins_in(g, tree.world) && return names[tree.subject] = binding_key(g)
+        end
+    end
+    nothing
+end
+
+function globals_of!(found::Vector{GlobalRef}, @nospecialize(x))
+    x isa GlobalRef && push!(found, x)
+    x isa ReturnNode && isdefined(x, :val) && globals_of!(found, x.val)
+    x isa GotoIfNotNode && globals_of!(found, x.cond)
+    x isa Expr && foreach(part -> globals_of!(found, part), x.args)
+    return found
+end
+
+function begins_in(g::GlobalRef, world::UInt64)
+    partition = isdefined(g.binding, :partitions) ? g.binding.partitions : nothing
+    while partition !== nothing
+        UInt64(partition.min_world) == world && return true
+        partition = isdefined(partition, :next) ? partition.next : nothing
+    end
+    return false
 end
 
 push_modules!(roots, node::LogNode) =
