@@ -18,6 +18,11 @@ class Answer:
         """The blocks that show this answer."""
         raise NotImplementedError
 
+    @property
+    def exit_code(self) -> int:
+        """What a command that shows it exits with; 3: the recording lacks what was asked for."""
+        return 0
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, keys in field order: dicts, lists, texts, numbers, booleans, None."""
         found: dict[str, Any] = plain_data(self)

@@ -11,7 +11,7 @@ from typing import Any
 from mmsb.base import schema
 from mmsb.base.model import NONE_U32, Decision, Stage
 from mmsb.memory.memory import Memory
-from mmsb.query import names
+from mmsb.query import missing, names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.body import read_body
 from mmsb.query.document import Block, Document, Line, Listing, Role, line, note
@@ -85,11 +85,16 @@ class DecisionsView(Answer):
     version: int | None
     counts: dict[str, int]
     decisions: tuple[Decided, ...]
-    advice: str
+    advice: str  # where none were recorded
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.advice else 0
 
     def document(self) -> Document:
         if not self.decisions:
-            return (note((self.function.name, "name"), f": {self.advice}"),)
+            nothing = f"nothing was decided about it up to epoch {self.epoch}."
+            return (note((self.function.name, "name"), f": {self.advice or nothing}"),)
         counted = ", ".join(
             f"{_WORDS[Decision[kind.upper()]][0]} {count}" for kind, count in self.counts.items()
         )
@@ -139,8 +144,15 @@ def decisions(memory: Memory, name: str, *, at: int | None = None) -> DecisionsV
         version=None if version == NONE_U32 else version + 1,
         counts={kind.name.lower(): counts[kind] for kind in Decision if counts[kind]},
         decisions=tuple(made),
-        advice="no decisions were recorded; record with --capture decisions (Julia 1.10 or later).",
+        advice=_advice(facts),
     )
+
+
+def _advice(facts: Facts) -> str:
+    why = missing.of_decisions(facts.head.recording)
+    if not why or len(facts.head.snapshot.pages(schema.DECISION)):
+        return ""
+    return f"no decisions were recorded: {why}."
 
 
 def _rows(facts: Facts, key: str) -> list[dict[str, int]]:

@@ -10,7 +10,7 @@ from mmsb.base import schema
 from mmsb.base.errors import UnknownName
 from mmsb.base.model import NONE_U32, Dependency
 from mmsb.memory.memory import Memory
-from mmsb.query import names
+from mmsb.query import missing, names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Block, Document, Listing, counted, line, note
 from mmsb.query.facts import Facts
@@ -24,6 +24,7 @@ _WORDS = {
     Dependency.BINDING: "the global",
 }
 _LINES = 40
+_USED_BY_NONE = "is what no recorded code depends on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,11 @@ class DepsView(Answer):
     version: int | None
     on: tuple[Edge, ...]  # what the version depends on
     dependents: tuple[Edge, ...]  # whose code depends on it
-    advice: str
+    advice: str  # where none were recorded
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.advice else 0
 
     def document(self) -> Document:
         name = self.asked if self.function is None else self.function.name
@@ -57,10 +62,11 @@ class DepsView(Answer):
         if self.function is not None:
             version = "?" if self.version is None else str(self.version)
             head = f"  version {version} as of epoch {self.epoch} depends on"
-            blocks.append(note((name, "name"), head))
-            blocks.append(_listing(self.on))
+            blocks.append(note((name, "name"), head if self.on else f"{head} nothing recorded"))
+            blocks += [_listing(self.on)] if self.on else []
         count = counted(len({edge.target for edge in self.dependents}), "function")
-        blocks.append(note((name, "name"), f"  is what the code of {count} depends on"))
+        whose = f"is what the code of {count} depends on"
+        blocks.append(note((name, "name"), f"  {whose if self.dependents else _USED_BY_NONE}"))
         if self.dependents:
             blocks.append(_listing(self.dependents, by=True))
         return tuple(blocks)
@@ -90,7 +96,6 @@ def deps(memory: Memory, name: str, *, at: int | None = None) -> DepsView:
         return DepsView(name, None, facts.epoch, None, (), found, "")
     version, on = _on(facts, function.key)
     found = _dependents(facts, {function.key})
-    nothing = not on and not found and not len(facts.snapshot.pages(schema.DEPENDENCY))
     return DepsView(
         asked=name,
         function=function,
@@ -98,8 +103,15 @@ def deps(memory: Memory, name: str, *, at: int | None = None) -> DepsView:
         version=version,
         on=on,
         dependents=found,
-        advice="no dependencies were recorded; Julia keeps them from 1.12 on." if nothing else "",
+        advice=_advice(facts),
     )
+
+
+def _advice(facts: Facts) -> str:
+    why = missing.of_dependencies(facts.head.recording)
+    if not why or len(facts.head.snapshot.pages(schema.DEPENDENCY)):
+        return ""
+    return f"no dependencies were recorded: {why}."
 
 
 def _on(facts: Facts, key: str) -> tuple[int | None, tuple[Edge, ...]]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from mmsb.base import schema
 from mmsb.base.model import NONE_U32, Cause, EventKind, TreeNode
 from mmsb.memory.memory import Memory
+from mmsb.query import missing
 from mmsb.query.answers import Answer
 from mmsb.query.code import duration, known_ns
 from mmsb.query.document import Block, Document, Line, Listing, Span, counted, line, note
@@ -71,13 +72,14 @@ class Invalidation:
 
     def head(self) -> Line:
         lost = "" if self.lost_ns is None else f", {duration(self.lost_ns)} of inference lost"
-        count = f"{self.victims} invalidated"
+        when = f"epoch {self.epoch}, world {self.world}"
+        if not self.victims:
+            return line((self.what, "head"), f": nothing invalidated ({when})")
         return line(
             (self.what, "head"),
             ": ",
-            (count, "bad"),
-            f" ({counted(self.functions, 'function')}, depth {self.depth}{lost}; "
-            f"epoch {self.epoch}, world {self.world})",
+            (f"{self.victims} invalidated", "bad"),
+            f" ({counted(self.functions, 'function')}, depth {self.depth}{lost}; {when})",
         )
 
 
@@ -93,18 +95,20 @@ class InvalidationsView(Answer):
     trees: tuple[Invalidation, ...]
     advice: str  # where no tree was recorded
 
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.advice else 0
+
     def document(self) -> Document:
         if not self.trees:
             return (note(self.advice or f"Nothing was invalidated up to epoch {self.epoch}."),)
         lost = "" if self.lost_ns is None else f", {duration(self.lost_ns)} of inference lost"
-        blocks: list[Block] = [
-            note(
-                f"{counted(len(self.trees), 'tree')}, {counted(self.functions, 'function')} "
-                f"invalidated up to epoch {self.epoch}{lost}."
-            )
-        ]
+        ended = counted(self.functions, "function") if self.functions else "no function"
+        size = f"{counted(len(self.trees), 'tree')}, {ended} invalidated up to epoch {self.epoch}"
+        blocks: list[Block] = [note(f"{size}{lost}.")]
         for tree in self.trees[:_TREES]:
-            blocks += [note(*tree.head()), Listing(tuple(_lines(tree)))]
+            lines = tuple(_lines(tree))
+            blocks += [note(*tree.head()), *([Listing(lines)] if lines else [])]
         more = len(self.trees) - _TREES
         if more > 0:
             blocks.append(note((f"… and {more} smaller trees (--json has all)", "dim")))
@@ -256,9 +260,11 @@ def invalidations(
 
 
 def _advice(facts: Facts) -> str:
-    if not facts.head.invalidations and facts.head.recording.get("tier") == "native":
+    head = facts.head
+    why = missing.of_compiler(head.recording)
+    if not why or len(head.snapshot.table(schema.INVALIDATION_TREE)["node"]):
         return ""
-    return (
-        "The compiler's own invalidation trees were not recorded; they need Julia 1.10 or later. "
-        "`mmsb log --kind invalidated` and `mmsb why FUNCTION` tell what was worked out."
-    )
+    told = f"The compiler's own invalidation trees were not recorded: {why}."
+    if not head.invalidations:
+        return told
+    return f"{told} `mmsb log --kind invalidated` and `mmsb why FUNCTION` tell what was worked out."

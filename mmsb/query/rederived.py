@@ -88,6 +88,8 @@ def against_julia(memory: Memory, *, at: int | None = None) -> AgainstJuliaView:
 
 
 def _advice(facts: Facts) -> str:
+    if facts.head.recording.get("capture") in ("passes", "decisions"):
+        return "Of no code both a native final IR and the compiler's second answer are known."
     hint = passes_hint(facts)
     return f"{hint[:1].upper()}{hint[1:]}: that asks the compiler again for what it kept."
 

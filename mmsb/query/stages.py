@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmsb.base import schema
 from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import PASSES, STAGES, EventKind, Provenance, Stage
+from mmsb.query import missing
 from mmsb.query.answers import Function
 from mmsb.query.facts import Event, Facts
 
@@ -150,9 +151,15 @@ def _missing(facts: Facts, stage: Stage | None, here: set[Stage]) -> str:
 
 def passes_hint(facts: Facts) -> str:
     """How to have the passes."""
-    if facts.head.recording.get("tier", "reflect") == "reflect":
-        return "this recording's tier sees none; record a Julia from 1.10 with --capture passes"
-    return "record with --capture passes"
+    return missing.of_passes(facts.head.recording)
+
+
+def no_inferred(facts: Facts, function: Function) -> str:
+    """Why an instance's types cannot be looked at, and what to do about it."""
+    here = [sight.stage for sight in sights(facts, function.key)]
+    if not here:
+        return no_body(facts, function)
+    return f"{function.name} was seen {title(here[-1])}, but not inferred"
 
 
 def no_body(facts: Facts, function: Function) -> str:
@@ -163,6 +170,4 @@ def no_body(facts: Facts, function: Function) -> str:
             "no body recorded, it is out of the recording's scope; "
             f"record with --module {module} (or a larger --depth) to keep its IR"
         )
-    if facts.head.recording.get("capture") == "events":
-        return "no body recorded; record with --capture final (or passes) to keep its IR"
-    return "its IR was not recorded (beyond the recording's depth, or Julia ended early)"
+    return missing.of_bodies(facts.head.recording)

@@ -10,7 +10,7 @@ from typing import Literal
 from mmsb.base import schema
 from mmsb.base.model import NONE_U32, Inference
 from mmsb.memory.memory import Memory
-from mmsb.query import names
+from mmsb.query import missing, names
 from mmsb.query.answers import Answer
 from mmsb.query.code import duration, known_ns
 from mmsb.query.document import Block, Document, Line, Listing, counted, line, note
@@ -51,11 +51,16 @@ class TreeView(Answer):
     total_functions: int
     total_ns: int | None  # of all roots; None where no times are known
     hidden_roots: int
-    advice: str  # where there is no tree, or no times
+    advice: str  # where no tree was recorded, or no times
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.advice and not self.total_frames else 0
 
     def document(self) -> Document:
         if not self.total_frames:
-            return (note((self.advice, "warn")),)
+            nothing = f"Nothing was inferred up to epoch {self.epoch}."
+            return (note((self.advice, "warn") if self.advice else nothing),)
         took = "" if self.total_ns is None else f", {duration(self.total_ns)} of inference"
         size = (
             f"{counted(self.total_frames, 'frame')} of {counted(self.total_functions, 'function')}"
@@ -207,11 +212,11 @@ def _inside(found: _Tree, row: int, own: set[int]) -> bool:
 def _advice(facts: Facts, found: _Tree) -> str:
     about = facts.head.recording
     julia, tier = about.get("julia", "?"), about.get("tier", "?")
+    if not len(facts.head.snapshot.table(schema.INFERENCE)["parent"]):
+        why = missing.of_compiler(about)
+        return f"No inference tree was recorded: {why}." if why else ""
     if not found.parent:
-        return (
-            f"No inference tree was recorded (Julia {julia}, tier {tier}): it needs Julia 1.10 or "
-            "later, recorded with --capture events or more."
-        )
+        return ""
     if not found.timed:
         return f"No times: Julia {julia} with tier {tier} has none; frames as they were recorded."
     return ""

@@ -7,15 +7,26 @@ from dataclasses import dataclass
 
 from mmsb.base.model import CallKind, CodeState, Lattice, Stage
 from mmsb.memory.memory import Memory
-from mmsb.query import names
+from mmsb.query import missing, names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.body import Body, read_body
-from mmsb.query.document import Block, Document, Line, Listing, Role, Span, line, note, table
+from mmsb.query.document import (
+    Block,
+    Document,
+    Line,
+    Listing,
+    Role,
+    Span,
+    counted,
+    line,
+    note,
+    table,
+)
 from mmsb.query.facts import Facts, TypeText
 from mmsb.query.ir import code_of
 from mmsb.query.juliatext import parameters, short
 from mmsb.query.layout import Layout, is_small_union, lattice, type_role
-from mmsb.query.stages import newest, of_version, sights
+from mmsb.query.stages import newest, no_inferred, of_version, sights
 
 _SHOWN = 40
 
@@ -65,8 +76,19 @@ class WarnView(Answer):
     checked: int
     detailed: bool
     functions: tuple[Warnings, ...]
+    not_checked: int = 0  # those that the question is about, without inferred IR
+    advice: str = ""  # why these have none
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.checked else 3
 
     def document(self) -> Document:
+        if not self.checked:
+            return (note(("Nothing could be checked", "warn"), f": {self.advice}."),)
+        return (*self._found(), *self._left_out())
+
+    def _found(self) -> Document:
         if not self.functions:
             return (
                 note((f"{self.checked} checked: every type is concrete, no dispatch.", "good")),
@@ -74,6 +96,11 @@ class WarnView(Answer):
         if not self.detailed:
             return self._overview()
         return tuple(block for found in self.functions for block in _detail(found))
+
+    def _left_out(self) -> Document:
+        if not self.not_checked:
+            return ()
+        return (note((f"{self.not_checked} more could not be checked: {self.advice}.", "dim")),)
 
     def _overview(self) -> Document:
         rows = (
@@ -87,7 +114,8 @@ class WarnView(Answer):
             for found in self.functions
         )
         heads = ("function", "unstable", "small unions", "dispatches", "returns")
-        total = f"{len(self.functions)} of {self.checked} functions as of epoch {self.epoch}; "
+        every = counted(self.checked, "function")
+        total = f"{len(self.functions)} of {every} as of epoch {self.epoch}; "
         more = "`mmsb warn FUNCTION` shows the statements. The unions of loops are not counted."
         return (table(heads, rows, right={1, 2, 3}, crop={0, 4}), note((total + more, "dim")))
 
@@ -135,7 +163,21 @@ def warn(memory: Memory, name: str | None = None, *, at: int | None = None) -> W
     looked = [warnings_of(facts, function) for function in chosen]
     found = [one for one in looked if one is not None]
     told = sorted((w for w in found if w.count), key=_severity)
-    return WarnView(facts.epoch, len(found), name is not None, tuple(told))
+    bare = [f for f, one in zip(chosen, looked, strict=True) if one is None]
+    advice = _advice(facts, bare) if bare or not chosen else ""
+    return WarnView(facts.epoch, len(found), name is not None, tuple(told), len(bare), advice)
+
+
+def _advice(facts: Facts, bare: Sequence[Function]) -> str:
+    """Why functions, or all there is, cannot be checked."""
+    if bare:
+        return no_inferred(facts, bare[0])
+    if any(function.is_users for function in facts.functions):
+        return f"no function of the program has valid code at epoch {facts.epoch}"
+    why = missing.incomplete(facts.head.recording)
+    if why:
+        return f"no code of the program is known at epoch {facts.epoch}, {why}"
+    return f"no function of the program was compiled up to epoch {facts.epoch}"
 
 
 def _severity(found: Warnings) -> tuple[int, int]:

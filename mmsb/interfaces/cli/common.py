@@ -62,8 +62,8 @@ def answer(
     question: Callable[[Any], Any],
     path: Path | None,
     as_json: bool,
-) -> Any:
-    """Opens the memory, asks, shows; what was answered."""
+) -> None:
+    """Opens the memory, asks, shows; ends with the answer's exit code unless that is 0."""
     from mmsb.query import memories
 
     def ask() -> Any:
@@ -72,4 +72,5 @@ def answer(
 
     found = guarded(ask, as_json)
     render.show(found, as_json=as_json)
-    return found
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
