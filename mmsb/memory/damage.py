@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,5 +37,5 @@ def corrupt(folder: Path, problem: Problem) -> CorruptData:
     """The error for a problem that a reader has met."""
     return CorruptData(
         f"{folder}/{problem}; restore that file from a copy, or list all damage with "
-        f"`mmsb check {folder}`"
+        f"`mmsb check -m {shlex.quote(str(folder))}`"
     )

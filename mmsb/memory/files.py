@@ -116,7 +116,7 @@ def load_manifest(folder: Path) -> Manifest:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotAMemory(
             f"{folder} holds no memory (it has no manifest); check the path, or make one with "
-            "Memory.create"
+            "`mmsb record` (in Python: Memory.create)"
         ) from error
     if len(raw) > MANIFEST_BYTES:
         raise Broken(f"it is longer than {MANIFEST_BYTES} bytes")

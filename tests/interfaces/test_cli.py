@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,41 @@ def test_check_finds_a_flipped_bit(made: Path, tmp_path: Path) -> None:
     result = run.invoke(app, ["check", "-m", str(copy)])
     assert result.exit_code == 4
     assert "damaged" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["check"], ["show"], ["show", "f"], ["diff", "f"], ["log", "-f"]],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("name", ["bad.mmsb", "made.mmsb/"])
+def test_a_memory_without_its_option(words: list[str], name: str) -> None:
+    result = run.invoke(app, [*words, name])
+    assert result.exit_code == 2
+    assert f"name it with -m {name}" in result.stderr
+
+
+def test_a_memory_of_another_name_without_its_option(made: Path, tmp_path: Path) -> None:
+    other = tmp_path / "m"
+    shutil.copytree(made, other)
+    assert "name it with -m" in run.invoke(app, ["stats", str(other)]).stderr
+    assert ask("stats", "-m", str(other))["epochs"] == 9
+
+
+def test_damage_is_looked_for_with_the_command_it_names(made: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "my copy.mmsb"
+    shutil.copytree(made, copy)
+    next(copy.glob("segment-*")).write_bytes(b"")
+    result = run.invoke(app, ["log", "-m", str(copy)])
+    assert result.exit_code == 4
+    named = re.search("`mmsb (.*)`", result.stderr)
+    assert named is not None
+    assert run.invoke(app, shlex.split(named[1])).exit_code == 4
+
+
+def test_a_folder_without_a_memory(tmp_path: Path) -> None:
+    result = run.invoke(app, ["log", "-m", str(tmp_path)])
+    assert "make one with `mmsb record`" in result.stderr
 
 
 # record: only how the command line is read, and what is passed on; Julia has its own tests.

@@ -15,6 +15,7 @@ from mmsb.interfaces.cli.common import (
     CARE,
     AnyFunction,
     AsJson,
+    Asking,
     AtEpoch,
     AtStage,
     FunctionName,
@@ -270,6 +271,10 @@ def check(
     found = guarded(lambda: overview.check(memories.locate(memory)), as_json)
     render.show(found, as_json=as_json)
     raise typer.Exit(0 if found.sound else 4)
+
+
+for _command in commands.registered_commands:
+    _command.cls = Asking
 
 
 def _stage(name: str | None) -> Stage | None:

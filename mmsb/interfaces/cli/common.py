@@ -3,11 +3,13 @@ a question is asked and its errors are told."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mmsb.base.errors import EnvironmentProblem, MmsbError
 from mmsb.interfaces import render
@@ -41,6 +43,22 @@ AtStage = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The answer as JSON, keys stable.")]
+
+
+class Asking(TyperCommand):
+    """A command whose memory comes with -m: one that stands alone is told so."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for before, word in zip(["", *args], args, strict=False):
+            if before not in ("-m", "--memory") and _names_memory(word):
+                ctx.fail(f"{word} is a memory: name it with -m {shlex.quote(word)}")
+        return super().parse_args(ctx, args)
+
+
+def _names_memory(word: str) -> bool:
+    if word.startswith("-"):
+        return False
+    return word.rstrip("/").endswith(".mmsb") or (Path(word) / "manifest").is_file()
 
 
 def guarded(ask: Callable[[], Any], as_json: bool) -> Any:
