@@ -17,8 +17,7 @@ from mmsb.query import names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Document, Line, Listing, Span, line, note, table
 from mmsb.query.facts import Event, Facts
-from mmsb.query.ir import callee_name, view
-from mmsb.query.names import Written
+from mmsb.query.ir import view
 from mmsb.query.stages import STAGE_EVENTS, Sight, seen, sights
 
 _NAMED = 3
@@ -187,7 +186,7 @@ def _prominence(facts: Facts, subject: str) -> tuple[int, bool]:
 def subject_name(facts: Facts, subject: str) -> str:
     """An event's subject as people write it."""
     known = facts.by_key.get(subject)
-    return known.name if known is not None else callee_name(subject)
+    return known.name if known is not None else names.callee_name(subject)
 
 
 def statements_written(facts: Facts, epoch: int, subjects: set[str] | None = None) -> int:
@@ -208,15 +207,12 @@ def subjects_of(facts: Facts, name: str) -> set[str]:
     written = names.parse(name)
     found = [f for f in facts.functions if f.key == name or names.fits(written, f)]
     keys = {function.key for function in found} | {function.method for function in found}
-    keys |= {key for key in facts.methods if _method_fits(written, key)}
+    others = {*facts.methods, *(event.subject for event in facts.events)} - facts.by_key.keys()
+    keys |= {key for key in others if names.fits_key(written, key)}
     if not keys:
         names.instances(facts, name)  # says what is near
         raise UnknownName(f"no function {name!r} at epoch {facts.epoch}")
     return keys
-
-
-def _method_fits(written: Written, key: str) -> bool:
-    return names.fits(written, Function("", f"{key} @ {key.partition(' ')[2]}", key, "", 0))
 
 
 @dataclass(frozen=True, slots=True)

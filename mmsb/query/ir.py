@@ -14,7 +14,7 @@ from mmsb.query.code import Code, unknown
 from mmsb.query.document import Block, Document, Line, Listing, line, note
 from mmsb.query.facts import Facts
 from mmsb.query.header import STATE, BareView, Header, bare, header
-from mmsb.query.juliatext import function_path, short, tuple_parameters
+from mmsb.query.juliatext import short
 from mmsb.query.layout import Layout, lattice
 from mmsb.query.places import Place, Places, SourceLine
 from mmsb.query.stages import Sight, seen, title
@@ -244,21 +244,10 @@ def _callees(facts: Facts, body: Body) -> tuple[Callee, ...]:
         if call.statement not in positions or not call.callee:
             continue
         known = facts.by_key.get(call.callee)
-        name = known.name if known else callee_name(call.callee)
+        name = known.name if known else names.callee_name(call.callee)
         number = positions[call.statement] + 1
         found.append(Callee(number, call.kind, name, call.callee, known is not None))
     return tuple(sorted(found, key=lambda callee: callee.number))
-
-
-def callee_name(key: str) -> str:
-    """A readable name out of the key of a method, or of an instance that is not in the memory."""
-    path, _, signature = key.partition(" ")
-    types = names.key_types(key) or tuple_parameters(signature)
-    if key.startswith("Tuple{"):  # a line of --trace-compile, of an incomplete recording
-        path = function_path(types[0]) if types else key
-    if not types:
-        return short(path)
-    return f"{short(path)}({', '.join(f'::{short(item)}' for item in types[1:])})"
 
 
 def _identities(body: Body) -> dict[str, int]:

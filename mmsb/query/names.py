@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
-from mmsb.base.model import CodeState
+from mmsb.base.model import CodeState, EventKind
+from mmsb.query import missing
 from mmsb.query.answers import Function
 from mmsb.query.facts import Facts
 from mmsb.query.juliatext import (
@@ -35,7 +37,17 @@ _ALIASES = {
     "ComplexF64": "Complex{Float64}",
     "ComplexF32": "Complex{Float32}",
 }
-LISTED = 8
+#: Values that are written where types are wanted.
+_VALUES = {
+    "Int64": r"[+-]?\d+",
+    "Float64": r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?|[+-]?\d+e[+-]?\d+",
+    "String": r'".*"',
+    "Char": r"'.*'",
+    "Bool": r"true|false",
+    "Symbol": r":\w+",
+    "Nothing": r"nothing",
+}
+LISTED, NEAR, _WIDE = 8, 3, 60  # names of one error, near ones, and how much of each of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +72,17 @@ def parse(text: str) -> Written:
     name = re.sub(r"var\"([^\"]*)\"", r"\1", found["name"]).replace(".:", ".").strip()
     if found["arguments"] is None:
         return Written(text, name, None)
-    return Written(text, name, tuple(map(_argument, split(found["arguments"]))))
+    arguments = split(found["arguments"])
+    values = [(argument, _type_of_value(argument)) for argument in arguments]
+    if any(type_ for _, type_ in values):
+        wanted = ", ".join(type_ or argument for argument, type_ in values)
+        raise UsageError(f"{text!r} has values where types are wanted: {found['name']}({wanted})")
+    return Written(text, name, tuple(map(_argument, arguments)))
+
+
+def _type_of_value(text: str) -> str | None:
+    """The type of a value as people write it, None for what may be a type."""
+    return next((name for name, form in _VALUES.items() if re.fullmatch(form, text)), None)
 
 
 def _argument(text: str) -> str:
@@ -139,6 +161,17 @@ def key_types(key: str) -> list[str]:
     return tuple_parameters(key.rpartition(" @ ")[2])
 
 
+def callee_name(key: str) -> str:
+    """A readable name out of the key of a method, or of an instance that is not in the memory."""
+    path, _, signature = key.partition(" ")
+    types = key_types(key) or tuple_parameters(signature)
+    if key.startswith("Tuple{"):  # a line of --trace-compile, of an incomplete recording
+        path = function_path(types[0]) if types else key
+    if not types:
+        return short(path)
+    return f"{short(path)}({', '.join(f'::{short(item)}' for item in types[1:])})"
+
+
 def _paths(function: Function, called: Sequence[str]) -> Iterable[str]:
     yield function.method.partition(" ")[0]
     if called:
@@ -173,24 +206,62 @@ def same_type(asked: str, actual: str) -> bool:
 
 
 def _unknown(facts: Facts, written: Written) -> str:
-    near = near_names(facts, written)
-    hint = f"; near it: {_listed(near)}" if near else "; `mmsb log` shows what was recorded"
-    return f"no function {written.text!r} at epoch {facts.epoch}{hint}"
+    known = _known_otherwise(facts, written)
+    if known:
+        return known
+    near = near_names(facts, written)[:NEAR]
+    hint = f"near it: {', '.join(map(_cut, near))}; " if near else ""
+    return (
+        f"no function {written.text!r} at epoch {facts.epoch}; {hint}"
+        "`mmsb stats --functions` lists all"
+    )
+
+
+def _known_otherwise(facts: Facts, written: Written) -> str:
+    """What is known of a function without an instance, and why no more is; "" for nothing."""
+    compiled = [e.subject for e in facts.events if e.kind is EventKind.COMPILED]
+    named = next((key for key in compiled if fits_key(written, key)), None)
+    if named is not None:
+        why = missing.incomplete(facts.head.recording)
+        since = f", since {why}" if why else ""
+        return f"of {callee_name(named)} only its compilation is known{since}"
+    defined = next((key for key in facts.methods if fits_key(written, key)), None)
+    if defined is not None:
+        name = callee_name(defined)
+        return f"of {name} only its definition is known at epoch {facts.epoch}, no code of it"
+    return ""
+
+
+def fits_key(written: Written, key: str) -> bool:
+    """Whether a method's or an instance's key is one that the name stands for."""
+    method, _, types = key.partition(" @ ")
+    if "Tuple{" not in key:  # a package, a global
+        return False
+    whole = key if types or key.startswith("Tuple{") else f"{key} @ {key.partition(' ')[2]}"
+    return fits(written, Function("", whole, method, "", 0))
+
+
+def _cut(name: str) -> str:
+    """A name as a shell takes it; only looked at where it is too long."""
+    return shlex.quote(name) if len(name) <= _WIDE else f"{name[: _WIDE - 1]}…"
 
 
 def near_names(facts: Facts, written: Written) -> list[str]:
-    """Display names that a mistaken name may have meant, best first."""
+    """Display names that a mistaken name may have meant: those of this very name first, then the
+    program's own, nearest first."""
     wanted = base_name(written.name).lower()
-    by_name: dict[str, list[str]] = {}
+    by_name: dict[str, list[Function]] = {}
     for function in facts.functions:
         plain = base_name(function.method.partition(" ")[0])
-        by_name.setdefault(plain.lower(), []).append(function.name)
-    close = difflib.get_close_matches(wanted, by_name, n=4, cutoff=0.6)
+        by_name.setdefault(plain.lower(), []).append(function)
+    close = difflib.get_close_matches(wanted, by_name, n=len(by_name) or 1, cutoff=0.6)
     inside = [name for name in sorted(by_name) if wanted in name and wanted]
     ordered = dict.fromkeys([*(n for n in (wanted,) if n in by_name), *close, *inside])
-    return list(dict.fromkeys(name for key in ordered for name in by_name[key]))
+    found = [(key != wanted, function) for key in ordered for function in by_name[key]]
+    found.sort(key=lambda pair: (pair[0], not pair[1].is_users))
+    return list(dict.fromkeys(function.name for _, function in found))
 
 
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(shlex.quote, names[:LISTED])) + (f" and {more} more" if more > 0 else "")

@@ -77,6 +77,12 @@ def test_diff_why_blame_warn_stats() -> None:
     assert [s["epoch"] for s in ask("blame", "f", "--at", "4")["statements"]] == [4, 4, 2]
     assert ask("warn")["functions"][0]["dispatches"][0]["number"] == 2
     assert ask("stats")["epochs"] == 9
+    listed = ask("stats", "--functions")["functions"]
+    assert [known["function"]["name"] for known in listed] == [
+        "f(::Int64)",
+        "g(::Int64)",
+        "top(::Int64)",
+    ]
 
 
 @pytest.mark.parametrize(

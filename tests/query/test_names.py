@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from building import Builder, instance_key
 from redefinition import F
 
 from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
-from mmsb.base.model import CodeState, EventKind
-from mmsb.query import names
+from mmsb.base.model import NONE_U32, CodeState, EventKind
+from mmsb.query import functions, names
 from mmsb.query.facts import Facts
 from mmsb.query.reader import Reader
 
@@ -36,9 +38,108 @@ def test_what_does_not_fit_is_unknown(memory: Reader, name: str) -> None:
         names.resolve(Facts(memory), name)
 
 
+def refused(memory: Reader, name: str) -> str:
+    with pytest.raises(UsageError) as told:
+        names.resolve(Facts(memory), name)
+    return str(told.value)
+
+
 def test_an_unknown_name_lists_near_ones(memory: Reader) -> None:
-    with pytest.raises(UnknownName, match=r"near it: top\(::Int64\)"):
-        names.resolve(Facts(memory), "tpo")
+    said = refused(memory, "tpo")
+    assert "near it: 'top(::Int64)'; `mmsb stats --functions` lists all" in said
+
+
+def test_near_names_are_few_and_short_and_the_programs_own_first(builder: Builder) -> None:
+    long = "Core.Array{" * 8 + "Core.Float64" + ", 1}" * 8
+    with builder.epoch():
+        for depth, name, type_ in (
+            (NONE_U32, "totals", "Core.Int64"),
+            (0, "total", long),
+            (0, "total", "Core.Float64"),
+            (NONE_U32, "atotal", "Core.Int64"),
+        ):
+            builder.instance(instance_key(name, type_), f"{name}(::{type_})", depth=depth)
+    with builder.done() as memory:
+        (near,) = re.findall("near it: (.*); `mmsb", refused(memory, "ttal"))
+        assert near.startswith("total(::Vector{Vector{")
+        assert near.split(", ")[1:] == ["'total(::Float64)'", "'totals(::Int64)'"]
+        assert max(map(len, near.split(", "))) <= 60
+        (same,) = re.findall("near it: (.*); `mmsb", refused(memory, "atotal(::Char)"))
+        assert same.startswith("'atotal(::Int64)', total")
+
+
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        ("f(2)", "f(Int64)"),
+        ("f(-2, 1.5, 1e3)", "f(Int64, Float64, Float64)"),
+        ('f("a, b", Int)', "f(String, Int)"),
+        ("f('c', true, nothing, :x)", "f(Char, Bool, Nothing, Symbol)"),
+    ],
+)
+def test_values_instead_of_types(memory: Reader, name: str, types: str) -> None:
+    assert refused(memory, name).endswith(f"has values where types are wanted: {types}")
+
+
+KILLED = {"state": "incomplete", "reason": "the program was killed by signal 9"}
+
+
+@pytest.mark.parametrize("key", ["Tuple{typeof(Main.f), Int64}", instance_key("f", "Core.Int64")])
+def test_a_function_of_which_only_its_compilation_is_known(builder: Builder, key: str) -> None:
+    with builder.epoch():
+        builder.event(EventKind.COMPILED, key, 1)
+        builder.note(**KILLED)
+    with builder.done() as memory:
+        for name in ("f", "Main.f", "f(Int64)"):
+            assert refused(memory, name) == (
+                "of f(::Int64) only its compilation is known, since the recording is incomplete "
+                "(the program was killed by signal 9)"
+            )
+        assert "no function 'g'" in refused(memory, "g")
+        (entry,) = memory.log("f").entries
+        assert entry.events == {"compiled": 1}
+
+
+def test_a_function_that_was_never_compiled(builder: Builder) -> None:
+    with builder.epoch():
+        builder.method("f", "Core.Any", world=1)
+    with builder.done() as memory:
+        said = "of f(::Any) only its definition is known at epoch 1, no code of it"
+        assert refused(memory, "f") == said
+
+
+def test_functions_by_name(builder: Builder) -> None:
+    with builder.epoch():
+        for name, depth in (("far", NONE_U32), ("z", 0), ("called", 1), ("a", 0)):
+            key = instance_key(name, "Core.Int64")
+            builder.instance(key, f"{name}(::Int64)", depth=depth)
+            builder.code(key, 0, state=CodeState.INVALIDATED if name == "z" else CodeState.VALID)
+    with builder.done() as memory:
+        told = functions.functions(memory)
+    assert [(k.function.name[0], k.whose, k.versions, k.valid) for k in told.functions] == [
+        ("a", "the program's", 1, True),
+        ("z", "the program's", 1, False),
+        ("c", "called by it", 1, True),
+        ("f", "out of scope", 1, True),
+    ]
+    assert str(told).splitlines()[1].split() == [
+        "a(::Int64)",
+        "Main",
+        "the",
+        "program's",
+        "1",
+        "valid",
+    ]
+    assert str(told).endswith("4 functions as of epoch 1.")
+
+
+def test_no_functions_of_a_killed_program(builder: Builder) -> None:
+    with builder.epoch():
+        builder.note(**KILLED)
+    with builder.done() as memory:
+        told = functions.functions(memory)
+    assert "the recording is incomplete" in str(told)
+    assert told.exit_code == 3
 
 
 @pytest.mark.parametrize("name", ["", "f(", "a b"])
@@ -58,7 +159,7 @@ def test_several_signatures_are_ambiguous(builder: Builder) -> None:
             builder.instance(instance_key("k", type_), f"k(::{type_})")
     with builder.done() as memory:
         facts = Facts(memory)
-        with pytest.raises(AmbiguousName, match=r"k\(::Int64\), k\(::Vector\{Float64\}\)"):
+        with pytest.raises(AmbiguousName, match=r"'k\(::Int64\)', 'k\(::Vector\{Float64\}\)'"):
             names.resolve(facts, "k")
         assert names.resolve(facts, "k(::Vector{Float64})")[0].name == "k(::Vector{Float64})"
         assert names.resolve(facts, "k(::Vector)")[0].name == "k(::Vector{Float64})"

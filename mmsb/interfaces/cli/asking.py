@@ -241,11 +241,19 @@ def warn(
 
 
 @commands.command(rich_help_panel=CARE)
-def stats(memory: MemoryPath = None, as_json: AsJson = False) -> None:
+def stats(
+    *,
+    functions: Annotated[
+        bool, typer.Option("--functions", help="Every function by its name instead.")
+    ] = False,
+    memory: MemoryPath = None,
+    as_json: AsJson = False,
+) -> None:
     """What was recorded, how large it is, and what this recording cannot see."""
+    from mmsb.query import functions as listed
     from mmsb.query import overview
 
-    answer(overview.stats, memory, as_json)
+    answer(listed.functions if functions else overview.stats, memory, as_json)
 
 
 @commands.command(rich_help_panel=CARE)
