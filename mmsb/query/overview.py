@@ -15,7 +15,7 @@ from mmsb.base.model import STAGES, UNSET_U8, Identity, Kept, Provenance, Rederi
 from mmsb.memory.check import check as check_bytes
 from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer
-from mmsb.query.document import Block, Document, note, table
+from mmsb.query.document import Block, Document, counted, note, table
 from mmsb.query.facts import Facts
 
 _TIER_LIMITS = {
@@ -72,7 +72,7 @@ class StatsView(Answer):
         blocks: list[Block] = [
             note(
                 (self.path, "name"),
-                f": Julia {julia}, {_tier(about)}, {about.get('threads', '?')} thread(s), depth "
+                f": Julia {julia}, {_tier(about)}, {_threads(about)}, depth "
                 f"{about.get('depth', '?')}, recording ",
                 (
                     about.get("state", "unknown"),
@@ -81,8 +81,9 @@ class StatsView(Answer):
                 f", exit code {about.get('exit_code', '?')}.",
             ),
             note(
-                f"{self.epochs} epochs, {self.functions} functions{far}, {self.facts:,} facts in "
-                f"{human(self.stored_bytes)} of log ({per_fact:.1f} bytes a fact; "
+                f"{counted(self.epochs, 'epoch')}, {counted(self.functions, 'function')}{far}, "
+                f"{counted(self.facts, 'fact')} in {human(self.stored_bytes)} of log "
+                f"({per_fact:.1f} bytes a fact; "
                 f"{human(self.bytes)} on disk).",
             ),
             table(
@@ -129,6 +130,11 @@ def _tier(about: dict[str, str]) -> str:
     named = f", capture {capture}" if capture not in ("", tier) else ""
     why = f" ({about['tier_reason']})" if "tier_reason" in about else ""
     return f"tier {tier}{named}{why}"
+
+
+def _threads(about: dict[str, str]) -> str:
+    told = about.get("threads", "?")
+    return counted(int(told), "thread") if told.isdigit() else f"{told} threads"
 
 
 def _counted(what: str, counts: dict[str, int]) -> str:
@@ -229,7 +235,7 @@ class CheckView(Answer):
                 (self.path, "name"),
                 ": ",
                 ("sound", "good") if self.sound else ("damaged", "bad"),
-                f"; {self.epochs} frames hold, {human(self.bytes)} read.",
+                f"; {counted(self.epochs, 'sound frame')}, {human(self.bytes)} read.",
             )
         ]
         blocks += [note((problem, "bad")) for problem in self.problems]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 from mmsb.base.model import PASSES, Provenance, Rederived, Stage
 from mmsb.memory.memory import Memory
@@ -41,6 +43,11 @@ class Step:
     changed: int
     columns: dict[str, int]  # what changed, and in how many statements
 
+    @property
+    def size(self) -> int:
+        """How many statements it touched."""
+        return self.added + self.removed + self.changed
+
 
 @dataclass(frozen=True, slots=True)
 class PassesView(Answer):
@@ -51,6 +58,7 @@ class PassesView(Answer):
     version: int | None
     steps: tuple[Step, ...]
     missing: str  # what is not known, and what to do; "" if nothing
+    options: str = field(default="", metadata={"data": False})  # the question's own, for a hint
 
     def document(self) -> Document:
         version = "?" if self.version is None else str(self.version)
@@ -74,19 +82,27 @@ class PassesView(Answer):
         ]
         if self.missing:
             blocks.append(note((self.missing, "warn")))
-        elif len(self.steps) > 1:
-            old, new = self.steps[-2].stage.name.lower(), self.steps[-1].stage.name.lower()
-            hint = f"mmsb diff '{self.function.name}' --stages {old} {new}"
-            blocks.append(note((f"A pass as a patch: {hint}", "dim")))
+        elif patch := self._patch():
+            blocks.append(note((f"A pass as a patch: {patch}", "dim")))
         return tuple(blocks)
+
+    def _patch(self) -> str:
+        """The command that shows the pass that did most; "" where none did anything."""
+        pairs = [pair for pair in pairwise(self.steps) if pair[1].stage in PASSES and pair[1].size]
+        if not pairs:
+            return ""
+        old, new = (s.stage.name.lower() for s in max(pairs, key=lambda pair: pair[1].size))
+        name = shlex.quote(self.function.name)
+        return f"mmsb diff {name} --stages {old} {new}{self.options}"
 
 
 def _signed(sign: str, count: int) -> str:
     return f"{sign}{count}" if count else ""
 
 
-def passes(memory: Memory, name: str, *, at: int | None = None) -> PassesView:
-    """Every stage of the newest version as of an epoch. UnknownName, AmbiguousName."""
+def passes(memory: Memory, name: str, *, at: int | None = None, options: str = "") -> PassesView:
+    """Every stage of the newest version as of an epoch; ``options`` stand behind the command that
+    it hints at. UnknownName, AmbiguousName."""
     facts = Facts(memory, at)
     function, _ = names.resolve(facts, name)
     last = seen(facts, function, None)
@@ -95,7 +111,7 @@ def passes(memory: Memory, name: str, *, at: int | None = None) -> PassesView:
     missing = ""
     if not any(stage in PASSES for stage in found):
         missing = f"No pass was recorded: {stages.passes_hint(facts)}."
-    return PassesView(function, facts.epoch, last.version, steps, missing)
+    return PassesView(function, facts.epoch, last.version, steps, missing, options)
 
 
 def _steps(facts: Facts, found: Iterable[Sight]) -> Iterable[Step]:

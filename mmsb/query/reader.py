@@ -30,6 +30,7 @@ from mmsb.query.answers import Function
 from mmsb.query.decisions import DecisionsView
 from mmsb.query.deps import DepsView
 from mmsb.query.diff import DiffView
+from mmsb.query.document import counted
 from mmsb.query.facts import Facts
 from mmsb.query.header import BareView
 from mmsb.query.history import BlameView, LogView
@@ -55,6 +56,9 @@ class Moment(Snapshot):
     def __init__(self, index: Index, symbols: Symbols, epoch: int, memory: Memory) -> None:
         super().__init__(index, symbols, epoch)
         self._memory = memory
+
+    def __repr__(self) -> str:
+        return f"<mmsb memory {self._memory.path.name} as of epoch {self.epoch}>"
 
     def functions(self) -> tuple[Function, ...]:
         """Every method instance known by then."""
@@ -116,6 +120,9 @@ class Moment(Snapshot):
 
 class Reader(Memory):
     """A memory, and the questions about it. Questions without an epoch mean the last one."""
+
+    def __repr__(self) -> str:
+        return f"<mmsb memory {self.path.name}, {counted(self.head, 'epoch')}>"
 
     def at(self, epoch: int | None = None) -> Moment:
         """The memory as of an epoch, default the last; UnknownName if there is no such epoch."""

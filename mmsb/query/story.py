@@ -10,7 +10,7 @@ from mmsb.base.model import CodeState, Stage
 from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer, Function
 from mmsb.query.diff import DiffView, compare
-from mmsb.query.document import Block, Document, Line, Listing, Span, Title, line, note
+from mmsb.query.document import Block, Document, Line, Listing, Span, Title, counted, line, note
 from mmsb.query.facts import Facts
 from mmsb.query.history import LogView, log
 from mmsb.query.ir import IRView, view
@@ -132,8 +132,9 @@ class StoryView(Answer):
         return [
             Title("How large this memory is"),
             note(
-                f"{found.facts:,} facts about {found.functions} functions in {found.epochs} "
-                f"epochs; {human(found.stored_bytes)} of log, {human(found.bytes)} on disk. "
+                f"{counted(found.facts, 'fact')} about {counted(found.functions, 'function')} in "
+                f"{counted(found.epochs, 'epoch')}; {human(found.stored_bytes)} of log, "
+                f"{human(found.bytes)} on disk. "
                 f"Recorded from Julia {found.recording.get('julia', '?')}."
             ),
             note((" ".join(found.limits), "dim")),
@@ -168,7 +169,8 @@ class StoryView(Answer):
 def _known(found: Warnings) -> str:
     if not found.count:
         return "every type was known"
-    return f"{found.count} types or calls are not known"
+    one = found.count == 1
+    return f"{found.count} {'type or call is' if one else 'types or calls are'} not known"
 
 
 def _ir_lines(shown: IRView) -> list[Line]:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from mmsb import __version__, session
 from mmsb.base.errors import JuliaFailed
+from mmsb.base.model import EventKind
 from mmsb.interfaces.cli import app
 from mmsb.session import RecordingResult
 
@@ -83,6 +84,15 @@ def test_diff_why_blame_warn_stats() -> None:
         "g(::Int64)",
         "top(::Int64)",
     ]
+
+
+def test_kinds_of_events_are_named() -> None:
+    wrong = run.invoke(app, ["log", "--kind", "nonsense"])
+    assert wrong.exit_code == 2
+    for text in (wrong.stderr, told("log", "--help")):
+        for kind in EventKind:
+            assert kind.name.lower() in text
+    assert "the latest one seen" not in told("log", "--help")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,16 @@ def test_passes_and_a_pass_as_a_patch() -> None:
     assert ask("diff", "f", "--stages", "inferred", "4")["counts"] == {
         "kept": 1, "changed": 1, "removed": 1, "added": 1,
     }  # fmt: skip
+
+
+def test_the_hint_of_passes_shows_a_change(native: Path) -> None:
+    words = ["passes", "f", "--at", "5", "-m", str(native)]
+    (hint,) = re.findall("A pass as a patch: mmsb (.*)", told(*words))
+    asked = shlex.split(hint)
+    assert asked[-2:] == ["-m", str(native)]
+    counts = ask(*asked)["counts"]
+    assert counts["added"] == counts["removed"] == 1
+    assert "--at" not in told("passes", "f")
 
 
 @pytest.mark.parametrize(

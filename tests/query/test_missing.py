@@ -124,3 +124,11 @@ def test_an_earlier_epoch_lacks_nothing(builder: Builder) -> None:
         builder.event(EventKind.DEFINED, KEY, 1)
     memory = recorded(builder, NATIVE)._memory
     assert str(memory.at(1).tree()) == "Nothing was inferred up to epoch 1."
+
+
+def test_no_hint_at_passes_that_changed_nothing(builder: Builder) -> None:
+    with builder.epoch():
+        builder.instance(KEY, "f(::Int64)")
+        for stage in (Stage.INFERRED, Stage.CONVERT, Stage.OPTIMIZED):
+            builder.body(KEY, stage, [], said=Provenance.NATIVE)
+    assert "as a patch" not in str(builder.done().at().passes("f"))

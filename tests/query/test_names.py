@@ -6,8 +6,9 @@ import pytest
 from building import Builder, instance_key
 from redefinition import F
 
+from mmsb.base import schema
 from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
-from mmsb.base.model import NONE_U32, CodeState, EventKind
+from mmsb.base.model import NONE_U32, Cause, CodeState, EventKind, TreeNode
 from mmsb.query import functions, names
 from mmsb.query.facts import Facts
 from mmsb.query.reader import Reader
@@ -106,6 +107,27 @@ def test_a_function_that_was_never_compiled(builder: Builder) -> None:
     with builder.done() as memory:
         said = "of f(::Any) only its definition is known at epoch 1, no code of it"
         assert refused(memory, "f") == said
+
+
+def test_a_memory_says_what_it_is(memory: Reader) -> None:
+    assert repr(memory) == "<mmsb memory made.mmsb, 9 epochs>"
+    assert repr(memory.at(4)) == "<mmsb memory made.mmsb as of epoch 4>"
+
+
+def test_one_is_no_plural(builder: Builder) -> None:
+    with builder.epoch():
+        builder.instance(F, "f(::Int64)")
+        builder.note(threads="1")
+        root = {"cause": Cause.INSERTED, "node": TreeNode.ROOT, "world": 1}
+        builder.add(schema.INVALIDATION_TREE, subject=instance_key("g"), **root)
+    with builder.done() as memory:
+        told = f"{memory.overview()}"
+        assert "1 thread, " in told
+        assert "1 epoch, 1 function, " in told
+        assert str(memory.at().invalidations()) == (
+            "1 tree, no function invalidated up to epoch 1.\n"
+            "g() was defined: nothing invalidated (epoch 1, world 1)"
+        )
 
 
 def test_functions_by_name(builder: Builder) -> None:

@@ -196,9 +196,8 @@ def doctor(
     else:
         for candidate in decision.candidates:
             mark = "→" if candidate == decision.chosen else "✓" if candidate.ok else "✗"
-            place = candidate.path or "—"
-            version = candidate.version or "?"
-            print(f"{mark} {candidate.source}: {place}, {version}: {candidate.reason}")
+            place = f"{candidate.path}, {candidate.version or '?'}: " if candidate.path else ""
+            print(f"{mark} {candidate.source}: {place}{candidate.reason}")
         print(decision.why)
         place = f"{inside.executable}: " if inside.executable else ""
         print(f"{'✓' if inside.ok else '✗'} inside Python: {place}{inside.reason}")

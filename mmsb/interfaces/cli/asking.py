@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import Enum
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from mmsb.interfaces.cli.common import (
 commands = typer.Typer()
 
 KindName = Enum("KindName", {kind.name.lower(): kind.name.lower() for kind in EventKind})  # type: ignore[misc]
+_KINDS = ", ".join(kind.name.lower() for kind in EventKind)
 
 
 class OrderName(str, Enum):
@@ -41,8 +43,20 @@ def log(
     function: Annotated[
         str | None, typer.Option("--function", "-f", metavar="FUNCTION", help="Only its epochs.")
     ] = None,
-    stage: AtStage = None,
-    kind: Annotated[KindName | None, typer.Option("--kind", "-k", help="Only such events.")] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            "--stage",
+            "-s",
+            metavar="STAGE",
+            help="Only epochs in which this stage was seen: lowered, inferred, optimized, or a "
+            "pass. Default: all.",
+        ),
+    ] = None,
+    kind: Annotated[
+        KindName | None,
+        typer.Option("--kind", "-k", metavar="KIND", help=f"Only such events: {_KINDS}."),
+    ] = None,
     at: AtEpoch = None,
     as_json: AsJson = False,
 ) -> None:
@@ -127,7 +141,9 @@ def passes(
     """A function's life through the compiler: each stage, and what it changed."""
     from mmsb.query import passes as questions
 
-    answer(lambda m: questions.passes(m, function, at=at), memory, as_json)
+    options = "" if at is None else f" --at {at}"
+    options += "" if memory is None else f" -m {shlex.quote(str(memory))}"
+    answer(lambda m: questions.passes(m, function, at=at, options=options), memory, as_json)
 
 
 @commands.command(rich_help_panel=ASK, epilog="mmsb tree   ·   mmsb tree price --depth 6")
