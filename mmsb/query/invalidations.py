@@ -111,7 +111,7 @@ class InvalidationsView(Answer):
             blocks += [note(*tree.head()), *([Listing(lines)] if lines else [])]
         more = len(self.trees) - _TREES
         if more > 0:
-            blocks.append(note((f"… and {more} smaller trees (--json has all)", "dim")))
+            blocks.append(note((f"… and {counted(more, 'smaller tree')} (--json has all)", "dim")))
         return tuple(blocks)
 
 

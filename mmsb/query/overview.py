@@ -106,7 +106,7 @@ class StatsView(Answer):
             )
         blocks += self._codes()
         if self.dropped:
-            lost = f"{self.dropped:,} code objects beyond --limit were left out."
+            lost = f"{counted(self.dropped, 'code object')} left out: more than --limit were seen."
             blocks.append(note((lost, "bad")))
         if self.not_deterministic:
             why = "; ".join(self.not_deterministic)
@@ -208,7 +208,8 @@ def not_deterministic(recording: dict[str, str]) -> tuple[str, ...]:
     """Why the same program recorded again may give another memory."""
     found = []
     if int(recording.get("dropped", "0")):
-        found.append(f"{recording['dropped']} code objects beyond the limit were left out")
+        left_out = counted(int(recording["dropped"]), "code object")
+        found.append(f"--limit left out {left_out}")
     if "min_inference_ms" in recording:
         least = recording["min_inference_ms"]
         found.append(f"code was chosen by the time its inference took (at least {least} ms)")

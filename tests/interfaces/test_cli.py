@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from mmsb import __version__, session
 from mmsb.base.errors import JuliaFailed
 from mmsb.base.model import EventKind
+from mmsb.capture.julia import Candidate
 from mmsb.interfaces.cli import app
 from mmsb.session import RecordingResult
 
@@ -166,6 +168,21 @@ def test_damage_is_looked_for_with_the_command_it_names(made: Path, tmp_path: Pa
 def test_a_folder_without_a_memory(tmp_path: Path) -> None:
     result = run.invoke(app, ["log", "-m", str(tmp_path)])
     assert "make one with `mmsb record`" in result.stderr
+
+
+def test_doctor_of_a_finder_that_found_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = Candidate("juliapkg", None, None, False, "found none")
+    here = Candidate("PATH", "/bin/julia", None, False, "broken")
+    inside = SimpleNamespace(executable=None, ok=False, reason="no", remark="")
+    julia = SimpleNamespace(candidates=[none, here], chosen=None, why="nothing")
+    diagnosis = SimpleNamespace(julia=julia, embedded=inside)
+    monkeypatch.setattr(session, "doctor", lambda **_: diagnosis)
+    result = run.invoke(app, ["doctor"])
+    assert result.exit_code == 5
+    assert result.stdout.splitlines()[:2] == [
+        "✗ juliapkg: found none",
+        "✗ PATH: /bin/julia, ?: broken",
+    ]
 
 
 # record: only how the command line is read, and what is passed on; Julia has its own tests.

@@ -117,12 +117,14 @@ def test_a_memory_says_what_it_is(memory: Reader) -> None:
 def test_one_is_no_plural(builder: Builder) -> None:
     with builder.epoch():
         builder.instance(F, "f(::Int64)")
-        builder.note(threads="1")
+        builder.note(threads="1", dropped="1")
         root = {"cause": Cause.INSERTED, "node": TreeNode.ROOT, "world": 1}
         builder.add(schema.INVALIDATION_TREE, subject=instance_key("g"), **root)
     with builder.done() as memory:
         told = f"{memory.overview()}"
         assert "1 thread, " in told
+        assert "1 code object left out: more than --limit were seen." in told
+        assert "because --limit left out 1 code object." in told
         assert "1 epoch, 1 function, " in told
         assert str(memory.at().invalidations()) == (
             "1 tree, no function invalidated up to epoch 1.\n"
