@@ -117,6 +117,14 @@ def test_an_error_is_one_line_and_a_code(words: list[str], code: int, name: str)
     assert ask(*words, code=code)["error"]["code"] == name
 
 
+@pytest.mark.parametrize(
+    "words", [["tree"], ["invalidations"], ["deps", "f"], ["decisions", "f"], ["warn", "--at", "1"]]
+)
+def test_an_answer_out_of_what_was_not_recorded_exits_3(words: list[str]) -> None:
+    assert run.invoke(app, words).exit_code == 3
+    assert json.loads(run.invoke(app, [*words, "--json"]).stdout)["advice"]
+
+
 def test_usage_errors_exit_2() -> None:
     assert run.invoke(app, ["show"]).exit_code == 2
     assert run.invoke(app, ["show", "f", "--stage", "nonsense"]).exit_code == 2

@@ -36,6 +36,19 @@ app = typer.Typer(
 # Recording.
 
 
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="Default: the script's name, .mmsb; session.mmsb without a script.",
+    ),
+]
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Record this module as if it were yours. Repeatable."),
+]
 Capture = Annotated[
     str,
     typer.Option(
@@ -75,22 +88,11 @@ def record(
         typer.Argument(metavar="COMMAND", help="julia and its arguments, or a script and its own."),
     ],
     *,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="Default: the script's name, .mmsb; session.mmsb without a script.",
-        ),
-    ] = None,
+    output: Output = None,
     depth: Annotated[
         int, typer.Option(min=0, help="How many calls away from your own modules to record.")
     ] = 1,
-    module: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Record this module as if it were yours. Repeatable."),
-    ] = None,
+    module: Modules = None,
     capture: Capture = "final",
     function: Functions = None,
     min_inference_ms: LeastTime = 0.0,
