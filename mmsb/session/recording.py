@@ -71,16 +71,11 @@ def record(
     """Run a Julia program as ``julia …`` would and keep what its compiler did.
 
     ``argv``: ``["julia", "--project=.", "script.jl", "args"]``, ``["script.jl", "args"]`` or
-    ``"script.jl"``. The
-    memory is written to ``output`` (default: the script's name with ``.mmsb``) when the program
-    has ended, all of it or none. The program's own exit code is in the result.
+    ``"script.jl"``. The memory is written to ``output`` (default: the script's name with
+    ``.mmsb``) when the program has ended, all of it or none; its exit code is in the result.
 
-    ``capture``: ``"events"`` (what the compiler did, without IR), ``"final"`` (also lowered,
-    inferred and final IR), ``"passes"`` (also after every pass), ``"decisions"`` (also why it was
-    inlined or not), ``"reflect"`` (public reflection alone, what an unknown Julia gets). IR can be
-    kept of ``functions`` alone, or of what took ``min_inference_ms`` to infer; ``limit`` bounds
-    the code objects. ``apart`` asks the compiler again in a second process. ``stdout``: the
-    descriptor that is the program's standard output, where it is not to be this process's.
+    The settings are ``Settings``'s. ``stdout``: the descriptor that is the program's standard
+    output, where it is not to be this process's.
 
     Raises UsageError (no such script, the output exists), JuliaNotFound, JuliaFailed (it cannot be
     started), ReadOnly, NoSpace.
