@@ -18,6 +18,7 @@ from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Document, Line, Listing, Span, line, note, table
 from mmsb.query.facts import Event, Facts
 from mmsb.query.ir import view
+from mmsb.query.juliatext import method_path
 from mmsb.query.stages import STAGE_EVENTS, Sight, seen, sights
 
 _NAMED = 3
@@ -180,7 +181,7 @@ def _prominence(facts: Facts, subject: str) -> tuple[int, bool]:
     """The user's own functions first, what the compiler named itself last."""
     known = facts.by_key.get(subject)
     far = 0 if known is None else NONE_U32 if known.depth is None else known.depth
-    return far, "#" in subject.partition(" ")[0]
+    return far, "#" in method_path(subject)
 
 
 def subject_name(facts: Facts, subject: str) -> str:

@@ -191,6 +191,12 @@ def _last(path: str) -> tuple[str, str, str]:
     return (found[1], ".", found[2]) if found else ("", "", path)
 
 
+def method_path(key: str) -> str:
+    """The function that the key of a method or of an instance begins with. (It may have spaces.)"""
+    path, signature, _ = key.partition(" Core.Tuple{")
+    return path if signature else key.partition(" ")[0]
+
+
 def base_name(path: str) -> str:
     """``Main.A.f`` → ``f``."""
     return _last(path)[2]

@@ -15,6 +15,7 @@ from mmsb.query.juliatext import (
     base_name,
     character,
     global_name,
+    method_path,
     parameters,
     short,
 )
@@ -306,7 +307,7 @@ def constant(value: Operand, children: Sequence[str]) -> str:
         Tag.REDACTED: f"‹{short(value.type)}›",
         Tag.LINE: f"#= line {value.number} =#",
         Tag.INSTANCE: short(text.rpartition(" @ ")[2]),
-        Tag.METHOD: text.partition(" ")[0],
+        Tag.METHOD: method_path(text),
     }.get(tag)
     if written is not None:
         return written

@@ -1,7 +1,8 @@
 """From a function's name as Julia people write it to method instances in the memory.
 
 Understood: ``f``, ``Main.f``, ``f(::Int64)``, ``f(x::Int64)``, ``f(Int64)``,
-``Base.sin(::Float64)``, ``Tuple{typeof(f), Int64}``, and an instance's own key. Types may be
+``Base.sin(::Float64)``, ``var"a b"``, ``P{Int64}(::Int64)`` (a constructor), ``(::P)(::Int64)`` (a
+call of a value of that type), ``Tuple{typeof(f), Int64}``, and an instance's own key. Types may be
 written short (``Int``, ``Vector{Float64}``) or in full (``Core.Array{Core.Float64, 1}``).
 """
 
@@ -21,6 +22,7 @@ from mmsb.query.facts import Facts
 from mmsb.query.juliatext import (
     base_name,
     function_path,
+    method_path,
     parameters,
     short,
     split,
@@ -50,13 +52,21 @@ _VALUES = {
 LISTED, NEAR, _WIDE = 8, 3, 60  # names of one error, near ones, and how much of each of these
 
 
+_CALL = re.compile(
+    r"""(?:\(::(?P<type>[^()]+)\)|(?P<name>(?:var"[^"]*"|[^({\s])+(?:\{[^()]*\})?))"""
+    r"""\s*(?:\((?P<arguments>.*)\))?"""
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A name taken apart: the dotted name, and the argument types if they were written."""
+    """A name taken apart: the dotted name, the argument types if they were written, and the type of
+    what is called where that is said."""
 
     text: str
     name: str
     arguments: tuple[str, ...] | None
+    called: str | None = None
 
 
 def parse(text: str) -> Written:
@@ -65,19 +75,25 @@ def parse(text: str) -> Written:
     if stripped.startswith(("Tuple{", "Core.Tuple{")):
         types = tuple_parameters(stripped)
         if types:
-            return Written(text, function_path(types[0]), tuple(types[1:]))
-    found = re.fullmatch(r"(?P<name>[^(\s]+)\s*(?:\((?P<arguments>.*)\))?", stripped)
+            return Written(text, function_path(types[0]), tuple(types[1:]), types[0])
+    found = _CALL.fullmatch(stripped)
     if not stripped or found is None:
         raise UsageError(f"{text!r} is no function's name; write f, Main.f or f(::Int64)")
-    name = re.sub(r"var\"([^\"]*)\"", r"\1", found["name"]).replace(".:", ".").strip()
+    called = found["type"]
+    if called is not None:
+        name = function_path(called)
+    else:
+        name = re.sub(r"var\"([^\"]*)\"", r"\1", found["name"]).replace(".:", ".").strip()
+        if name.endswith("}") and "{" in name:
+            called, name = f"Type{{{name}}}", parameters(name)[0]
     if found["arguments"] is None:
-        return Written(text, name, None)
+        return Written(text, name, None, called)
     arguments = split(found["arguments"])
     values = [(argument, _type_of_value(argument)) for argument in arguments]
     if any(type_ for _, type_ in values):
         wanted = ", ".join(type_ or argument for argument, type_ in values)
         raise UsageError(f"{text!r} has values where types are wanted: {found['name']}({wanted})")
-    return Written(text, name, tuple(map(_argument, arguments)))
+    return Written(text, name, tuple(map(_argument, arguments)), called)
 
 
 def _type_of_value(text: str) -> str | None:
@@ -106,6 +122,9 @@ def instances(facts: Facts, text: str) -> tuple[Function, ...]:
 def _fitting(facts: Facts, written: Written, *, varargs: bool = False) -> tuple[Function, ...]:
     """What the recording is about comes before what it only met on the way."""
     found = [f for f in facts.functions if fits(written, f, varargs=varargs)]
+    if written.called is None:  # a type's name is its constructors', if it has any
+        found = [f for f in found if not f.name.startswith("(::")] or found
+    found = [f for f in found if f.name == written.text.strip()] or found
     return tuple(f for f in found if f.in_scope) or tuple(found)
 
 
@@ -138,7 +157,10 @@ def fits(written: Written, function: Function, *, varargs: bool = False) -> bool
     """Whether an instance is one that the name stands for; with ``varargs`` also one whose last
     ``Vararg{T}`` takes what is written."""
     called = key_types(function.key)
-    if not any(_same_path(written.name, path) for path in _paths(function, called)):
+    if written.called is not None:
+        if not called or not _same_called(written.called, called[0]):
+            return False
+    elif not any(_same_path(written.name, path) for path in _paths(function, called)):
         return False
     if written.arguments is None:
         return True
@@ -146,6 +168,15 @@ def fits(written: Written, function: Function, *, varargs: bool = False) -> bool
     return len(given) == len(written.arguments) and all(
         same_type(asked, actual) for asked, actual in zip(written.arguments, given, strict=True)
     )
+
+
+def _same_called(asked: str, actual: str) -> bool:
+    """Whether what is called is of the type that was written."""
+    if asked.startswith("typeof(") != actual.startswith("typeof("):
+        return False
+    if asked.startswith("typeof("):
+        return _same_path(function_path(asked), function_path(actual))
+    return same_type(asked, actual)
 
 
 def _spread(types: list[str], count: int) -> list[str]:
@@ -163,7 +194,8 @@ def key_types(key: str) -> list[str]:
 
 def callee_name(key: str) -> str:
     """A readable name out of the key of a method, or of an instance that is not in the memory."""
-    path, _, signature = key.partition(" ")
+    path = method_path(key)
+    signature = key[len(path) + 1 :]
     types = key_types(key) or tuple_parameters(signature)
     if key.startswith("Tuple{"):  # a line of --trace-compile, of an incomplete recording
         path = function_path(types[0]) if types else key
@@ -173,7 +205,7 @@ def callee_name(key: str) -> str:
 
 
 def _paths(function: Function, called: Sequence[str]) -> Iterable[str]:
-    yield function.method.partition(" ")[0]
+    yield method_path(function.method)
     if called:
         yield function_path(called[0])
 
@@ -237,7 +269,9 @@ def fits_key(written: Written, key: str) -> bool:
     method, _, types = key.partition(" @ ")
     if "Tuple{" not in key:  # a package, a global
         return False
-    whole = key if types or key.startswith("Tuple{") else f"{key} @ {key.partition(' ')[2]}"
+    whole = key
+    if not types and not key.startswith("Tuple{"):
+        whole = f"{key} @ {key[len(method_path(key)) + 1 :]}"
     return fits(written, Function("", whole, method, "", 0))
 
 
@@ -252,7 +286,7 @@ def near_names(facts: Facts, written: Written) -> list[str]:
     wanted = base_name(written.name).lower()
     by_name: dict[str, list[Function]] = {}
     for function in facts.functions:
-        plain = base_name(function.method.partition(" ")[0])
+        plain = base_name(method_path(function.method))
         by_name.setdefault(plain.lower(), []).append(function)
     close = difflib.get_close_matches(wanted, by_name, n=len(by_name) or 1, cutoff=0.6)
     inside = [name for name in sorted(by_name) if wanted in name and wanted]

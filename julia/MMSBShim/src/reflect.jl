@@ -23,9 +23,9 @@ end
 function function_text(m::Method)
     s = Base.unwrap_unionall(m.sig)
     f = s isa DataType && length(s.parameters) > 0 ? s.parameters[1] : nothing
-    home, name = m.module, string(m.name)
+    home, name = m.module, name_in_code(string(m.name))
     if f isa DataType && is_function_type(f)
-        home, name = f.name.module, string(function_name(f))
+        home, name = f.name.module, name_in_code(string(function_name(f)))
     elseif f isa DataType && f.name === Base.unwrap_unionall(Type).name
         made = Base.unwrap_unionall(f.parameters[1])
         made isa DataType && ((home, name) = (made.name.module, string(made.name.name)))
@@ -37,9 +37,26 @@ end
 function display_name(mi::Core.MethodInstance)
     s = Base.unwrap_unionall(mi.specTypes)
     parameters = s isa DataType ? s.parameters : Core.svec()
+    called = length(parameters) > 0 ? called_text(mi.def, parameters[1]) : function_text(mi.def)
     texts = [string("::", type_text(parameters[k], Scope(), true)) for k in 2:length(parameters)]
-    return string(function_text(mi.def), '(', join(texts, ", "), ')')
+    return string(called, '(', join(texts, ", "), ')')
 end
+
+# A constructor of a type with parameters, and a call of a value, are told apart from the type's own
+# constructors: P{Int64}(…), (::P)(…).
+function called_text(m::Method, @nospecialize(t))
+    t isa DataType || return function_text(m)
+    if t.name === Base.unwrap_unionall(Type).name
+        made = t.parameters[1]
+        (made isa DataType && length(made.parameters) > 0) || return function_text(m)
+        return replace(type_text(made, Scope(), true), ", " => ",")
+    end
+    (t <: Function || t <: Core.Builtin || is_function_type(t)) && return function_text(m)
+    return string("(::", replace(type_text(t, Scope(), true), ", " => ","), ')')
+end
+
+# A name with blanks or brackets as code has it.
+name_in_code(name::String) = occursin(r"[\s(){}\[\],;\"]", name) ? string("var\"", name, '"') : name
 
 # The line `--trace-compile` writes for an instance is its type as `jl_static_show` prints it.
 function static_text(@nospecialize(t))
