@@ -1,7 +1,8 @@
 """What recording costs a compile-heavy program: ``make bench-capture``.
 
 Every round runs the program plain and under each capture, one after the other, each in processes
-of its own; ratios are taken within a round, and the median of the rounds is shown. Julia's own wall
+of its own; the programs are packages' first use and the compiler's own tests of its inlining.
+Ratios are taken within a round, and the median of the rounds is shown. Julia's own wall
 and processor time, the command's (Julia and the host that writes the memory), Julia's peak memory.
 
     MMSB_BENCH_PROJECT   a Julia project with CSV, JSON3 and DataStructures, and SnoopCompileCore
@@ -21,7 +22,6 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from mmsb.capture import command, process
 from mmsb.capture import julia as finder
@@ -30,6 +30,7 @@ from mmsb.session.recording import write
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 CAPTURES = ("events", "final", "passes", "decisions")
+COMPILER = "capture_compiler.jl"  # for which `decisions` would take a quarter of an hour
 GOALS = {"events": 1.02, "final": 1.10, "passes": 2.0}
 PROJECT = os.environ.get("MMSB_BENCH_PROJECT", "")
 ROUNDS = int(os.environ.get("MMSB_BENCH_ROUNDS", "3"))
@@ -85,15 +86,17 @@ def one(way: str, julia: finder.Candidate, program: str) -> Numbers:
     }
 
 
-def measured(way: str, julia: finder.Candidate, program: str) -> Numbers:
+def measured(
+    way: str, julia: finder.Candidate, program: str, patience: float = PATIENCE
+) -> Numbers:
     """The same, of a process made for it: a peak of memory is all of a process's life."""
     words = [sys.executable, __file__, "--one", way, str(julia.path), program]
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, check=False, cwd=HERE, timeout=PATIENCE
+            words, capture_output=True, text=True, check=False, cwd=HERE, timeout=patience
         )
     except subprocess.TimeoutExpired:
-        sys.exit(f"{way}: no end after {PATIENCE} s")
+        sys.exit(f"{way}: no end after {patience} s")
     if done.returncode:
         sys.exit(f"{way}: {done.stderr.strip()}")
     answer: Numbers = json.loads(done.stdout.splitlines()[-1])
@@ -106,7 +109,7 @@ def snoops(julia: finder.Candidate, program: str) -> bool:
     if run([str(julia.path), "--startup-file=no", "-e", code], julia).returncode:
         return False
     try:
-        measured("snoop", julia, program)
+        measured("snoop", julia, program, PATIENCE / 10)
     except SystemExit as problem:
         print(f"without SnoopCompile's snooping, which failed: {problem}", file=sys.stderr)
         return False
@@ -148,6 +151,24 @@ def table(runs: dict[str, list[Numbers]]) -> list[str]:
     return lines
 
 
+def rounds(julia: finder.Candidate, program: str) -> dict[str, list[Numbers]]:
+    """Every way to run a program, ROUNDS times."""
+    ways = ["plain", *CAPTURES]
+    if program == COMPILER:
+        ways.remove("decisions")
+    if snoops(julia, program):
+        ways.append("snoop")
+    for way in ("plain", "events"):
+        measured(way, julia, program)  # packages and the recorder are compiled, files are in memory
+    runs: dict[str, list[Numbers]] = {way: [] for way in ways}
+    for number in range(ROUNDS):
+        for way in ways:
+            runs[way].append(measured(way, julia, program))
+            took = runs[way][-1]["julia"]
+            print(f"{program}, round {number + 1}, {way}: {took:.1f} s", file=sys.stderr)
+    return runs
+
+
 def section(julia: finder.Candidate, program: str, runs: dict[str, list[Numbers]]) -> str:
     """What the page says of this run."""
     words = ["git", "describe", "--always", "--dirty"]
@@ -160,7 +181,7 @@ def section(julia: finder.Candidate, program: str, runs: dict[str, list[Numbers]
         f"rounds' ratios; code of {commit or 'no commit'}. Where the machine is shared, the ratio "
         "of processor times is the one to read."
     )
-    return "\n".join([BEGIN, "", said, "", *table(runs), "", END])
+    return "\n".join([said, "", *table(runs), ""])
 
 
 def publish(text: str) -> None:
@@ -179,16 +200,9 @@ def main() -> None:
     if PROJECT:
         os.environ["JULIA_PROJECT"] = PROJECT
     program = "capture_packages.jl" if PROJECT else "capture_numbers.jl"
-    ways = ["plain", *CAPTURES, *(["snoop"] if snoops(julia, program) else [])]
     process.precompile(julia, command.parse(["julia", str(HERE / program)]))
-    for way in ("plain", "events"):
-        measured(way, julia, program)  # packages and the recorder are compiled, files are in memory
-    runs: dict[str, list[Any]] = {way: [] for way in ways}
-    for number in range(ROUNDS):
-        for way in ways:
-            runs[way].append(measured(way, julia, program))
-            print(f"round {number + 1}, {way}: {runs[way][-1]['julia']:.1f} s", file=sys.stderr)
-    text = section(julia, program, runs)
+    sections = [section(julia, one, rounds(julia, one)) for one in (program, COMPILER)]
+    text = "\n".join([BEGIN, "", *sections, END])
     print(text)
     publish(text)
 

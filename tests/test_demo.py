@@ -37,6 +37,18 @@ def test_with_a_julia_it_records(
     assert (tmp_path / "tour.mmsb").is_dir()
 
 
+def test_it_replaces_its_own_memory_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, julia: Candidate
+) -> None:
+    tell(monkeypatch, tmp_path, julia)
+    tell(monkeypatch, tmp_path, julia)
+    (tmp_path / "tour.mmsb").rename(tmp_path / "mine.mmsb")
+    before = sorted((tmp_path / "mine.mmsb").iterdir())
+    result = CliRunner().invoke(app, ["demo", "-o", "mine.mmsb"])
+    assert result.exit_code == 2
+    assert sorted((tmp_path / "mine.mmsb").iterdir()) == before
+
+
 def test_without_one_it_plays_what_ships_and_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

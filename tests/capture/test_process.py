@@ -138,6 +138,40 @@ def test_a_session_whose_julia_exits_keeps_what_there_was(tmp_path: Path, julia:
     assert instances(str(session.path)) == {"f(::Int64)"}
 
 
+LEFT_OPEN = """
+import sys
+from mmsb.session import start
+session = start(sys.argv[1], julia=sys.argv[2])
+{run}
+"""
+
+
+@pytest.mark.parametrize("run", ['session.run("f(x) = x + 1; f(1)")', ""])
+def test_a_session_that_is_not_stopped_ends_with_python(
+    tmp_path: Path, julia: Candidate, run: str
+) -> None:
+    words = [sys.executable, "-c", LEFT_OPEN.format(run=run), "left.mmsb", str(julia.path)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert instances(str(tmp_path / "left.mmsb")) == ({"f(::Int64)"} if run else set())
+
+
+def test_a_script_is_a_word_and_the_julia_is_told(tmp_path: Path, julia: Candidate) -> None:
+    script = tmp_path / "script.jl"
+    script.write_text(PROGRAM)
+    result = record(str(script), tmp_path / "out.mmsb", julia=julia, modules=["Nowhere"])
+    assert f"Julia {julia.version}" in result.message
+    assert "no recorded method is of a module Nowhere" in result.message
+
+
+def test_a_program_s_output_goes_where_it_is_sent(tmp_path: Path, julia: Candidate) -> None:
+    script = tmp_path / "script.jl"
+    script.write_text('println("said")')
+    with (tmp_path / "said").open("w") as said:
+        record([str(script)], tmp_path / "out.mmsb", julia=julia, stdout=said.fileno())
+    assert (tmp_path / "said").read_text() == "said\n"
+
+
 def test_names_the_program_takes_for_itself_are_its_own(tmp_path: Path, julia: Candidate) -> None:
     source = "split(x) = x + 1\nmap(x) = split(x)\nstring(x) = map(x)\nprintln(string(3))\n"
     assert run(tmp_path, julia, source).exit_code == 0
