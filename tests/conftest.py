@@ -7,6 +7,7 @@ Julia at all such tests fail, unless MMSB_NO_JULIA=1 says that this is meant: th
 from __future__ import annotations
 
 import os
+import signal
 from functools import cache
 
 import pytest
@@ -19,6 +20,9 @@ from mmsb.capture.julia import Candidate, find_all
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("searching", deadline=None, max_examples=1000)
 settings.load_profile("steady")
+
+# What runs in the background may be told to ignore it, and so would be all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NO_JULIA = os.environ.get("MMSB_NO_JULIA", "") not in ("", "0")
 

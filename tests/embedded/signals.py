@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import time
 
 import mmsb
-
-# Who runs the tests in the background may have told them to ignore it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SPIN = "function spin()\n n = 0\n while true\n n += 1; GC.safepoint()\n end\nend; spin()"
 FILL = "function fill(v)\n while true\n push!(v, rand(3)); empty!(v)\n end\nend; fill([])"
