@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -91,15 +92,23 @@ def measured(
 ) -> Numbers:
     """The same, of a process made for it: a peak of memory is all of a process's life."""
     words = [sys.executable, __file__, "--one", way, str(julia.path), program]
-    try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, check=False, cwd=HERE, timeout=patience
-        )
-    except subprocess.TimeoutExpired:
-        sys.exit(f"{way}: no end after {patience} s")
-    if done.returncode:
-        sys.exit(f"{way}: {done.stderr.strip()}")
-    answer: Numbers = json.loads(done.stdout.splitlines()[-1])
+    # a group of its own, so that a Julia that finds no end ends with it
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=HERE,
+        start_new_session=True,
+    ) as process_:
+        try:
+            said, problem = process_.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            os.killpg(process_.pid, signal.SIGKILL)
+            sys.exit(f"{way}: no end after {patience} s")
+    if process_.returncode:
+        sys.exit(f"{way}: {problem.strip()}")
+    answer: Numbers = json.loads(said.splitlines()[-1])
     return answer
 
 
