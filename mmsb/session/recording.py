@@ -74,8 +74,8 @@ def record(
     ``"script.jl"``. The memory is written to ``output`` (default: the script's name with
     ``.mmsb``) when the program has ended, all of it or none; its exit code is in the result.
 
-    The settings are ``Settings``'s. ``stdout``: the descriptor that is the program's standard
-    output, where it is not to be this process's.
+    ``depth`` to ``apart``: see ``mmsb.capture.process.Settings``. ``stdout``: the descriptor that
+    is the program's standard output, where it is not to be this process's.
 
     Raises UsageError (no such script, the output exists), JuliaNotFound, JuliaFailed (it cannot be
     started), ReadOnly, NoSpace.

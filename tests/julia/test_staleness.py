@@ -227,6 +227,21 @@ def test_a_deletion_is_dated_and_stands_where_it_was(julia: Candidate, tmp_path:
     assert "Main.g" in [story[at][1] for at in inferred if at > deleted]
 
 
+REPLACED_ELSEWHERE = """
+f(s) = Base.Filesystem.splitdrive(s)
+f(SubString("a/b"))
+Base.Filesystem.splitdrive(s::AbstractString) = ("x", "mine")
+f(SubString("a/b"))
+"""
+
+
+def test_a_method_that_the_program_replaced_in_base_was_not_deleted(
+    julia: Candidate, tmp_path: Path
+) -> None:
+    events = live.record_text(julia, tmp_path, REPLACED_ELSEWHERE).head.table("event")
+    assert EventKind.DELETED not in events["kind"].tolist()
+
+
 PAST = """
 h(x) = x + 1
 k(x) = h(x) * 2

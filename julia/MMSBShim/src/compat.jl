@@ -575,4 +575,15 @@ is_replaced_method(m::Method) = hasfield(Method, :dispatch_status) ? iszero(m.di
 # (older Julias are not asked: their methods are told apart by their signatures)
 may_be_replaced(m::Method) = VERSION < v"1.10-" || is_replaced_method(m)
 
+# Did a method of the same signature begin in this world?
+function is_succeeded(m::Method, world::UInt64)
+    VERSION < v"1.10-" && return false
+    found = Base._methods_by_ftype(m.sig, -1, UInt(world))
+    found isa Vector || return false
+    for match in found
+        (match.method.primary_world == world && match.method.sig == m.sig) && return true
+    end
+    return false
+end
+
 module_bindings(m::Module) = Any[b for b in ccall(:jl_module_get_bindings, Any, (Any,), m) if b !== nothing]

@@ -120,8 +120,9 @@ function definitions(methods::Vector{Method})
         last = deleted_world(m) == OPEN_WORLD ? OPEN_WORLD : deleted_world(m)
         next = get(successors, m, OPEN_WORLD)
         replaced = next == OPEN_WORLD ? OPEN_WORLD : next - 1
-        push!(found, Definition(m, UInt64(m.primary_world), min(last, replaced),
-                                last < replaced))
+        # what succeeded it may be none of these methods
+        deleted = last < replaced && !is_succeeded(m, last + 1)
+        push!(found, Definition(m, UInt64(m.primary_world), min(last, replaced), deleted))
     end
     return found
 end
