@@ -298,19 +298,27 @@ class Scheduler:
         if not worlds or not self.schedule.native:
             return {}
         codes = self.schedule.codes
-        native = [i for i, c in enumerate(codes) if c.order != NONE_U64 and not self.is_past(i)]
         began = self._began()
+        before: dict[int, int] = {}  # world → after the last that ended in it
+        after: dict[int, int] = {}  # → where the first that is valid from it on began
+        for index, code in enumerate(codes):
+            if code.order == NONE_U64 or self.is_past(index):
+                continue
+            ended, place = code.max_world + 1, began.get(index, code.order)
+            before[ended] = max(before.get(ended, 0), code.order + 1)
+            after[code.min_world] = min(after.get(code.min_world, NONE_U64), place)
+        defining = {
+            at: min(self._place(self.stream.methods[r].key, at, NONE_U64) for r in rows)
+            for at, rows in defined.items()
+        }
         found = {}
-        for world in worlds:
-            after = [began.get(i, codes[i].order) for i in native if codes[i].min_world >= world]
-            before = [codes[i].order + 1 for i in native if codes[i].max_world + 1 == world]
-            later = [
-                self._place(self.stream.methods[row].key, at, NONE_U64)
-                for at, rows in defined.items()
-                if at > world
-                for row in rows
-            ]
-            found[world] = min([min(after) if after else max(before, default=0), *later])
+        first = following = NONE_U64
+        for world in sorted({*worlds, *after, *defining}, reverse=True):
+            first = min(first, after.get(world, NONE_U64))
+            if world in worlds:
+                known = before.get(world, 0) if first == NONE_U64 else first
+                found[world] = min(known, following)
+            following = min(following, defining.get(world, NONE_U64))
         return found
 
     def _began(self) -> dict[int, int]:
