@@ -7,19 +7,21 @@ import fcntl
 import json
 import os
 import struct
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 
 from mmsb.base.errors import CorruptData, MemoryLocked, NewerFormat, NotAMemory, ReadOnly
+from mmsb.memory.disk import DISK, PAGE_BYTES, Disk, File
 from mmsb.memory.frame import Broken
 from mmsb.memory.opening import read_start, unreadable
 
 FORMAT = 1
-HEADER_BYTES = 4096
+HEADER_BYTES = PAGE_BYTES
 #: No manifest is longer: it would name more than 2 TiB of segments.
 MANIFEST_BYTES = 1024 * 1024
 #: Segment numbers are below this: place and number share 64 bits of a frame's seed.
@@ -28,11 +30,11 @@ _SLOTS = (0, HEADER_BYTES // 2)
 _MAGIC = b"mmsb"
 #: magic, version, sequence, visible (epoch, segment, offset), durable (the same), check
 _SLOT = struct.Struct("<4sI7QQ")
+_HEAD, _CHECK = struct.Struct("<4sI7Q"), struct.Struct("<Q")
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A place in the log: everything before (segment, offset) holds epochs up to ``epoch``."""
 
     segment: int
@@ -42,11 +44,10 @@ class Mark:
     @property
     def place(self) -> tuple[int, int]:
         """What marks are compared by."""
-        return self.segment, self.offset
+        return self[:2]
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(NamedTuple):
     """The header's counters. ``durable <= visible``."""
 
     sequence: int
@@ -62,25 +63,11 @@ class Manifest:
     segments: tuple[tuple[int, int | None], ...]
 
 
-def write_all(handle: int, data: bytes, offset: int) -> None:
-    """pwrite until all is written; OSError as the system says."""
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(handle, view, offset)
-        view, offset = view[count:], offset + count
+def write_manifest(folder: Path, manifest: Manifest, disk: Disk) -> None:
+    """Replaces the manifest by rename, once the files it names have durable names.
 
-
-def sync_folder(folder: Path) -> None:
-    """Makes names in the folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replaces the manifest by rename, durably; OSError leaves the old one in place."""
+    OSError leaves the old one in place. The new one is durable after `Disk.sync_folder`.
+    """
     body = {
         "format": FORMAT,
         "magic": "mmsb",
@@ -89,14 +76,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     }
     line = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     new = folder / "manifest.new"
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    try:
-        write_all(handle, line + b"\n" + xxh3_64_hexdigest(line).encode() + b"\n", 0)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    os.replace(new, folder / "manifest")
-    sync_folder(folder)
+    disk.write_file(new, line + b"\n" + xxh3_64_hexdigest(line).encode() + b"\n", anew=False)
+    disk.sync_folder(folder)
+    disk.rename(new, folder / "manifest")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -164,9 +146,19 @@ def _is_size(value: object) -> TypeGuard[int]:
 
 def pack_marks(marks: Marks) -> tuple[bytes, int]:
     """One slot's bytes and their place in the header file; slots take turns."""
-    places = [(mark.epoch, mark.segment, mark.offset) for mark in (marks.visible, marks.durable)]
-    head = _SLOT.pack(_MAGIC, FORMAT, marks.sequence, *places[0], *places[1], 0)[:-8]
-    return head + struct.pack("<Q", xxh3_64_intdigest(head)), _SLOTS[marks.sequence % 2]
+    sequence, visible, durable = marks
+    head = _HEAD.pack(
+        _MAGIC,
+        FORMAT,
+        sequence,
+        visible.epoch,
+        visible.segment,
+        visible.offset,
+        durable.epoch,
+        durable.segment,
+        durable.offset,
+    )
+    return head + _CHECK.pack(xxh3_64_intdigest(head)), _SLOTS[sequence & 1]
 
 
 def read_slots(folder: Path) -> list[Marks | None]:
@@ -212,27 +204,30 @@ def denied(path: Path, error: OSError) -> ReadOnly | None:
 class Lock:
     """The one writer's flock. The kernel drops it with the process: a stale pid locks nobody."""
 
-    __slots__ = ("_handle", "_pid")
+    __slots__ = ("__weakref__", "_file", "_pid")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: Disk = DISK) -> None:
         """MemoryLocked if another writer holds it; ReadOnly if the folder cannot be written."""
         path = folder / "lock"
-        self._handle, self._pid = -1, os.getpid()
+        self._file: File | None = None
+        self._pid = os.getpid()
         try:
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            file = disk.make(path, anew=False)
         except OSError as error:
             raise denied(folder, error) or unreadable(path, error) or error from error
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            pid = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            self._let_go()
+            pid = os.pread(file.handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            file.close()
             raise MemoryLocked(
                 f"{folder} is being written by process {pid}; close it there or open it for reading"
             ) from error
-        os.ftruncate(self._handle, 0)
+        self._file = file
+        _HELD.add(self)
         with suppress(OSError):  # a full disk: the lock holds, only the pid is not told
-            os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+            file.truncate(0)
+            file.write(f"{self._pid}\n".encode(), 0)
 
     @property
     def inherited(self) -> bool:
@@ -244,15 +239,29 @@ class Lock:
 
         In a fork of the process that took it the lock stays with that process.
         """
-        if not self.inherited:
-            os.ftruncate(self._handle, 0)
-        self._let_go()
+        file = self._file
+        if file is not None and not self.inherited:
+            with suppress(OSError):
+                file.truncate(0)
+            fcntl.flock(file.handle, fcntl.LOCK_UN)
+        self.drop()
 
-    def _let_go(self) -> None:
-        handle, self._handle = self._handle, -1
-        if handle >= 0:
-            os.close(handle)
+    def drop(self) -> None:
+        """Closes this process's handle, and no more; also done when a writer is just dropped."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
-    def __del__(self) -> None:
-        """A writer that is dropped without being closed locks nobody out."""
-        self._let_go()
+    __del__ = drop
+
+
+_HELD: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A fork that outlives its parent must not hold the parent's lock."""
+    for lock in list(_HELD):
+        lock.drop()
+
+
+os.register_at_fork(after_in_child=_after_fork)

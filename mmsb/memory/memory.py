@@ -20,8 +20,9 @@ from mmsb.memory.changes import Changes, Sealed
 from mmsb.memory.delta import Delta
 from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
+from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.files import Lock, read_manifest
-from mmsb.memory.frame import ALIGN, Draft
+from mmsb.memory.frame import ALIGN, Draft, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.snapshot import Snapshot
@@ -56,6 +57,7 @@ class Memory:
         *,
         durability: Durability = "group",
         segment_bytes: int = SEGMENT_BYTES,
+        disk: Disk = DISK,
     ) -> Memory:
         """Makes a memory in a new or empty folder and opens it for writing.
 
@@ -68,8 +70,8 @@ class Memory:
             )
         if not {schema.HEAP, schema.SYMBOL} <= set(known):
             raise UsageError("a memory needs the kinds 'heap' and 'symbol'; add them to its kinds")
-        writer.create(Path(path), _birth(known), segment_bytes)
-        return cls.open(path, write=True, kinds=known, durability=durability)
+        writer.create(Path(path), _birth(known), segment_bytes, disk)
+        return cls.open(path, write=True, kinds=known, durability=durability, disk=disk)
 
     @classmethod
     def open(
@@ -79,6 +81,7 @@ class Memory:
         *,
         kinds: Iterable[Kind] = schema.KINDS,
         durability: Durability = "group",
+        disk: Disk = DISK,
     ) -> Memory:
         """Opens a memory; O(frames). With ``write`` takes the lock and cuts a torn tail.
 
@@ -86,12 +89,12 @@ class Memory:
         """
         folder = Path(path)
         read_manifest(folder)
-        lock = Lock(folder) if write else None
+        lock = Lock(folder, disk) if write else None
         try:
             log, index = Log(folder), Index(folder, kinds)
             for frame in log.scan(beyond=write):
                 index.add(frame)
-            return cls(log, index, None if lock is None else Writer(log, lock, durability))
+            return cls(log, index, None if lock is None else Writer(log, lock, durability, disk))
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -192,9 +195,9 @@ class Memory:
                 )
             epoch = self.head + 1
             content = changes.seal()
-            self._index.add(
-                out.append(encode.draft(content, epoch, source, self._index.page_count))
-            )
+            draft = encode.draft(content, epoch, source, self._index.page_count)
+            segment, at = out.append(draft)
+            self._index.add(Frame(segment, at, at + draft.size))
             changes.committed = True
             out.settle()
             return epoch

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn, Protocol, TypeVar
 
 from mmsb.base.errors import MmsbError, NoSpace, StateError, UsageError, WriterFailed
 from mmsb.memory import files
+from mmsb.memory.disk import DISK, Disk, File
 from mmsb.memory.files import Lock, Manifest, Mark, Marks
-from mmsb.memory.frame import Draft, Frame
+from mmsb.memory.group import Group
 from mmsb.memory.log import Log
 from mmsb.memory.opening import unreadable
 from mmsb.memory.segment import FIRST, Segment, capacity, file_name, header
@@ -20,48 +22,65 @@ from mmsb.memory.segment import FIRST, Segment, capacity, file_name, header
 Durability = Literal["none", "group", "every"]
 #: How far the durable mark may stay behind under "group".
 GROUP_BYTES = 16 * 1024 * 1024
+_File = TypeVar("_File", bound=File)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def create(folder: Path, draft: Draft, segment_bytes: int) -> None:
+class Draft(Protocol):
+    """A frame before it has a place in the log."""
+
+    @property
+    def epoch(self) -> int:
+        """One more than that of the frame before it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes it will take, a multiple of 64."""
+
+    def render(self, segment: int, offset: int) -> bytes | bytearray | memoryview:
+        """Its ``size`` bytes at that place."""
+
+
+def create(folder: Path, draft: Draft, segment_bytes: int, disk: Disk = DISK) -> None:
     """Makes the folder with its first frame, all of it durable; the manifest comes last.
 
     UsageError if something is there already, ReadOnly, NoSpace.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder, disk)
         if any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty; open the memory there or choose a new path")
-        first = header(1) + draft.render(1, FIRST)
+        first = header(1) + bytes(draft.render(1, FIRST))
         mark = Mark(1, FIRST + draft.size, 0)
         slots = bytearray(files.HEADER_BYTES)
         for sequence in (0, 1):
             slot, at = files.pack_marks(Marks(sequence, mark, mark))
             slots[at : at + len(slot)] = slot
         for name, data in ((file_name(1), first), ("header", bytes(slots)), ("lock", b"")):
-            _write_file(folder / name, data)
-        files.write_manifest(folder, Manifest(segment_bytes, ((1, None),)))
+            disk.write_file(folder / name, data)
+        files.write_manifest(folder, Manifest(segment_bytes, ((1, None),)), disk)
+        disk.sync_folder(folder)
     except FileExistsError as error:
         raise UsageError(
             f"{folder} is being made by someone else; open it, or choose a new path"
         ) from error
     except OSError as error:
         # The segment was made here and not before, so what lies there is of this attempt.
-        for left in (file_name(1), "header", "lock", "manifest.new"):
+        for left in ("manifest", "manifest.new", "header", "lock", file_name(1)):
             with suppress(OSError):
-                os.unlink(folder / left)
+                disk.unlink(folder / left)
         if error.errno in _FULL:
             raise _no_space(folder, error) from error
         raise files.denied(folder, error) or error from error
 
 
-def _write_file(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        files.write_all(handle, data, 0)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _make_folder(folder: Path, disk: Disk) -> None:
+    """The folder and those above it, each with a durable name."""
+    if not folder.is_dir():
+        _make_folder(folder.parent, disk)
+        with suppress(FileExistsError):
+            disk.mkdir(folder)
+        disk.sync_folder(folder.parent)
 
 
 def _no_space(folder: Path, error: OSError) -> NoSpace:
@@ -72,179 +91,297 @@ def _no_space(folder: Path, error: OSError) -> NoSpace:
 
 
 class Writer:
-    """Appends frames. After a write or fsync whose outcome is unknown it refuses to go on."""
+    """Appends frames. After a write or sync whose outcome is unknown it refuses to go on.
 
-    def __init__(self, log: Log, lock: Lock, durability: Durability) -> None:
+    The log's end and its marks change under ``_lock`` only: the thread that makes commits durable
+    syncs without it, while others are committed, and takes it to say so in the header.
+    """
+
+    def __init__(self, log: Log, lock: Lock, durability: Durability, disk: Disk = DISK) -> None:
         """``log`` was opened and scanned under ``lock``; what follows its end is cut here."""
-        self.log, self.durability = log, durability
-        self._lock = lock
-        self._handle = self._header = -1
+        self.log, self.durability, self._disk = log, durability, disk
+        self._held, self._lock = lock, threading.Lock()
+        self._pid = os.getpid()
+        self._group: Group | None = None
+        self._quiet = True  # the thread of "group" has nothing to do
         self._failure: str | None = None
-        self._behind = 0  # bytes visible and not yet durable, written by this writer
+        self._told = False  # has anybody heard of the failure?
         self._number, self._at = log.end
-        self._handle = self._open(file_name(self._number))
-        self._header = self._open("header")
-        self._cut()
         self._allocated = self._at
+        self._segment = log.segments[self._number]
+        self._file = self._open(disk.open, file_name(self._number))
+        self._page = self._open(disk.page, "header")
+        # Bytes appended, and how many of them were when the last sync began.
+        self._written = self._synced = 0
+        # Up to here the header says durable on the disk, not only in memory.
+        self._safe = Mark(0, 0, -1)
+        with self._guard("cut"):
+            self._cut()
+        if durability != "none" and log.marks.durable != log.marks.visible:
+            self.sync()
 
-    def _open(self, name: str) -> int:
-        folder = self.log.folder
+    def _open(self, how: Callable[[Path], _File], name: str) -> _File:
+        path = self.log.folder / name
         try:
-            return os.open(folder / name, os.O_RDWR)
+            return how(path)
         except OSError as error:
-            known = files.denied(folder, error) or unreadable(folder / name, error)
+            known = files.denied(self.log.folder, error) or unreadable(path, error)
             raise known or error from error
 
     def _cut(self) -> None:
-        """Drops bytes after the last sound frame; whole frames found above the mark stay."""
+        """Drops bytes after the last sound frame; whole frames found above the mark stay.
+
+        What is dropped is gone from the disk before anything is written in its place, so that no
+        loss of power mixes the two.
+        """
         log = self.log
         if log.position.place != log.marks.visible.place or not log.both_slots:
-            durable = log.marks.durable
-            self._guard("cut", lambda: self._publish(log.position, durable))
+            self._publish(log.position, log.marks.durable)
+            self._page.sync()
         with suppress(FileNotFoundError):
-            os.unlink(log.folder / "manifest.new")
-        self._guard("cut", lambda: os.ftruncate(self._handle, self._at))
+            self._disk.unlink(log.folder / "manifest.new")
+        if self._file.size > self._at:
+            self._file.truncate(self._at)
+            self._file.sync()
 
-    def append(self, draft: Draft) -> Frame:
-        """Writes one frame and makes it visible. NoSpace leaves all as it was; WriterFailed."""
-        self._check_able()
-        self._guard("preallocation", lambda: self._make_room(draft.size))
-        at, end = self._at, self._at + draft.size
-        data = draft.render(self._number, at)
-        self._guard("write", lambda: files.write_all(self._handle, data, at))
-        visible = Mark(self._number, end, draft.epoch)
-        durable = self.log.marks.durable
-        self._guard("header write", lambda: self._publish(visible, durable), full=False)
-        self._at = end
-        self._behind += draft.size
-        self.log.position, self.log.end = visible, visible.place
-        segment = self.log.segments[self._number]
-        if len(segment.bytes) < end:
-            segment.remap()
-        return Frame(segment, at, end)
+    def append(self, draft: Draft) -> tuple[Segment, int]:
+        """Writes one frame, makes it visible, and returns its place.
+
+        NoSpace leaves all as it was. WriterFailed, StateError in a fork.
+        """
+        if self._pid != os.getpid():
+            self._check_able()
+        size, log = draft.size, self.log
+        with self._lock:
+            if self._failure is not None or draft.epoch != log.position.epoch + 1:
+                self._refuse()
+            if self._at + size > self._allocated:
+                with self._guard("preallocation"):
+                    self._make_room(size)
+            at = self._at
+            try:
+                self._file.write(draft.render(self._number, at), at)
+            except BaseException as error:
+                self._take_back(error)
+            try:
+                visible = Mark(self._number, at + size, draft.epoch)
+                self._publish(visible, log.marks.durable)
+                self._at = at + size
+                self._written += size
+                log.position, log.end = visible, visible[:2]
+            except BaseException as error:  # the header may say more than we know
+                with self._guard("header write", full=False):
+                    raise error
+            return self._segment, at
 
     def settle(self) -> None:
-        """What the policy asks for after a commit."""
-        grouped = self.durability == "group" and self._behind >= GROUP_BYTES
-        if grouped or self.durability == "every":
+        """What the policy asks for after a commit. WriterFailed."""
+        if self.durability == "group":
+            if self._written - self._synced >= GROUP_BYTES:
+                self.sync()
+            elif self._quiet:
+                self._ring()
+        elif self.durability == "every":
             self.sync()
 
     def sync(self) -> None:
         """Returns when all that is visible is durable. WriterFailed if the disk does not say so."""
         self._check_able()
-        visible = self.log.marks.visible
-        if self.log.marks.durable != visible:
+        with self._lock:
             # Sealed segments were synced when they were sealed; only this one can be behind.
-            self._guard("fsync", lambda: os.fsync(self._handle), full=False)
-            self._guard("header write", lambda: self._publish(visible, visible), full=False)
-            self._guard("fsync", lambda: os.fsync(self._header), full=False)
-        self._behind = 0
+            target, file, written = self.log.marks.visible, self._file, self._written
+            done, synced = self._safe == target, self.log.marks.durable == target
+        if done:
+            return
+        try:
+            if not synced:
+                file.sync()
+            with self._lock:
+                if self.log.marks.durable.epoch < target.epoch:
+                    self._publish(self.log.marks.visible, target)
+            self._page.sync()
+        except OSError as error:
+            with self._lock, self._guard("fsync", full=False):
+                raise error
+        with self._lock:
+            if self._safe.epoch < target.epoch:
+                self._safe, self._synced = target, written
+
+    def _ring(self) -> None:
+        """Something is behind: wakes the thread, or starts it."""
+        try:
+            self._group = self._group or Group(self._sync_behind)
+        except RuntimeError:  # no further thread: then every commit waits for the disk
+            self.sync()
+        else:
+            self._quiet = False
+            self._group.ring()
+
+    def _sync_behind(self) -> bool:
+        """A sync by the thread; is more behind by now?"""
+        if self._failure is not None:
+            return False
+        try:
+            self.sync()
+        except MmsbError:
+            self._told = False  # only this thread has heard
+            return False
+        with self._lock:
+            self._quiet = self._safe == self.log.marks.visible
+            return not self._quiet
 
     def close(self) -> None:
         """Syncs unless the policy is "none", gives preallocated bytes back, releases the lock.
 
-        In a fork of the process that opened it: lets go of the handles and touches nothing else.
+        WriterFailed if that fails, or if a sync did that nobody was told of; all is let go even
+        then. In a fork of the process that opened it: lets go of the handles and touches nothing.
         """
         try:
-            if self._failure is None and not self._lock.inherited:
-                if self.durability != "none":
-                    self.sync()
-                os.ftruncate(self._handle, self._at)
+            if self._held.inherited:
+                return
+            if self._group is not None:
+                self._group.stop(wait=True)
+            if self._failure is None:
+                with self._lock, self._guard("sync", full=False):
+                    self._finish()
+            elif not self._told:
+                self._refuse()
         finally:
-            self._let_go()
-            self._lock.release()
+            self._file.close()
+            self._page.close()
+            self._held.release()
 
-    def _let_go(self) -> None:
-        handles = (self._handle, self._header)
-        self._handle = self._header = -1
-        for handle in handles:
-            if handle >= 0:
-                os.close(handle)
+    def _finish(self) -> None:
+        """Both header slots end up the same in all but their sequences, which follow the epoch.
+
+        So the loss of one loses nothing, and the bytes do not tell how often was synced.
+        """
+        self._file.truncate(self._at)
+        if self.durability == "none":
+            return
+        end = self.log.marks.visible
+        slots = [Marks(2 * end.epoch + slot, end, end) for slot in (0, 1)]
+        if slots == files.read_slots(self.log.folder):
+            self._page.sync()
+            return
+        self._file.sync()
+        newest = self.log.marks.sequence & 1
+        for slot in (1 - newest, newest):  # the newest may go when the other is on the disk
+            self._page.store(*files.pack_marks(slots[slot]))
+            self._page.sync()
+        self.log.marks = slots[1]
 
     def __del__(self) -> None:
         """Dropped without being closed: as if the process had ended here."""
-        self._let_go()
+        group = getattr(self, "_group", None)
+        if group is not None:
+            group.stop(wait=False)
 
     def _check_able(self) -> None:
-        if self._lock.inherited:
+        if self._held.inherited:
             raise StateError(
                 f"{self.log.folder} was opened for writing by the process that this one was forked "
                 "from; write there, or close it there and open it here"
             )
         if self._failure is not None:
-            raise WriterFailed(self._failure)
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        if self._failure is None:
+            self._failure = (
+                f"a commit was interrupted in {self.log.folder} when it was visible already; "
+                "close this memory and open it again"
+            )
+        self._told = True
+        raise WriterFailed(self._failure)
 
     def _make_room(self, size: int) -> None:
         full = capacity(self._number, self.log.manifest.segment_bytes)
         if self._at > FIRST and self._at + size > full:
             self._roll()
         needed = self._at + size
-        if needed <= self._allocated:
-            return
-        wanted = capacity(self._number, self.log.manifest.segment_bytes, size)
-        try:
-            os.posix_fallocate(self._handle, 0, wanted)
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            os.ftruncate(self._handle, self._allocated)
-            wanted = needed  # not a whole segment fits: at least this frame may
-            self._allocate_or_undo(wanted)
-        self._allocated = wanted
+        if needed > self._allocated:
+            wanted = capacity(self._number, self.log.manifest.segment_bytes, size)
+            try:
+                self._allocate(wanted)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                self._allocate(needed)  # not a whole segment fits: at least this frame may
+        if len(self._segment.bytes) < self._allocated:
+            self._segment.remap()
 
-    def _allocate_or_undo(self, size: int) -> None:
+    def _allocate(self, size: int) -> None:
         try:
-            os.posix_fallocate(self._handle, 0, size)
+            self._file.allocate(size)
         except OSError:
-            os.ftruncate(self._handle, self._allocated)
+            self._file.truncate(self._allocated)
             raise
+        self._allocated = size
+
+    def _take_back(self, error: BaseException) -> NoReturn:
+        """What was written of a frame that did not fit, or was interrupted."""
+        with self._guard("write"):
+            if not isinstance(error, OSError) or error.errno in _FULL:
+                self._file.truncate(self._at)
+                self._allocated = self._at
+        if not isinstance(error, OSError):
+            raise error
+        with self._guard("write"):
+            raise error
 
     def _roll(self) -> None:
         """Seals the segment and starts the next. Every step leaves a log that opens."""
-        folder, number = self.log.folder, self._number + 1
-        os.ftruncate(self._handle, self._at)
+        folder, disk, number = self.log.folder, self._disk, self._number + 1
+        self._file.truncate(self._at)
         self._allocated = self._at
-        self._guard("fsync", lambda: os.fsync(self._handle), full=False)
+        with self._guard("fsync", full=False):
+            self._file.sync()
         path = folder / file_name(number)
         with suppress(FileNotFoundError):
-            os.unlink(path)
+            disk.unlink(path)
+        sealed = (*self.log.manifest.segments[:-1], (self._number, self._at), (number, None))
+        manifest = Manifest(self.log.manifest.segment_bytes, sealed)
         try:
-            _write_file(path, header(number))
-            sealed = (*self.log.manifest.segments[:-1], (self._number, self._at), (number, None))
-            self._live(sealed)
-        except OSError as error:
-            # Only a full disk is known to come before the rename: then nothing names the file.
-            for left in (path, folder / "manifest.new") if error.errno in _FULL else ():
-                with suppress(FileNotFoundError):
-                    os.unlink(left)
+            file = disk.make(path)
+            file.write(header(number), 0)
+            file.sync()
+            segment = Segment(folder, number)
+            files.write_manifest(folder, manifest, disk)
+        except (OSError, MmsbError) as error:
+            # Other errors may have come after the rename; after these nothing names the file.
+            if not isinstance(error, OSError) or error.errno in _FULL:
+                for left in (path, folder / "manifest.new"):
+                    with suppress(OSError):
+                        disk.unlink(left)
             raise
-        os.close(self._handle)
-        self._handle = self._open(file_name(number))
-        self.log.segments[number] = Segment(folder, number)
+        with self._guard("fsync", full=False):
+            disk.sync_folder(folder)
+        # A sync that is under way keeps the old file open for as long as it needs it.
+        self.log.manifest, self.log.segments[number] = manifest, segment
         self._number, self._at, self._allocated = number, FIRST, FIRST
-
-    def _live(self, segments: tuple[tuple[int, int | None], ...]) -> None:
-        manifest = Manifest(self.log.manifest.segment_bytes, segments)
-        files.write_manifest(self.log.folder, manifest)
-        self.log.manifest = manifest
+        self._file, self._segment = file, segment
 
     def _publish(self, visible: Mark, durable: Mark) -> None:
         marks = Marks(self.log.marks.sequence + 1, visible, durable)
-        slot, at = files.pack_marks(marks)
-        files.write_all(self._header, slot, at)
+        self._page.store(*files.pack_marks(marks))
         self.log.marks = marks
 
-    def _guard(self, step: str, run: Callable[[], object], *, full: bool = True) -> None:
-        """Runs a step. A full disk is NoSpace if nothing is lost by it; else the writer stops."""
+    @contextmanager
+    def _guard(self, step: str, *, full: bool = True) -> Iterator[None]:
+        """A full disk is NoSpace if nothing is lost by it; other failures stop the writer."""
         try:
-            run()
+            yield
         except MmsbError:
             raise
-        except OSError as error:
-            if full and error.errno in _FULL:
+        except BaseException as error:
+            if full and isinstance(error, OSError) and error.errno in _FULL:
                 raise _no_space(self.log.folder, error) from error
             self._failure = (
                 f"a {step} failed in {self.log.folder} ({error}), so what is on the disk is not "
                 "known; close this memory and open it again"
             )
-            raise WriterFailed(self._failure) from error
+            self._told = True
+            if isinstance(error, OSError):
+                raise WriterFailed(self._failure) from error
+            raise

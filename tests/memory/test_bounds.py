@@ -31,6 +31,7 @@ def append(path: Path, change: Callable[[Table], Table], **changed: int) -> None
         fields = {"epoch": 2, "first_page": sound.first_page} | changed
         draft = Draft(source=0, table_bytes=len(table), payload=payload, **fields)
         assert memory._writer is not None
+        memory._log.position = memory._log.position._replace(epoch=draft.epoch - 1)
         memory._writer.append(draft)
 
 

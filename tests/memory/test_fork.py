@@ -32,6 +32,7 @@ def forked(run: Callable[[], object]) -> int:
 def test_a_fork_can_neither_write_nor_disturb_the_writer(path: Path) -> None:
     with Memory.create(path, KINDS) as memory:
         fill(memory, 2)
+        memory.sync()
         before = {file.name: file.read_bytes() for file in path.iterdir()}
 
         def child() -> None:

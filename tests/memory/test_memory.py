@@ -11,6 +11,7 @@ import pytest
 from mmsb.base import errors
 from mmsb.base.rect import Rows
 from mmsb.base.schema import KINDS as ALL_KINDS
+from mmsb.memory import group
 from mmsb.memory.check import check
 from mmsb.memory.delta import new_delta
 from mmsb.memory.memory import Memory
@@ -137,7 +138,10 @@ def test_closing_makes_durable_except_under_none(tmp_path: Path) -> None:
             assert (memory.head, memory.durable) == (1, durable)
 
 
-def test_group_syncs_when_sixteen_megabytes_are_behind(path: Path) -> None:
+def test_group_syncs_when_sixteen_megabytes_are_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "DELAY", 3600.0)
     with Memory.create(path, KINDS) as memory:
         page = memory.create_page(SMALL, "f")
         for _ in range(3):

@@ -19,6 +19,7 @@ from mmsb.base import errors
 from mmsb.memory.check import check
 from mmsb.memory.memory import Memory
 from mmsb.testing.contracts import dump, fill
+from mmsb.testing.disks import Failing
 from mmsb.testing.strategies import KINDS, SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -181,17 +182,16 @@ def test_a_memory_that_found_no_space_can_be_made_later(mount: Callable[[str], P
     assert check(disk / "a.mmsb").sound
 
 
-def test_changes_that_found_no_space_can_be_committed_later(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Memory.create(path, KINDS) as memory:
+def test_changes_that_found_no_space_can_be_committed_later(path: Path) -> None:
+    disk = Failing()
+    with Memory.create(path, KINDS, disk=disk) as memory:
         changes = memory.changes()
         changes.patch(SMALL, changes.page(SMALL, "f"), {"value": [1]})
         changes.append("type", {"name": [changes.symbol("Int64")]})
-        fail(monkeypatch, "pwrite", errno.ENOSPC)
+        disk.fail(errno.ENOSPC, "write")
         with pytest.raises(errors.NoSpace):
             memory.commit(changes)
-        monkeypatch.undo()
+        disk.fail(0)
         assert changes.symbol("Float64") == 2
         assert memory.commit(changes) == 1
         assert memory.at().symbols(range(3)) == ["f", "Int64", "Float64"]
@@ -199,26 +199,16 @@ def test_changes_that_found_no_space_can_be_committed_later(
     assert check(path).sound
 
 
-def fail(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
-    """From now on the system call fails."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(os, name, refuse)
-
-
-@pytest.mark.parametrize("call", ["fsync", "pwrite"])
-def test_after_one_failure_the_writer_refuses(
-    path: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    memory = Memory.create(path, KINDS)
+@pytest.mark.parametrize("call", ["sync", "write"])
+def test_after_one_failure_the_writer_refuses(path: Path, call: str) -> None:
+    disk = Failing()
+    memory = Memory.create(path, KINDS, durability="none", disk=disk)
     fill(memory, 2)
     before = dump(memory)
-    fail(monkeypatch, call, errno.EIO)
+    disk.fail(errno.EIO, call)
     with pytest.raises(errors.WriterFailed, match="open it again"):
-        memory.sync() if call == "fsync" else put(memory, 3)
-    monkeypatch.undo()
+        memory.sync() if call == "sync" else put(memory, 3)
+    disk.fail(0)
     for again in (lambda: put(memory, 3), memory.sync):
         with pytest.raises(errors.WriterFailed):
             again()
@@ -229,22 +219,15 @@ def test_after_one_failure_the_writer_refuses(
         assert put(after, 3) == 3
 
 
-def test_a_failed_header_write_leaves_no_half_epoch(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    memory = Memory.create(path, KINDS)
+def test_a_failed_header_write_leaves_no_half_epoch(path: Path) -> None:
+    disk = Failing()
+    memory = Memory.create(path, KINDS, disk=disk)
     fill(memory, 2)
-    real = os.pwrite
-
-    def refuse_small(handle: int, data: bytes, offset: int) -> int:
-        if len(data) == 72:
-            raise OSError(errno.ENOSPC, "no space")
-        return real(handle, data, offset)
-
-    monkeypatch.setattr(os, "pwrite", refuse_small)
+    memory.sync()
+    disk.fail(errno.ENOSPC, "store")
     with pytest.raises(errors.WriterFailed):
         put(memory, 3)
-    monkeypatch.undo()
+    disk.fail(0)
     assert memory.head == 2
     memory.close()
     with Memory.open(path, kinds=KINDS) as reader:
@@ -256,16 +239,16 @@ def test_a_failed_header_write_leaves_no_half_epoch(
         assert after.at().column(SMALL, page, "value").tolist() == [3, 3, 3]
 
 
-def test_a_full_disk_while_sealing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Memory.create(path, KINDS, segment_bytes=4096) as memory:
+def test_a_full_disk_while_sealing(path: Path) -> None:
+    disk = Failing()
+    with Memory.create(path, KINDS, segment_bytes=4096, disk=disk) as memory:
         put(memory, 600)
         before = sorted(os.listdir(path))
-        real = os.replace
-        fail(monkeypatch, "replace", errno.ENOSPC)
+        disk.fail(errno.ENOSPC, "rename")
         with pytest.raises(errors.NoSpace):
             put(memory, 4000)
         assert sorted(os.listdir(path)) == before
-        monkeypatch.setattr(os, "replace", real)
+        disk.fail(0)
         assert put(memory, 4000) == 2
     assert check(path).sound
 
