@@ -68,7 +68,13 @@ class ReadOnly(StateError):
 
 
 class Conflict(StateError):
+    """``pages``: those that both commits wrote, where they are known."""
+
     code = "conflict"
+
+    def __init__(self, message: str, pages: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.pages = pages
 
 
 class WriterFailed(StateError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,12 +22,14 @@ from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
 from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.files import Lock, read_manifest
+from mmsb.memory.follow import Bell, Follower
 from mmsb.memory.frame import ALIGN, Draft, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.snapshot import Snapshot
 from mmsb.memory.stats import stats
 from mmsb.memory.symbols import Symbols
+from mmsb.memory.transaction import Transaction
 from mmsb.memory.writer import Durability, Writer
 
 Pathlike = str | os.PathLike[str]
@@ -149,7 +151,38 @@ class Memory:
     def at(self, epoch: int | None = None) -> Snapshot:
         """The memory as of an epoch, default the head; UnknownName if there is no such epoch."""
         self._check_open()
-        return Snapshot(self._index, self._symbols, self._epoch(epoch))
+        return self._snapshot(self._epoch(epoch))
+
+    def range(self, first: int, last: int) -> Iterator[Snapshot]:
+        """Snapshots of the epochs ``first`` … ``last``, both included."""
+        low, high = self.at(first).epoch, self.at(last).epoch
+        if low > high:
+            raise UsageError(
+                f"a range goes from an older to a newer epoch; swap {first} and {last}"
+            )
+        return map(self.at, range(low, high + 1))
+
+    def follow(
+        self, from_epoch: int | None = None, *, durable: bool = True, timeout: float | None = None
+    ) -> Follower:
+        """Snapshots of ``from_epoch`` and all later epochs as they come in; waits for each.
+
+        Default: of those still to come. With ``durable`` an epoch is given once it survives the
+        loss of power; else as soon as it is visible, and it may vanish with the power. A reader is
+        refreshed by it. At most 10 ms late (see `mmsb.memory.follow`), and with ``durable`` by as
+        much as the writer's policy leaves it behind. Without ``timeout``, in seconds, it waits
+        forever. UnknownName if the epochs before ``from_epoch``
+        are not there.
+        """
+        self.refresh()
+        newest = self._newest(durable)
+        first = newest() + 1 if from_epoch is None else whole(from_epoch, "from_epoch")
+        if not 0 <= first <= self.head + 1:
+            raise UnknownName(
+                f"epoch {first - 1} does not exist in {self.path}; follow it from one of "
+                f"0 … {self.head + 1}"
+            )
+        return Follower(newest, self._snapshot, lambda: self._closed, first, timeout)
 
     def digest(self, epoch: int | None = None) -> str:
         """Hex digest of the content as of an epoch: independent of history, layout and ids."""
@@ -202,6 +235,14 @@ class Memory:
             out.settle()
             return epoch
 
+    def transaction(self, *, source: int = 0) -> Transaction:
+        """Reads and writes that become one epoch or nothing: ``with memory.transaction() as t:``.
+
+        ReadOnly. What it promises, and when it conflicts: see `Transaction`.
+        """
+        self._check_writable()
+        return Transaction(self, self._lock, source)
+
     def sync(self) -> int:
         """Returns the head once all up to it is durable. ReadOnly, WriterFailed."""
         with self._lock:
@@ -239,6 +280,22 @@ class Memory:
         for delta in deltas:
             changes.patch_rows(delta.kind, delta.page, delta.touched(), dict(delta.buffers))
         return changes
+
+    def _snapshot(self, epoch: int) -> Snapshot:
+        return Snapshot(self._index, self._symbols, epoch)
+
+    def _newest(self, durable: bool) -> Callable[[], int]:
+        """Looks for the newest epoch that a follower may be shown."""
+        bell = None if self._writer is not None else Bell(self.path)
+
+        def look() -> int:
+            if bell is not None and bell.rang():
+                with self._lock:
+                    if not self._closed:
+                        self.refresh()
+            return min(self.head, self.durable) if durable else self.head
+
+        return look
 
     def _epoch(self, epoch: int | None) -> int:
         if epoch is None:

@@ -8,7 +8,9 @@ import numpy as np
 
 from mmsb.base.rect import Rows
 from mmsb.memory.memory import Memory
+from mmsb.memory.transaction import Transaction
 from mmsb.testing.oracle import Oracle
+from mmsb.testing.oracle_transaction import OracleTransaction
 from mmsb.testing.strategies import KINDS, SMALL, THING
 
 
@@ -35,6 +37,29 @@ def assert_same_epoch(memory: Memory, oracle: Oracle, epoch: int) -> None:
         for column in kind.columns[:2]:
             left, right = ours.gather(kind, column.name), theirs.gather(kind, column.name)
             assert all(map(same, left, right)), f"gather of {kind.name}.{column.name}"
+
+
+def assert_same_overlay(ours: Transaction, theirs: OracleTransaction) -> None:
+    """Every read inside a transaction against the oracle's."""
+    now, then = ours.at(), theirs.at()
+    ids = range(then.symbol_count)
+    assert now.symbols(ids) == then.symbols(ids), "symbols"
+    for kind in then.kinds.values():
+        if kind.append_only:
+            if kind.name not in ("heap", "symbol"):
+                left, right = now.table(kind), then.table(kind)
+                assert left.keys() == right.keys(), kind.name
+                assert all(same(left[name], right[name]) for name in left), f"{kind.name}"
+            continue
+        assert same(now.pages(kind), then.pages(kind)), f"pages of {kind.name}"
+        for page in then.pages(kind).tolist():
+            subject = then.subject(page)
+            assert now.subject(page) == subject, f"subject of {page}"
+            assert now.page(kind, subject) == page, f"page of {subject!r}"
+            for name, values in now.columns(kind, page).items():
+                assert same(values, then.column(kind, page, name)), f"{name} of page {page}"
+                part = now.column(kind, page, name, Rows(2, 30))
+                assert same(part, then.column(kind, page, name, Rows(2, 30))), f"{name} of {page}"
 
 
 def _assert_same_page(ours: Any, theirs: Any, kind: Any, page: int) -> None:

@@ -57,15 +57,8 @@ class Oracle:
     def commit(self, changes: OracleChanges, *, source: int = 0) -> int:
         """Takes the changes as the next epoch."""
         del source
-        state, epoch = changes.state, self.head + 1
-        for (page, column, row), value in changes.writes.items():
-            state.cells[page, column, row] = value
-            state.epochs[page, column, row] = epoch
-            state.rows[page] = max(state.rows.get(page, 0), row + 1)
-        state.deleted |= dict.fromkeys(changes.dead, epoch)
-        for page in sorted({cell[0] for cell in changes.writes} | changes.dead):
-            state.written.setdefault(page, []).append(epoch)
-        self._states.append(state)
+        epoch = self.head + 1
+        self._states.append(changes.apply(changes.state, epoch))
         self._touched.append(set(changes.writes))
         self._dead.append(changes.dead)
         return epoch
@@ -143,6 +136,17 @@ class OracleChanges:
         self.writes = {cell: value for cell, value in self.writes.items() if cell[0] != page}
         self.dead.add(page)
 
+    def apply(self, state: _State, epoch: int) -> _State:
+        """Writes this into a state, as ``epoch``."""
+        for (page, column, row), value in self.writes.items():
+            state.cells[page, column, row] = value
+            state.epochs[page, column, row] = epoch
+            state.rows[page] = max(state.rows.get(page, 0), row + 1)
+        state.deleted |= dict.fromkeys(self.dead, epoch)
+        for page in sorted({cell[0] for cell in self.writes} | self.dead):
+            state.written.setdefault(page, []).append(epoch)
+        return state
+
     def _kind(self, kind: Kind | str) -> Kind:
         return self._kinds[kind if isinstance(kind, str) else kind.name]
 
@@ -151,37 +155,37 @@ class OracleSnapshot:
     """Reads of one epoch."""
 
     def __init__(self, kinds: Mapping[str, Kind], state: _State, epoch: int) -> None:
-        self._kinds, self._state, self.epoch = kinds, state, epoch
+        self.kinds, self.state, self.epoch = kinds, state, epoch
 
     def pages(self, kind: Kind | str) -> Array:
         """Live pages of a kind."""
-        shown, state = self._kind(kind), self._state
+        shown, state = self._kind(kind), self.state
         live = [p for p, (own, _) in enumerate(state.pages) if own == shown]
         return np.array([page for page in live if page not in state.deleted], "<u4")
 
     def page(self, kind: Kind | str, subject: str) -> int | None:
         """The live page of a subject, or None."""
-        found = [int(p) for p in self.pages(kind) if self._state.pages[p][1] == subject]
+        found = [int(p) for p in self.pages(kind) if self.state.pages[p][1] == subject]
         return found[0] if found and not self._kind(kind).append_only else None
 
     def subject(self, page: int) -> str:
         """The subject of a page."""
-        return self._state.pages[page][1]
+        return self.state.pages[page][1]
 
     def kind_of(self, page: int) -> Kind:
         """The kind of a page."""
-        return self._state.pages[page][0]
+        return self.state.pages[page][0]
 
     def row_count(self, kind: Kind | str, page: int) -> int:
         """One past the last row written."""
         del kind
-        return self._state.rows.get(page, 0)
+        return self.state.rows.get(page, 0)
 
     def column(self, kind: Kind | str, page: int, name: str, rows: Rows | None = None) -> Array:
         """Cells, fill where there is none."""
         column = self._kind(kind).column(name)
         span = Rows(0, self.row_count(kind, page)) if rows is None else rows
-        cells = self._state.cells
+        cells = self.state.cells
         held = [cells.get((page, name, row), column.fill) for row in range(span.start, span.stop)]
         return np.array(held, DTYPES[column.dtype][1])
 
@@ -201,21 +205,21 @@ class OracleSnapshot:
 
     def symbols(self, ids: Iterable[int]) -> list[str]:
         """Texts."""
-        return [self._state.symbols[id] for id in ids]
+        return [self.state.symbols[id] for id in ids]
 
     @property
     def symbol_count(self) -> int:
         """How many symbols there are."""
-        return len(self._state.symbols)
+        return len(self.state.symbols)
 
     def written(self, page: int) -> Array:
         """Epochs that wrote the page."""
-        return np.array(self._state.written.get(page, []), "<u8")
+        return np.array(self.state.written.get(page, []), "<u8")
 
     def blame(self, kind: Kind | str, page: int, columns: Iterable[str] | str) -> Array:
         """Last epoch that wrote one of the columns, by row."""
         names = [columns] if isinstance(columns, str) else list(columns)
-        epochs = self._state.epochs
+        epochs = self.state.epochs
         rows = range(self.row_count(kind, page))
         last = [max([epochs.get((page, name, row), 0) for name in names] or [0]) for row in rows]
         return np.array(last, "<u8")
@@ -225,7 +229,7 @@ class OracleSnapshot:
         skipped = {"heap", "symbol", "type", "file", "scope", "recording"}
         return sorted(
             (kind.id, "" if kind.append_only else self.subject(page), self._page(kind, page))
-            for kind in self._kinds.values()
+            for kind in self.kinds.values()
             if kind.name not in skipped
             for page in self.pages(kind).tolist()
         )
@@ -250,8 +254,8 @@ class OracleSnapshot:
             return repr(value.tobytes())
         id = int(value)
         if ref == "symbol":
-            return repr(self._state.symbols[id] if id < self.symbol_count else id)
-        kind = self._kinds[ref]
+            return repr(self.state.symbols[id] if id < self.symbol_count else id)
+        kind = self.kinds[ref]
         page = int(self.pages(kind)[0])
         if id >= self.row_count(kind, page):
             return repr(id)
@@ -260,4 +264,4 @@ class OracleSnapshot:
         return repr([self._name(c.ref, self.column(kind, page, c.name, row)[0]) for c in columns])
 
     def _kind(self, kind: Kind | str) -> Kind:
-        return self._kinds[kind if isinstance(kind, str) else kind.name]
+        return self.kinds[kind if isinstance(kind, str) else kind.name]

@@ -7,13 +7,17 @@ import tempfile
 from pathlib import Path
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from mmsb.base.errors import Conflict
 from mmsb.memory.check import check
 from mmsb.memory.memory import Memory
-from mmsb.testing.contracts import assert_same_diff, assert_same_epoch
+from mmsb.memory.transaction import Transaction
+from mmsb.testing.contracts import assert_same_diff, assert_same_epoch, assert_same_overlay
 from mmsb.testing.oracle import Oracle
+from mmsb.testing.oracle_transaction import OracleTransaction
 from mmsb.testing.strategies import KINDS, Operation, commits, play
 
 
@@ -26,6 +30,7 @@ class SideBySide(RuleBasedStateMachine):
         self.path = self.folder / "a.mmsb"
         self.oracle = Oracle(KINDS)
         self.digests: dict[int, str] = {}
+        self.open: list[tuple[Transaction, OracleTransaction]] = []
 
     @initialize(durability=st.sampled_from(["none", "group", "every"]))
     def create(self, durability: str) -> None:
@@ -41,6 +46,34 @@ class SideBySide(RuleBasedStateMachine):
         assert self.memory.commit(ours) == self.oracle.commit(theirs)
         self.digests[self.memory.head] = self.memory.digest()
 
+    @precondition(lambda self: len(self.open) < 3)
+    @rule()
+    def begin(self) -> None:
+        self.open.append((self.memory.transaction(), OracleTransaction(self.oracle)))
+
+    @precondition(lambda self: self.open)
+    @rule(operations=commits, data=st.data())
+    def go_on(self, operations: list[Operation], data: st.DataObject) -> None:
+        ours, theirs = data.draw(st.sampled_from(self.open))
+        play(operations, ours)
+        play(operations, theirs)
+        assert_same_overlay(ours, theirs)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def commit_one(self, data: st.DataObject) -> None:
+        ours, theirs = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+        both = theirs.written_by_both()
+        if both:
+            with pytest.raises(Conflict) as caught:
+                ours.commit()
+            assert set(caught.value.pages) == both
+            return
+        assert ours.commit() == theirs.commit()
+        assert_same_epoch(self.memory, self.oracle, self.oracle.head)
+        for (what, id), final in theirs.moved.items():
+            assert ours.final(what, id) == final
+
     @rule()
     def sync(self) -> None:
         assert self.memory.sync() == self.memory.durable == self.oracle.head
@@ -48,6 +81,7 @@ class SideBySide(RuleBasedStateMachine):
     @rule()
     def close_and_open(self) -> None:
         self.memory.close()
+        self.open.clear()
         self.memory = Memory.open(self.path, write=True, kinds=KINDS)
 
     @rule(kinds=st.sampled_from([KINDS, ()]))
