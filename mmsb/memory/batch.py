@@ -10,7 +10,7 @@ import numpy as np
 from mmsb.base.schema import Kind
 from mmsb.memory.cells import U32, Array, dtype_of
 from mmsb.memory.damage import Problem, corrupt
-from mmsb.memory.frame import SPARSE, TOMBSTONE, Broken, Frame, padded
+from mmsb.memory.frame import SPARSE, TOMBSTONE, UNIFORM, Broken, Frame, padded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,13 +19,45 @@ class Batch:
 
     frame: Frame
     kind: int
+    flags: int
     columns: tuple[int, ...]
     first: int  # its first delta, counted in the frame
+    span: int  # its first span, counted in the frame
+    id: int  # its first column id, counted in the frame
     deltas: int
     rows: int  # cells in each buffer
     sparse: int | None  # where the row numbers lie in the payload; None: dense
-    tombstone: bool
     places: Mapping[int, int]  # column id → where its buffer lies in the payload
+
+    @property
+    def tombstone(self) -> bool:
+        """Its deltas delete their pages."""
+        return bool(self.flags & TOMBSTONE)
+
+    @property
+    def cells_at(self) -> int:
+        """Where its first column's buffer lies in the payload."""
+        return next(iter(self.places.values()), self.frame.payload)
+
+    def edges(self) -> Array:
+        """The first cell of each delta, and the number of cells, i64."""
+        if self.flags & UNIFORM:
+            each = self.rows // max(self.deltas, 1)
+            return np.arange(self.deltas + 1, dtype=np.int64) * each
+        own = self.frame.table.span_offset[self.span : self.span + self.deltas]
+        return np.append(own.astype(np.int64), self.rows)
+
+    def starts(self) -> Array:
+        """The first row of each delta, i64."""
+        own = self.frame.table.delta_start[self.first : self.first + self.deltas]
+        return own.astype(np.int64)
+
+    def stops(self) -> Array:
+        """One past the last row of each delta, i64."""
+        if self.flags & UNIFORM:
+            return self.starts() + self.rows // max(self.deltas, 1)
+        own = self.frame.table.span_stop[self.span : self.span + self.deltas]
+        return own.astype(np.int64)
 
     def cells(self, column: int, dtype: np.dtype[np.generic], start: int, stop: int) -> Array:
         """Cells [start, stop) of a buffer: a verified read-only view of the map; CorruptData."""
@@ -47,8 +79,7 @@ class Batch:
 
     def _pages_of(self, start: int, stop: int) -> Array:
         """Pages that own cells [start, stop), increasing."""
-        table, own = self.frame.table, slice(self.first, self.first + self.deltas)
-        edges = np.append(table.delta_offset[own], np.uint32(self.rows))
+        edges = self.edges()
         return np.unique(self.pages()[(edges[:-1] < stop) & (edges[1:] > start)])
 
     def pages_in(self, begin: int, end: int, kind: Kind) -> Array:
@@ -62,12 +93,11 @@ class Batch:
 
     def touched(self) -> tuple[Array, Array]:
         """How many rows each delta touches, and the row of every cell, i64."""
-        table, own = self.frame.table, slice(self.first, self.first + self.deltas)
-        edges = np.append(table.delta_offset[own], np.uint32(self.rows)).astype(np.int64)
+        edges = self.edges()
         counts = np.diff(edges)
         if self.sparse is not None:
             return counts, self.row_numbers(0, self.rows).astype(np.int64)
-        shift = table.delta_start[own].astype(np.int64) - edges[:-1]
+        shift = self.starts() - edges[:-1]
         return counts, np.arange(self.rows) + np.repeat(shift, counts)
 
     def size(self, kind: Kind) -> int:
@@ -91,7 +121,7 @@ def block_problem(frame: Frame, pages: Array, block: int) -> Problem:
 def batches_of(frame: Frame, kinds: Mapping[int, Kind]) -> list[Batch]:
     """The frame's batches, every bound checked against the schemas; Broken if one does not hold."""
     table, batches = frame.table, []
-    delta = column = 0
+    delta = column = span = 0
     place = frame.table_bytes
     described = zip(
         table.batch_kind.tolist(),
@@ -109,11 +139,13 @@ def batches_of(frame: Frame, kinds: Mapping[int, Kind]) -> list[Batch]:
             sparse, place = place, place + padded(4 * rows, 8)
         for id, width in zip(ids, widths, strict=True):
             places[id], place = place, place + padded(width * rows, 8)
-        tombstone = bool(flags & TOMBSTONE)
-        batches.append(Batch(frame, kind, ids, delta, deltas, rows, sparse, tombstone, places))
-        _check_deltas(frame, batches[-1])
+        made = Batch(frame, kind, flags, ids, delta, span, column, deltas, rows, sparse, places)
+        _check_deltas(made)
+        batches.append(made)
         delta, column = delta + deltas, column + columns
-    if (delta, column) != (len(table.delta_page), len(table.column_id)) or place != frame.payload:
+        span += 0 if flags & UNIFORM else deltas
+    ends = (len(table.delta_page), len(table.column_id), len(table.span_stop))
+    if (delta, column, span) != ends or place != frame.payload:
         raise Broken("its batches do not add up to its payload")
     return batches
 
@@ -127,15 +159,21 @@ def _widths(kinds: Mapping[int, Kind], kind: int, ids: tuple[int, ...]) -> list[
     return [dtype_of(known[id]).itemsize for id in ids]
 
 
-def _check_deltas(frame: Frame, batch: Batch) -> None:
-    table, own = frame.table, slice(batch.first, batch.first + batch.deltas)
-    start, stop = table.delta_start[own].astype(np.int64), table.delta_stop[own].astype(np.int64)
-    edges = np.append(table.delta_offset[own].astype(np.int64), batch.rows)
-    counts = np.diff(edges)
-    sound = len(start) == batch.deltas and edges[0] == 0 and bool((counts >= 0).all())
-    if batch.sparse is None:
-        sound = sound and bool((counts == stop - start).all())
-    else:
-        sound = sound and bool((counts <= stop - start).all())
+def _check_deltas(batch: Batch) -> None:
+    """Broken unless each delta's rows lie in its buffers, as many as its range says."""
+    table, end = batch.frame.table, batch.first + batch.deltas
+    spans = 0 if batch.flags & UNIFORM else batch.deltas
+    sound = end <= len(table.delta_page) and batch.span + spans <= len(table.span_stop)
+    if sound and batch.flags & UNIFORM:
+        whole = not batch.rows if not batch.deltas else batch.rows % batch.deltas == 0
+        each = batch.rows // max(batch.deltas, 1)
+        last = int(batch.starts().max(initial=0)) + each
+        sound = whole and not batch.flags & SPARSE and last < 2**32
+    elif sound:
+        edges, ranges = batch.edges(), batch.stops() - batch.starts()
+        counts = np.diff(edges)
+        sound = edges[0] == 0 and bool((counts >= 0).all())
+        fits = counts <= ranges if batch.flags & SPARSE else counts == ranges
+        sound = sound and bool(fits.all())
     if not sound:
         raise Broken("the rows of its deltas are out of bounds")

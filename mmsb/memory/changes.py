@@ -16,7 +16,8 @@ from mmsb.base.schema import Kind
 from mmsb.memory import replay
 from mmsb.memory.cells import Array, cast, cells, common_length, filled, frozen, sorted_rows, whole
 from mmsb.memory.delta import Delta, merge, new_delta
-from mmsb.memory.index import NEVER, Index
+from mmsb.memory.catalog import NEVER
+from mmsb.memory.index import Index
 from mmsb.memory.symbols import Symbols, to_bytes
 
 #: A page that is not append-only has at most so many rows: what one far row asks to be filled.
@@ -195,7 +196,7 @@ class Changes:
         """A delta that continues the table of an append-only kind at row ``start``."""
         page = self._tables.get(kind.id)
         if page is None:
-            page = self._index.table_page(kind)
+            page = self._index.catalog.table_page(kind)
             assert page is not None  # storing its schema created it
         return new_delta(page, kind, Rows(start, start + common_length(kind, buffers)), buffers)
 
@@ -203,7 +204,7 @@ class Changes:
         count = common_length(kind, buffers)
         row = self._next_row.get(kind.id)
         if row is None:
-            page = self._index.table_page(kind)
+            page = self._index.catalog.table_page(kind)
             row = 0 if page is None else replay.row_count(self._index, page, self.base)
         _check_room(kind.name, row, count)
         self._next_row[kind.id] = row + count
@@ -243,16 +244,16 @@ class Changes:
     def _stored_page(self, kind: Kind, symbol: int) -> int | None:
         if symbol >= self._first_symbol:
             return None
-        page = self._index.page_of(kind, symbol, self.base)
+        page = self._index.catalog.page_of(kind.id, symbol, self.base)
         return None if page is None or page in self._deleted else page
 
     def _kind_of(self, page: int) -> Kind:
         own = page - self._first_page
         if 0 <= own < len(self._pages):
             return self._pages[own][0]
-        if not self._index.exists(page, self.base):
+        if not self._index.catalog.exists(page, self.base):
             raise UnknownName(f"page {page} does not exist; get pages from changes.page")
-        return self._index.kind(int(self._index.page_kinds()[page]))
+        return self._index.kind(int(self._index.catalog.kinds.values[page]))
 
     def _writable(self, kind: Kind | str, page: int) -> Kind:
         shown, actual = self._index.kind(kind), self._kind_of(page)
@@ -260,7 +261,7 @@ class Changes:
             raise UsageError(f"page {page} is of kind {actual.name!r}, not {shown.name!r}")
         if shown.append_only:
             raise UsageError(f"{shown.name!r} is append-only: each row is written once; use append")
-        gone = page < self._first_page and self._index.deleted_at(page) != NEVER
+        gone = page < self._first_page and self._index.catalog.deleted_at(page) != NEVER
         if gone or page in self._deleted:
             raise UsageError(f"page {page} is deleted; changes.page makes a new one of its subject")
         return shown

@@ -147,11 +147,9 @@ class _Walk:
         batches: list[Batch] = []
         if self.index is not None:
             try:
-                if frame.epoch != len(self.index.frames):
-                    raise Broken(f"it says epoch {frame.epoch}, not {len(self.index.frames)}")
-                first = len(self.index.batches)
-                self.index.add(frame)
-                batches = self.index.batches[first:]
+                if frame.epoch != self.index.head + 1:
+                    raise Broken(f"it says epoch {frame.epoch}, not {self.index.head + 1}")
+                batches = self.index.add(frame)
             except (Broken, CorruptData) as error:
                 self.report(frame.segment.name, frame.offset, place, str(error), frame.epoch)
                 self.index = None
@@ -201,13 +199,10 @@ def _sparse_rows_hold(batch: Batch) -> bool:
     """Each delta's row numbers increase and lie inside its rows."""
     if batch.sparse is None or not batch.rows:
         return True
-    own = slice(batch.first, batch.first + batch.deltas)
-    table = batch.frame.table
-    edges = np.append(table.delta_offset[own], np.uint32(batch.rows)).astype(np.int64)
+    edges = batch.edges()
     counts = np.diff(edges)
     rows = batch.row_numbers(0, batch.rows)
-    starts = np.repeat(table.delta_start[own], counts)
-    stops = np.repeat(table.delta_stop[own], counts)
+    starts, stops = np.repeat(batch.starts(), counts), np.repeat(batch.stops(), counts)
     rising = np.append(True, rows[1:] > rows[:-1])
     rising[edges[:-1][counts > 0]] = True
     return bool((rising & (rows >= starts) & (rows < stops)).all())

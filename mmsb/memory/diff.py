@@ -8,7 +8,9 @@ import numpy as np
 
 from mmsb.base.schema import Kind
 from mmsb.memory.cells import U32, Array, frozen
+from mmsb.memory.frame import TOMBSTONE
 from mmsb.memory.index import Index
+from mmsb.memory.run import META
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,16 +31,21 @@ def diff(index: Index, old: int, new: int) -> tuple[Written, ...]:
     """Cells written in epochs (old, new], sorted by kind id and page. CorruptData."""
     rows: dict[tuple[int, int], dict[int, list[Array]]] = {}
     dead: set[tuple[int, int]] = set()
-    for number in index.numbers(old, new):
-        batch, begin, end, page = index.batch(number)
-        key = (batch.kind, page)
-        if batch.tombstone:
-            dead.add(key)
-            continue
-        touched = _range(index, number) if batch.sparse is None else batch.row_numbers(begin, end)
-        columns = rows.setdefault(key, {})
-        for column in batch.columns:
-            columns.setdefault(column, []).append(touched)
+    for run in index.runs:
+        for at in run.batches(old, new):
+            row = run.table[at]
+            kind, tombstone = int(row[META]) & 0xFFFF, int(row[META]) >> 16 & TOMBSTONE
+            pages = run.pages(run.members(np.array([at]))).tolist()
+            if tombstone:
+                dead |= {(kind, page) for page in pages}
+                continue
+            ids = run.columns(at).tolist()
+            each, touched = run.touched(at)
+            parts = np.split(touched.astype(U32), np.cumsum(each)[:-1])
+            for page, part in zip(pages, parts, strict=True):
+                columns = rows.setdefault((kind, page), {})
+                for column in ids:
+                    columns.setdefault(column, []).append(part)
     out: list[Written] = []
     for kind, page in sorted(rows.keys() | dead):
         shown = index.kind(kind)
@@ -46,11 +53,6 @@ def diff(index: Index, old: int, new: int) -> tuple[Written, ...]:
         if (kind, page) in dead:
             out.append(Written(shown, page, (), frozen(np.zeros(0, U32)), deleted=True))
     return tuple(out)
-
-
-def _range(index: Index, number: int) -> Array:
-    starts, stops = index.span(np.array([number]))
-    return np.arange(int(starts[0]), int(stops[0]), dtype=U32)
 
 
 def _grouped(kind: Kind, page: int, columns: dict[int, list[Array]]) -> list[Written]:

@@ -20,17 +20,19 @@ from mmsb.memory.cells import Array
 if TYPE_CHECKING:
     from mmsb.memory.segment import Segment
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"mmsbfrm\0"
 BLOCK = 64 * 1024
 ALIGN = 64
-#: magic, version, source, flags, epoch, payload bytes, table bytes, first page, 0, sums, check
+#: magic, version, source, flags, epoch, payload bytes, table bytes, first page, epochs, sums, check
 HEADER = struct.Struct("<8sIHHQQQIIQQ")
-#: bytes of schema; numbers of pages, batches, batch columns, deltas; three zeros
+#: bytes of schema; numbers of pages, batches, batch columns, deltas, spans, delta epochs; zero
 COUNTS = struct.Struct("<8I")
 
 SPARSE = 1
 TOMBSTONE = 2
+#: Dense, and all deltas of the batch have equally many rows: only their first row is stored.
+UNIFORM = 4
 
 
 def padded(size: int, to: int) -> int:
@@ -47,8 +49,9 @@ class Table:
     """What a frame says about its deltas, as columns. The order of fields is the stored order.
 
     Batch b holds the next ``batch_deltas[b]`` deltas and the next ``batch_columns[b]`` column ids;
-    each of its column buffers has ``batch_rows[b]`` cells, of which delta d owns those from
-    ``delta_offset[d]`` up to the next delta's offset.
+    each of its column buffers has ``batch_rows[b]`` cells. In a UNIFORM batch every delta owns
+    equally many of them; else each delta has the next span: the row it stops before, and its first
+    cell, its last being before the next delta's first.
     """
 
     page_subject: Array  # u32, symbol id; NONE for the page of an append-only kind
@@ -57,29 +60,30 @@ class Table:
     batch_columns: Array  # u32
     delta_page: Array  # u32
     delta_start: Array  # u32, half-open rows [start, stop)
-    delta_stop: Array  # u32
-    delta_offset: Array  # u32, in cells of the batch
+    span_stop: Array  # u32
+    span_offset: Array  # u32, in cells of the batch
     page_kind: Array  # u16
     batch_kind: Array  # u16
-    batch_flags: Array  # u16, SPARSE or TOMBSTONE
+    batch_flags: Array  # u16, SPARSE, TOMBSTONE or UNIFORM
     column_id: Array  # u16
     schema: bytes
 
     def encode(self) -> bytes:
         """The stored bytes, padded to 8."""
         arrays = [getattr(self, name) for name, _, _ in _LAYOUT]
-        counts = [self.page_kind, self.batch_kind, self.column_id, self.delta_page]
-        head = COUNTS.pack(len(self.schema), *(len(array) for array in counts), 0, 0, 0)
+        counts = [self.page_kind, self.batch_kind, self.column_id, self.delta_page, self.span_stop]
+        head = COUNTS.pack(len(self.schema), *(len(array) for array in counts), 0, 0)
         raw = b"".join([head, *(array.tobytes() for array in arrays), self.schema])
         return raw.ljust(padded(len(raw), 8), b"\0")
 
     @classmethod
-    def decode(cls, raw: Array) -> Table:
+    def decode(cls, raw: Array, version: int = VERSION) -> Table:
         """Views of the stored bytes; Broken if they are too short for the counts."""
         if len(raw) < COUNTS.size:
             raise Broken("its table is too short")
-        schema, pages, batches, columns, deltas, *_ = COUNTS.unpack_from(raw.data)
+        schema, pages, batches, columns, deltas, spans, *_ = COUNTS.unpack_from(raw.data)
         counts = {"pages": pages, "batches": batches, "columns": columns, "deltas": deltas}
+        counts["spans"] = spans if version > 1 else deltas  # version 1 had one for each delta
         views: dict[str, Array] = {}
         at = COUNTS.size
         for name, dtype, count in _LAYOUT:
@@ -95,6 +99,7 @@ class Table:
 
 def _layout() -> tuple[tuple[str, str, str], ...]:
     counts = {"page": "pages", "batch": "batches", "delta": "deltas", "column": "columns"}
+    counts["span"] = "spans"
     narrow = {"page_kind", "batch_kind", "batch_flags", "column_id"}
     names = [field.name for field in fields(Table) if field.name != "schema"]
     return tuple(
@@ -106,6 +111,14 @@ def _layout() -> tuple[tuple[str, str, str], ...]:
 _LAYOUT = _layout()
 
 
+def table_places(table: Table) -> dict[str, int]:
+    """Where in a frame's payload each array of its table begins."""
+    places, at = {}, COUNTS.size
+    for name, _, _ in _LAYOUT:
+        places[name], at = at, at + getattr(table, name).nbytes
+    return places
+
+
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """How a payload is cut for checksums: the table, then the buffers, by at most 64 KiB each."""
@@ -114,7 +127,17 @@ class Blocks:
     payload: int
 
     def __len__(self) -> int:
-        return self._of(self.table) + self._of(self.payload - self.table)
+        return self.of_table + self.of_buffers
+
+    @property
+    def of_table(self) -> int:
+        """How many hold the table."""
+        return self._of(self.table)
+
+    @property
+    def of_buffers(self) -> int:
+        """How many hold the buffers."""
+        return self._of(self.payload - self.table)
 
     def span(self, block: int) -> tuple[int, int]:
         """The payload bytes [start, stop) of a block."""
@@ -175,10 +198,9 @@ def _place(segment: int, offset: int) -> int:
 
 
 class Frame:
-    """A stored frame. Its header and table are verified; buffers are, at first touch."""
+    """A stored frame. Its header and table are verified; buffers when `unsound` is asked."""
 
     __slots__ = (
-        "_seen",
         "_sums",
         "at",
         "blocks",
@@ -191,22 +213,26 @@ class Frame:
         "source",
         "table",
         "table_bytes",
+        "version",
     )
 
-    def __init__(self, segment: Segment, offset: int, end: int) -> None:
-        """Reads header and table at ``offset``; Broken if they do not hold before ``end``."""
+    def __init__(self, segment: Segment, offset: int, end: int, *, table: bool = True) -> None:
+        """Reads header and table at ``offset``; Broken if they do not hold before ``end``.
+
+        Without ``table`` it is neither read nor verified.
+        """
         self.segment, self.offset = segment, offset
         raw = segment.bytes
         if offset + HEADER.size > end:
             raise Broken("the segment ends inside its header")
         head = raw[offset : offset + HEADER.size].tobytes()
-        magic, version, self.source, _, self.epoch, *rest = HEADER.unpack(head)
+        magic, self.version, self.source, _, self.epoch, *rest = HEADER.unpack(head)
         self.payload, self.table_bytes, self.first_page, _, sums, check = rest
         if magic != MAGIC or check != xxh3_64_intdigest(head[:-8], _place(segment.number, offset)):
             raise Broken("its header does not match its checksum")
-        if version > VERSION:
+        if self.version > VERSION:
             raise NewerFormat(
-                f"{segment.name} at offset {offset} has frame version {version}, this mmsb reads "
+                f"{segment.name} at offset {offset} has frame version {self.version}, this mmsb reads "
                 f"up to {VERSION}; upgrade mmsb"
             )
         self.blocks = Blocks(self.table_bytes, self.payload)
@@ -217,26 +243,19 @@ class Frame:
         self._sums = raw[offset + HEADER.size : self.at].view("<u8")
         if xxh3_64_intdigest(self._sums.tobytes()) != sums:
             raise Broken("its list of checksums does not match its checksum")
-        self._seen = bytearray(len(self._sums))
-        if self.unsound(0, self.table_bytes):
-            raise Broken("its table does not match its checksum")
-        self.table = Table.decode(self.cells(0, self.table_bytes))
+        if table:
+            if self.unsound(0, self.table_bytes):
+                raise Broken("its table does not match its checksum")
+            self.table = Table.decode(self.cells(0, self.table_bytes), self.version)
 
     def unsound(self, start: int, stop: int) -> list[int]:
-        """Blocks that hold payload bytes [start, stop) and fail their checksum.
+        """Blocks that hold payload bytes [start, stop) and fail their checksum. O(bytes)."""
+        return [block for block in self.blocks.covering(start, stop) if not self.holds(block)]
 
-        Each block is hashed once a process: O(bytes) at first touch, O(blocks) later.
-        """
-        bad = []
-        for block in self.blocks.covering(start, stop):
-            if not self._seen[block]:
-                if xxh3_64_intdigest(self.cells(*self.blocks.span(block)).data) == int(
-                    self._sums[block]
-                ):
-                    self._seen[block] = 1
-                else:
-                    bad.append(block)
-        return bad
+    def holds(self, block: int) -> bool:
+        """Does the block match its checksum? O(bytes)."""
+        found = xxh3_64_intdigest(self.cells(*self.blocks.span(block)).data)
+        return found == int(self._sums[block])
 
     def cells(self, start: int, stop: int, dtype: np.dtype[np.generic] | str = "u1") -> Array:
         """Payload bytes [start, stop) as a read-only view of the map; does not verify."""

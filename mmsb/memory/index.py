@@ -1,68 +1,64 @@
-"""What the log holds, in arrays: which pages there are, and which deltas each page has.
+"""What the log holds: its schemas, its pages, and the runs in which each page's deltas are found.
 
-Rebuilt at open from the tables of all frames. Frames are numbered by their epoch and deltas by
-their order in the log, so "as of epoch e" is everything before one delta number and one page
-number, and a snapshot needs no copy.
+"As of epoch e" is everything committed up to e, and runs number their deltas in that order, so a
+snapshot needs no copy.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from itertools import takewhile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mmsb.base.errors import UnknownName
-from mmsb.base.model import NONE_U32
 from mmsb.base.schema import Column, Kind
 from mmsb.memory import kinds as schemas
 from mmsb.memory.batch import Batch, batches_of
-from mmsb.memory.cells import Array
+from mmsb.memory.catalog import Catalog
+from mmsb.memory.cells import Array, dtype_of
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import Broken, Frame
-
-NEVER = 2**64 - 1
-#: Deltas that may wait in the per-page lists before all are sorted again.
-_TAIL = 4096
+from mmsb.memory.run import ORDER_FIELDS, Held, Run
 
 
-class Grow:
-    """An array with room to grow. ``values``, a view, is swapped at once: read it once and use it.
+@dataclass(frozen=True, slots=True, eq=False)
+class Described:
+    """The runs as of a head, as the kernels want them. Lives as long as one is used."""
 
-    Views handed out stay valid.
-    """
+    head: int
+    orders: Array  # i64, a row for each order of each run, oldest first
+    runs: Array  # i64, a row for each run
+    told: tuple[int, int]  # where the orders are, and how many
+    told_runs: tuple[int, int]  # where the runs are, and how many
+    owners: tuple[int, ...]  # by order: its run
+    held: tuple[Held, ...]
 
-    __slots__ = ("_held", "values")
+    def view(self, order: int, place: int, count: int, dtype: np.dtype[Any]) -> Array:
+        """``count`` cells at a place of the order's segment, read-only."""
+        held = self.held[self.owners[order]].rest[0]
+        found: Array = held[place : place + count * dtype.itemsize].view(dtype)
+        return found
 
-    def __init__(self, dtype: str) -> None:
-        self._held: Array = np.zeros(64, dtype)
-        self.values = self._held[:0]
 
-    def extend(self, values: Array | list[int]) -> None:
-        """Appends. Amortised O(values)."""
-        count = len(self.values)
-        end = count + len(values)
-        if end > len(self._held):
-            grown = np.zeros(max(end, 2 * len(self._held)), self._held.dtype)
-            grown[:count] = self.values
-            self._held = grown
-        self._held[count:end] = values
-        self.values = self._held[:end]
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """What the kernels are told of a column."""
 
-    @property
-    def last(self) -> int:
-        """The last value appended; 0 before there is one."""
-        values = self.values
-        return int(values[-1]) if len(values) else 0
+    dtype: np.dtype[Any]
+    widths: int  # where the widths of its kind's columns are
+    fill: int  # the bits of its fill value
+    held: Array
 
 
 class Index:
-    """Pages, deltas, batches, schemas. Grows by whole frames; older epochs see no change.
+    """Pages, runs, schemas. Grows by whole frames; older epochs see no change.
 
-    One thread adds while others read: all of an epoch is in place before it counts in
-    ``_pages_to``, ``_deltas_to`` and, last, ``frames``, and readers go by these counts alone.
+    One thread adds while others read: all of an epoch is in its place before the catalog counts
+    it, and readers go by that count alone.
     """
 
     def __init__(self, folder: Path, known: Iterable[Kind]) -> None:
@@ -70,25 +66,16 @@ class Index:
         self._known = {kind.id: kind for kind in known}
         self.stored: dict[int, Kind] = {}
         self.kinds = dict(self._known)
-        self.frames: list[Frame] = []  # by epoch
-        self.batches: list[Batch] = []
-        # By page id; deleted_at holds the epoch of the tombstone, or NEVER.
-        self._page_kind, self._page_subject = Grow("<u2"), Grow("<u4")
-        self._deleted_at = Grow("<u8")
-        # By delta number.
-        self._page, self._start, self._stop = Grow("<u4"), Grow("<u4"), Grow("<u4")
-        self._offset, self._batch = Grow("<u4"), Grow("<u4")
-        # By epoch: how many deltas and pages there are as of it.
-        self._deltas_to, self._pages_to = Grow("<i8"), Grow("<i8")
-        self._sorted: tuple[Array, Array] = (np.zeros(0, np.int64), np.zeros(0, "<u4"))
-        self._tail: dict[int, list[int]] = {}
-        self._settled = 0
-        # (kind id, subject symbol) → its pages, of which at most one lives at any epoch.
-        self._by_subject: dict[tuple[int, int], list[int]] = {}
-        self._placed = 0
-        self._lock = threading.Lock()
+        self.catalog = Catalog()
+        self.runs: list[Run] = []
+        self._widths: dict[int, Array] = {}
+        self._told: dict[tuple[int, int], Told] = {}
+        #: May the kernels be used? None: once they are loaded, and where it is worth loading them.
+        self.compiled: bool | None = None
+        self._described: Described | None = None
+        self._lock, self._marking = threading.Lock(), threading.Lock()
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: Frame) -> list[Batch]:
         """Takes in the next epoch's frame; CorruptData if a bound does not hold, and no change."""
         try:
             stored = self.stored | {kind.id: kind for kind in self._schema(frame)}
@@ -97,26 +84,22 @@ class Index:
         except Broken as error:
             problem = Problem(frame.segment.name, frame.offset, (frame.epoch,), (), str(error))
             raise corrupt(self.folder, problem) from error
-        if stored is not self.stored and len(frame.table.schema):
+        if len(frame.table.schema):
             self.kinds = schemas.joined(self._known, stored)
             self.stored = stored
+            self._widths, self._told = {}, {}
+        if not self.runs or self.runs[-1].segment is not frame.segment:
+            self.runs.append(Run(frame.segment, frame.epoch, self))
+        self.runs[-1].add(frame, batches)
+        dead = [batch.pages() for batch in batches if batch.tombstone]
         table = frame.table
-        self._page_kind.extend(table.page_kind)
-        self._page_subject.extend(table.page_subject)
-        self._deleted_at.extend(np.full(len(table.page_kind), NEVER, "<u8"))
-        self._start.extend(table.delta_start)
-        self._stop.extend(table.delta_stop)
-        self._offset.extend(table.delta_offset)
-        numbers = np.arange(len(self.batches), len(self.batches) + len(batches))
-        self._batch.extend(np.repeat(numbers, [batch.deltas for batch in batches]))
-        for batch in batches:
-            if batch.tombstone:
-                self._deleted_at.values[batch.pages()] = frame.epoch
-        self.batches.extend(batches)
-        self._page.extend(table.delta_page)
-        self._pages_to.extend([len(self._page_kind.values)])
-        self._deltas_to.extend([len(self._page.values)])
-        self.frames.append(frame)
+        self.catalog.add(
+            table.page_kind,
+            table.page_subject,
+            np.concatenate(dead) if dead else np.zeros(0, "<u4"),
+            frame.epoch,
+        )
+        return batches
 
     def _schema(self, frame: Frame) -> tuple[Kind, ...]:
         try:
@@ -130,7 +113,8 @@ class Index:
             raise Broken(f"it continues at page {frame.first_page}, not {before}")
         if not set(np.unique(table.page_kind).tolist()) <= stored.keys():
             raise Broken("it creates a page of a kind that no schema names")
-        page_kind = np.concatenate([self._page_kind.values, table.page_kind])
+        old = self.catalog.kinds.values[:before]
+        page_kind = np.concatenate([old, table.page_kind]) if len(table.page_kind) else old
         for batch in batches:
             pages = batch.pages()
             if len(pages) and int(pages.max()) >= len(page_kind):
@@ -142,18 +126,29 @@ class Index:
 
     @property
     def head(self) -> int:
-        """The last epoch taken in."""
-        return len(self.frames) - 1
+        """The last epoch taken in; -1 before the first."""
+        return self.catalog.head
 
     @property
     def page_count(self) -> int:
         """Pages ever created."""
-        return self._pages_to.last
+        return self.catalog.count
 
     @property
     def delta_count(self) -> int:
         """Deltas ever committed."""
-        return self._deltas_to.last
+        return sum(run.deltas for run in self.runs)
+
+    def widths(self, kind: int) -> Array:
+        """Bytes of a cell by column id, u8, of the columns that are stored."""
+        found = self._widths.get(kind)
+        if found is None:
+            columns = self.kinds[kind].columns
+            found = np.zeros(max((c.id for c in columns), default=0) + 1, "u1")
+            for column in columns:
+                found[column.id] = dtype_of(column).itemsize
+            self._widths[kind] = found
+        return found
 
     def unstored(self) -> list[Kind]:
         """Kinds that the log does not hold as they are shown; the next commit writes them."""
@@ -183,120 +178,51 @@ class Index:
                 f"kind {kind.name!r} has no column {name!r}; it has {names}"
             ) from None
 
-    # Pages.
-
-    def pages(self, kind: Kind, epoch: int) -> Array:
-        """Live pages of the kind as of the epoch, u32, in creation order. O(pages)."""
-        count = int(self._pages_to.values[epoch])
-        live = (self._page_kind.values[:count] == kind.id) & (
-            self._deleted_at.values[:count] > epoch
-        )
-        return np.flatnonzero(live).astype("<u4")
-
-    def page_kinds(self) -> Array:
-        """Kind id of every page, u16; of pages that are being added too."""
-        return self._page_kind.values
-
-    def page_subjects(self) -> Array:
-        """Subject symbol of every page, u32."""
-        return self._page_subject.values
-
-    def deleted_at(self, page: int) -> int:
-        """The epoch that deleted the page, or NEVER."""
-        return int(self._deleted_at.values[page])
-
-    def deleted_flags(self) -> Array:
-        """For every page, or a few more, the epoch that deleted it, or NEVER; u64."""
-        return self._deleted_at.values
-
-    def row_counts(self, epoch: int) -> Array:
-        """Rows of every page as of the epoch, u32. O(deltas)."""
-        counts = np.zeros(int(self._pages_to.values[epoch]), "<u4")
-        upto = int(self._deltas_to.values[epoch])
-        np.maximum.at(counts, self._page.values[:upto], self._stop.values[:upto])
-        return counts
-
-    def batches_to(self, epoch: int) -> Iterator[Batch]:
-        """Batches committed up to the epoch, oldest first."""
-        return takewhile(lambda batch: batch.frame.epoch <= epoch, self.batches)
-
-    def exists(self, page: int, epoch: int) -> bool:
-        """Was the page created up to the epoch? It may be deleted since."""
-        return 0 <= page < int(self._pages_to.values[epoch])
-
-    def table_page(self, kind: Kind) -> int | None:
-        """The one page of an append-only kind; None before its schema is stored."""
-        count = self.page_count
-        of_kind = self._page_kind.values[:count] == kind.id
-        found = np.flatnonzero(of_kind & (self._page_subject.values[:count] == NONE_U32))
-        return int(found[0]) if len(found) else None
-
-    def page_of(self, kind: Kind, symbol: int, epoch: int) -> int | None:
-        """The page of (kind, subject symbol) that is live as of the epoch, or None."""
-        with self._lock:
-            count = self.page_count
-            for page in range(self._placed, count):
-                key = int(self._page_kind.values[page]), int(self._page_subject.values[page])
-                self._by_subject.setdefault(key, []).append(page)
-            self._placed = count
-            candidates = tuple(self._by_subject.get((kind.id, symbol), ()))
-        for page in candidates:
-            if self.exists(page, epoch) and self.deleted_at(page) > epoch:
-                return page
-        return None
-
     # Deltas.
 
-    def deltas(self, page: int, epoch: int) -> Array:
-        """Numbers of the page's deltas up to the epoch, increasing. O(log deltas + found)."""
-        (order, pages), tail = self._settle()
-        # (numbers of another type would make a copy of all pages)
-        low, high = np.searchsorted(pages, np.array([page, page + 1], pages.dtype))
-        found = order[low:high]
-        if page in tail:
-            found = np.append(found, tail[page])
-        return found[: int(np.searchsorted(found, int(self._deltas_to.values[epoch])))]
+    def runs_to(self, epoch: int) -> list[Run]:
+        """Runs with deltas committed up to the epoch, oldest first."""
+        return [run for run in self.runs if run.first_epoch <= epoch]
 
-    def _settle(self) -> tuple[tuple[Array, Array], dict[int, list[int]]]:
+    def described(self) -> Described:
+        """What the kernels are told. O(orders), and sorts what was not sorted yet."""
         with self._lock:
-            count = self.delta_count
-            waiting = count - len(self._sorted[0])
-            if waiting > max(_TAIL, len(self._sorted[0])):
-                pages = self._page.values[:count]
-                order = np.argsort(pages, kind="stable")
-                self._sorted, self._tail = (order, pages[order]), {}
-            else:
-                for number in range(self._settled, count):
-                    self._tail.setdefault(int(self._page.values[number]), []).append(number)
-            self._settled = count
-            return self._sorted, self._tail
+            known, now = self._described, self.head
+            if known is None or known.head != now:
+                runs = tuple(self.runs)
+                each = [run.describe() for run in runs]
+                owners = tuple(at for at, own in enumerate(each) for _ in own)
+                rows = [row for own in each for row in own]
+                orders = np.array(rows, np.int64).reshape(-1, ORDER_FIELDS)
+                whole = np.array([run.describe_whole() for run in runs], np.int64)
+                told = (int(orders.ctypes.data), len(orders))
+                told_runs = (int(whole.ctypes.data), len(whole))
+                held = tuple(run.held() for run in runs)
+                known = Described(now, orders, whole, told, told_runs, owners, held)
+                self._described = known
+            return known
 
-    def span(self, numbers: Array) -> tuple[Array, Array]:
-        """First and one-past-last row of the deltas, u32."""
-        return self._start.values[numbers], self._stop.values[numbers]
+    def verified(self, known: Described, kernel: Callable[[int], int]) -> None:
+        """Runs a kernel so that all it reads is verified. CorruptData.
 
-    def epochs(self, numbers: Array) -> Array:
-        """The epoch that committed each delta, i64."""
-        return np.searchsorted(self._deltas_to.values, numbers, side="right")
+        ``kernel(mark)`` returns whether it met something that was not. Then it runs again, alone,
+        and marks what that is: only one thread's marks are in the arrays at a time.
+        """
+        if not kernel(0):
+            return
+        with self._marking:
+            kernel(1)
+            wanted = [(held, *held.wanted()) for held in known.held]
+            for held, batches, blocks in wanted:
+                held.verify(batches, blocks)
 
-    def numbers(self, after: int, upto: int) -> range:
-        """Deltas committed in epochs (after, upto]."""
-        ends = self._deltas_to.values
-        return range(int(ends[after]), int(ends[upto]))
-
-    def batch(self, number: int) -> tuple[Batch, int, int, int]:
-        """A delta's batch, its cells [begin, end) in it, and its page."""
-        batch = self.batches[int(self._batch.values[number])]
-        begin = int(self._offset.values[number])
-        table, own = batch.frame.table.delta_offset, self._in_frame(number, batch)
-        last = own + 1 == batch.first + batch.deltas
-        return (
-            batch,
-            begin,
-            batch.rows if last else int(table[own + 1]),
-            int(self._page.values[number]),
-        )
-
-    def _in_frame(self, number: int, batch: Batch) -> int:
-        epoch = batch.frame.epoch
-        return number - (int(self._deltas_to.values[epoch - 1]) if epoch else 0)
+    def told(self, kind: Kind, column: Column) -> Told:
+        """What the kernels are told of a column of a kind."""
+        found = self._told.get((kind.id, column.id))
+        if found is None:
+            dtype, widths = dtype_of(column), self.widths(kind.id)
+            fill = np.array([column.fill], dtype).view(f"<u{dtype.itemsize}").astype("<u8")
+            address = int(widths.ctypes.data)
+            found = Told(dtype, address, int(fill.view("<i8")[0]), widths)
+            self._told[kind.id, column.id] = found
+        return found

@@ -1,127 +1,318 @@
-"""Reading a page as of an epoch: select the buffers, newest first, until the rows are covered."""
+"""Reading as of an epoch: select the buffers and put later cells over earlier ones.
+
+Whatever is asked of many deltas goes to the kernels; a page with few is read with numpy as long as
+nobody has loaded them (they take a third of a second). Both ways give the same bits.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
+from mmsb.memory import pool
 from mmsb.memory.cells import Array, dtype_of, filled, frozen
 from mmsb.memory.index import Index
+from mmsb.memory.run import EPOCH, ROWS, SPARSE_AT, Run
+
+#: A page with more deltas, or a read of more cells of many pages, is worth loading the kernels.
+_MANY_DELTAS, _MANY_CELLS = 64, 1_000_000
+_KERNELS = "mmsb.memory.kernels"
 
 
 def row_count(index: Index, page: int, epoch: int) -> int:
     """One past the last row ever written up to the epoch. O(deltas of the page)."""
-    _, stops = index.span(index.deltas(page, epoch))
-    return int(stops.max()) if len(stops) else 0
+    if _loaded(index):
+        kernels, known, found = _kernels(), index.described(), 0
+
+        def count(mark: int) -> int:
+            nonlocal found
+            found, unseen = kernels.row_count(*known.told, page, epoch, mark)
+            return int(unseen)
+
+        index.verified(known, count)
+        return int(found)
+    stops = [stops.max() for _, _, _, stops in _chain(index, page, epoch) if len(stops)]
+    return int(max(stops, default=0))
 
 
-def read(index: Index, page: int, column: Column, rows: Rows, epoch: int) -> Array:
+def read(
+    index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int
+) -> Array:
     """Cells of ``rows``, read-only. CorruptData.
 
-    Zero-copy where one patch covers all of ``rows`` and none after it touches them; else O(rows)
-    for each patch that touches them, newest first, until each row has its value.
+    Zero-copy where one delta covers all of ``rows`` and none after it touches them; else O(rows)
+    and the cells of the deltas after the last that covers them.
     """
-    return read_from(index, _touching(index, page, rows, epoch), column, rows)
+    if _loaded(index):
+        return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
+    chain = _chain(index, page, epoch)
+    if _long(index, chain):
+        return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
+    return _read(index, kind, chain, column, rows)
 
 
 def read_all(
-    index: Index, page: int, columns: Iterable[Column], rows: Rows, epoch: int
+    index: Index, kind: Kind, page: int, columns: Iterable[Column], *, rows: Rows, epoch: int
 ) -> dict[str, Array]:
     """`read` for several columns of a page, by name."""
-    numbers = _touching(index, page, rows, epoch)
-    return {column.name: read_from(index, numbers, column, rows) for column in columns}
+    if not _loaded(index):
+        chain = _chain(index, page, epoch)
+        if not _long(index, chain):
+            return {c.name: _read(index, kind, chain, c, rows) for c in columns}
+    return {c.name: _read_compiled(index, kind, page, c, rows=rows, epoch=epoch) for c in columns}
 
 
-def read_from(index: Index, numbers: Array, column: Column, rows: Rows) -> Array:
-    """`read` from deltas of one page that touch the rows, numbers increasing."""
-    out: Array | None = None
-    missing = np.zeros(0, bool)
-    for number in numbers[::-1].tolist():
-        batch = index.batch(number)[0]
-        if column.id not in batch.places:
-            continue
-        where, low, high = _clip(index, number, rows)
-        if low >= high:
-            continue
-        values = batch.cells(column.id, dtype_of(column), low, high)
-        if out is None:
-            if isinstance(where, slice) and high - low == len(rows):
-                return values
-            out, missing = filled(column, len(rows)), np.ones(len(rows), bool)
-        still = missing[where]
-        if isinstance(where, slice):
-            np.copyto(out[where], values, where=still)
-        else:
-            out[where[still]] = values[still]
-        missing[where] = False
-        if not missing.any():
+# With numpy.
+
+_Part = tuple[Run, Array, Array, Array]
+
+
+def _long(index: Index, chain: list[_Part]) -> bool:
+    deltas = sum(len(numbers) for _, numbers, _, _ in chain)
+    return index.compiled is None and deltas > _MANY_DELTAS
+
+
+def _chain(index: Index, page: int, epoch: int) -> list[_Part]:
+    """The page's deltas, oldest first: by run their batches' numbers, first rows, last rows."""
+    parts = []
+    for run in index.runs_to(epoch):
+        numbers = run.numbers(page, epoch)
+        if len(numbers):
+            _, starts, stops, dead = run.spans(numbers)
+            if dead.any():
+                numbers, starts, stops = numbers[~dead], starts[~dead], stops[~dead]
+            parts.append((run, numbers, starts, stops))
+    return parts
+
+
+def _read(index: Index, kind: Kind, chain: list[_Part], column: Column, rows: Rows) -> Array:
+    widths = index.widths(kind.id)
+    later: list[tuple[Any, Array]] = []
+    base: Array | None = None
+    for run, numbers, starts, stops in reversed(chain):
+        touching = np.flatnonzero((starts < rows.stop) & (stops > rows.start))
+        for at in touching[::-1].tolist():
+            where, cells = _cells(run, int(numbers[at]), column, widths=widths, rows=rows)
+            if where is None:
+                continue
+            if isinstance(where, slice) and len(cells) == len(rows):
+                base = cells
+                break
+            later.append((where, cells))
+        if base is not None:
             break
-    return frozen(filled(column, len(rows)) if out is None else out)
+    if base is not None and not later:
+        return base
+    out = filled(column, len(rows))
+    if base is not None:
+        out[:] = base
+    for where, cells in reversed(later):
+        out[where] = cells
+    return frozen(out)
 
 
-def _touching(index: Index, page: int, rows: Rows, epoch: int) -> Array:
-    numbers = index.deltas(page, epoch)
-    starts, stops = index.span(numbers)
-    return numbers[(starts < rows.stop) & (stops > rows.start)]
+def _cells(
+    run: Run, number: int, column: Column, *, widths: Array, rows: Rows
+) -> tuple[slice | Array | None, Array]:
+    """Where in ``rows`` a delta's cells of the column land, and the cells; None if it has none."""
+    dtype = dtype_of(column)
+    at = int(run.batch_of(np.array([number]))[0])
+    place = run.places(at, widths).get(column.id)
+    if place is None:
+        return None, run.segment.bytes[:0]
+    start, stop, begin, end = run.extent(at, number)
+    sparse = int(run.table[at, SPARSE_AT])
+    if sparse < 0:
+        low, high = max(start, rows.start), max(min(stop, rows.stop), start)
+        first, last = begin + low - start, begin + high - start
+        where: slice | Array = slice(low - rows.start, high - rows.start)
+    else:
+        touched = run.view(at, sparse + 4 * begin, sparse + 4 * end, "<u4")
+        low, high = np.searchsorted(touched, [rows.start, rows.stop]).tolist()
+        first, last = begin + low, begin + high
+        where = touched[low:high].astype(np.int64) - rows.start
+    width = dtype.itemsize
+    if first >= last:
+        return None, run.segment.bytes[:0]
+    return where, run.view(at, place + first * width, place + last * width, dtype)
 
 
-def _clip(index: Index, number: int, rows: Rows) -> tuple[slice | Array, int, int]:
-    """Where in ``rows`` a delta lands (a slice where dense), and the batch cells [low, high)."""
-    batch, begin, end, _ = index.batch(number)
-    if batch.sparse is None:
-        start = int(index.span(np.array([number]))[0][0])
-        first, stop = max(start, rows.start), min(start + end - begin, rows.stop)
-        where = slice(first - rows.start, max(stop, first) - rows.start)
-        return where, begin + first - start, begin + max(stop, first) - start
-    touched = batch.row_numbers(begin, end)
-    low, high = np.searchsorted(touched, [rows.start, rows.stop])
-    return touched[low:high].astype(np.int64) - rows.start, begin + int(low), begin + int(high)
+# With the kernels.
+
+
+def _kernels() -> Any:
+    from mmsb.memory import kernels
+
+    return kernels
+
+
+def _address(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _loaded(index: Index) -> bool:
+    return _KERNELS in sys.modules if index.compiled is None else index.compiled
+
+
+def _read_compiled(
+    index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int
+) -> Array:
+    kernels, known, told = _kernels(), index.described(), index.told(kind, column)
+    out = np.empty(len(rows), told.dtype)
+    to = _address(out)
+    order = place = 0
+
+    def run(mark: int) -> int:
+        nonlocal order, place
+        args = (column.id, told.widths, rows.start, rows.stop, told.fill, to, mark)
+        order, place, unseen = kernels.read(*known.told, page, epoch, *args)
+        return int(unseen)
+
+    index.verified(known, run)
+    if order >= 0:
+        return known.view(order, place, len(rows), told.dtype)
+    return frozen(out)
+
+
+def cells(
+    index: Index, kind: Kind, column: Column, *, pages: Array, rows: Array, epoch: int
+) -> Array:
+    """One column's cells at (pages[i], rows[i]); fill where nothing was written. CorruptData.
+
+    O(log deltas) for each; sorted by page first where there are many, on all cores.
+    """
+    kernels, known, told = _kernels(), index.described(), index.told(kind, column)
+    out = np.empty(len(pages), told.dtype)
+    of_pages, of_rows, to = _address(pages), _address(rows), _address(out)
+
+    def run(mark: int) -> int:
+        def part(low: int, high: int) -> int:
+            args = (low, high, epoch, column.id, told.widths, told.fill, to, mark)
+            return int(kernels.cells(*known.told, of_pages, of_rows, *args))
+
+        return pool.spread(part, len(pages), smallest=4096)
+
+    index.verified(known, run)
+    return frozen(out)
 
 
 def gather(
-    index: Index, kind: Kind, column: Column, pages: Array, epoch: int
-) -> tuple[Array, Array]:
-    """One column of many pages, end to end, with offsets (i64); later cells over earlier ones.
+    index: Index, kind: Kind, columns: tuple[Column, ...], *, pages: Array, epoch: int
+) -> tuple[list[Array], Array]:
+    """Columns of many pages, end to end, with offsets (i64); later cells over earlier ones.
 
     One pass over each batch that wrote the column: O(cells ever written to it), whatever the
-    number of pages. CorruptData, also for damaged cells that later ones hide.
+    number of pages, on all cores. CorruptData, also for damaged cells that later ones hide.
     """
-    counts = index.row_counts(epoch)
-    offsets = np.cumsum(np.append(0, counts[pages]), dtype=np.int64)
+    counts = row_counts(index, kind, epoch)
+    offsets = np.zeros(len(pages) + 1, np.int64)
+    np.cumsum(counts[pages], out=offsets[1:])
     places = np.full(len(counts), -1, np.int64)
     places[pages] = offsets[:-1]
-    out = filled(column, int(offsets[-1]))
-    for batch in index.batches_to(epoch):
-        if batch.kind == kind.id and column.id in batch.places:
-            bases = places[batch.pages()]
+    total = int(offsets[-1])
+    wide = index.compiled is None and total > _MANY_CELLS
+    one = _gather_compiled if _loaded(index) or wide else _gather
+    found = []
+    for column in columns:
+        out = filled(column, total)
+        one(index, kind, column, epoch, _Target(places, counts, out))
+        found.append(frozen(out))
+    return found, frozen(offsets)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Target:
+    """Where gathered cells go."""
+
+    places: Array  # i64 by page: the place of its first cell in ``out``, or -1
+    counts: Array  # u32 by page: how many rows it has
+    out: Array
+
+
+def row_counts(index: Index, kind: Kind, epoch: int) -> Array:
+    """Rows of every page of a kind as of the epoch, u32 by page. O(deltas of the kind)."""
+    counts = np.zeros(index.catalog.counted(epoch), "<u4")
+    if _loaded(index) or (index.compiled is None and index.delta_count > _MANY_CELLS):
+        kernels, known = _kernels(), index.described()
+
+        def run(mark: int) -> int:
+            def part(low: int, high: int) -> int:
+                args = (kind.id, epoch, low, high, counts, mark)
+                return int(kernels.row_counts(*known.told_runs, *args))
+
+            return pool.spread(part, len(counts), smallest=65536)
+
+        index.verified(known, run)
+        return counts
+    for run_ in index.runs_to(epoch):
+        chosen = run_.chosen(kind.id, epoch)
+        numbers = run_.members(chosen)
+        if len(numbers):
+            _, _, stops, _ = run_.spans(numbers)
+            np.maximum.at(counts, run_.pages(numbers), stops.astype("<u4"))
+    return counts
+
+
+def _gather_compiled(
+    index: Index, kind: Kind, column: Column, epoch: int, target: _Target
+) -> None:
+    kernels, known, told = _kernels(), index.described(), index.told(kind, column)
+    places, counts, to = target.places, target.counts, _address(target.out)
+
+    def run(mark: int) -> int:
+        def part(low: int, high: int) -> int:
+            args = (kind.id, epoch, column.id, told.widths, low, high, places, counts, to, mark)
+            return int(kernels.gather(*known.told_runs, *args))
+
+        return pool.spread(part, len(places), smallest=65536)
+
+    index.verified(known, run)
+
+
+def _gather(index: Index, kind: Kind, column: Column, epoch: int, target: _Target) -> None:
+    dtype, widths = dtype_of(column), index.widths(kind.id)
+    for run in index.runs_to(epoch):
+        for at in run.chosen(kind.id, epoch).tolist():
+            place = run.places(at, widths).get(column.id)
+            if place is None:
+                continue
+            bases = target.places[run.pages(run.members(np.array([at])))]
             if (bases >= 0).any():
-                each, rows = batch.touched()
+                each, touched = run.touched(at)
                 bases = np.repeat(bases, each)
-                cells = batch.cells(column.id, dtype_of(column), 0, batch.rows)
+                end = place + int(run.table[at, ROWS]) * dtype.itemsize
                 wanted = bases >= 0
-                out[(bases + rows)[wanted]] = cells[wanted]
-    return frozen(out), frozen(offsets)
+                target.out[(bases + touched)[wanted]] = run.view(at, place, end, dtype)[wanted]
 
 
 def last_written(
-    index: Index, page: int, columns: tuple[Column, ...], rows: Rows, epoch: int
+    index: Index, kind: Kind, page: int, columns: tuple[Column, ...], *, rows: Rows, epoch: int
 ) -> Array:
     """For each row the last epoch that wrote one of the columns, u64; 0 where none did."""
-    out = np.zeros(len(rows), "<u8")
-    numbers = _touching(index, page, rows, epoch)
+    out, widths = np.zeros(len(rows), "<u8"), index.widths(kind.id)
     wanted = {column.id for column in columns}
-    for number, at in zip(numbers.tolist(), index.epochs(numbers).tolist(), strict=True):
-        if wanted.isdisjoint(index.batch(number)[0].columns):
-            continue
-        where, low, high = _clip(index, number, rows)
-        if low < high:
-            out[where] = at
+    for run, numbers, starts, stops in _chain(index, page, epoch):
+        for number in numbers[(starts < rows.stop) & (stops > rows.start)].tolist():
+            at = int(run.batch_of(np.array([number]))[0])
+            ids = [id for id in run.columns(at).tolist() if id in wanted]
+            if ids:
+                column = next(c for c in columns if c.id == ids[0])
+                where, _ = _cells(run, number, column, widths=widths, rows=rows)
+                if where is not None:
+                    out[where] = run.table[at, EPOCH]
     return frozen(out)
 
 
 def written(index: Index, page: int, epoch: int) -> Array:
     """Epochs that wrote the page, tombstone included, increasing, u64."""
-    return frozen(np.unique(index.epochs(index.deltas(page, epoch))).astype("<u8"))
+    found = [np.zeros(0, "<u8")]
+    for run in index.runs_to(epoch):
+        numbers = run.numbers(page, epoch)
+        found.append(np.unique(run.table[run.batch_of(numbers), EPOCH]).astype("<u8"))
+    return frozen(np.concatenate(found))

@@ -10,7 +10,7 @@ import numpy as np
 from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
-from mmsb.base.schema import Kind
+from mmsb.base.schema import Column, Kind
 from mmsb.memory import replay
 from mmsb.memory.cells import Array, dtype_of, frozen, whole
 from mmsb.memory.changes import as_ids
@@ -44,30 +44,30 @@ class Snapshot:
 
     def pages(self, kind: Kind | str) -> Array:
         """Ids of the kind's live pages, u32, in creation order. An append-only kind has one."""
-        return frozen(self._index.pages(self._index.kind(kind), self.epoch))
+        return frozen(self._index.catalog.live(self._index.kind(kind).id, self.epoch))
 
     def page(self, kind: Kind | str, subject: str) -> int | None:
         """The live page of a subject, or None. The first call reads all symbols."""
         shown = self._index.kind(kind)
         symbol = self._symbols.id(subject, self._symbols.count(self.epoch))
-        return None if symbol is None else self._index.page_of(shown, symbol, self.epoch)
+        return None if symbol is None else self._index.catalog.page_of(shown.id, symbol, self.epoch)
 
     def subject(self, page: int) -> str:
         """The subject of a page; "" for the page of an append-only kind."""
         self._check_exists(page)
-        symbol = int(self._index.page_subjects()[page])
+        symbol = int(self._index.catalog.subjects.values[page])
         return "" if symbol == NONE_U32 else self.symbol(symbol)
 
     def subjects(self, pages: Array) -> list[str]:
         """The subjects of many pages."""
-        symbols = self._index.page_subjects()[pages]
+        symbols = self._index.catalog.subjects.values[pages]
         texts = iter(self.symbols(symbols[symbols != NONE_U32]))
         return ["" if symbol == NONE_U32 else next(texts) for symbol in symbols.tolist()]
 
     def kind_of(self, page: int) -> Kind:
         """The kind of a page."""
         self._check_exists(page)
-        return self._index.kind(int(self._index.page_kinds()[page]))
+        return self._index.kind(int(self._index.catalog.kinds.values[page]))
 
     def row_count(self, kind: Kind | str, page: int) -> int:
         """One past the last row ever written; never shrinks."""
@@ -84,7 +84,7 @@ class Snapshot:
         shown = self._live(kind, page)
         if rows is None:
             rows = Rows(0, replay.row_count(self._index, page, self.epoch))
-        return replay.read(self._index, page, self._index.column(shown, name), rows, self.epoch)
+        return self._read(shown, page, name, rows)
 
     def columns(
         self, kind: Kind | str, page: int, names: Sequence[str] | None = None
@@ -94,7 +94,7 @@ class Snapshot:
         rows = Rows(0, replay.row_count(self._index, page, self.epoch))
         named = (self._index.column(shown, name) for name in names or ())
         wanted = shown.columns if names is None else tuple(named)
-        return replay.read_all(self._index, page, wanted, rows, self.epoch)
+        return replay.read_all(self._index, shown, page, wanted, rows=rows, epoch=self.epoch)
 
     def table(self, kind: Kind | str) -> dict[str, Array]:
         """Whole columns of an append-only kind by name. UsageError for another kind."""
@@ -111,17 +111,49 @@ class Snapshot:
     ) -> tuple[Array, Array]:
         """One column over many pages (default: all live): values end to end, offsets i64.
 
-        Page i holds ``values[offsets[i]:offsets[i + 1]]``. All pages: one pass over the column's
-        batches; chosen pages: a `column` for each.
+        Page i holds ``values[offsets[i]:offsets[i + 1]]``. One pass over the column's batches up to
+        the epoch, on all cores.
+        """
+        columns, offsets = self.gather_columns(kind, (name,), pages)
+        return columns[name], offsets
+
+    def gather_columns(
+        self,
+        kind: Kind | str,
+        names: Iterable[str] | None = None,
+        pages: Iterable[int] | Array | None = None,
+    ) -> tuple[dict[str, Array], Array]:
+        """`gather` for several columns (default: all), by name, and their common offsets."""
+        shown = self._index.kind(kind)
+        chosen = shown.columns
+        if names is not None:
+            chosen = tuple(self._index.column(shown, name) for name in names)
+        wanted = self.pages(shown) if pages is None else as_ids(_listed(pages))
+        if pages is not None:
+            self._all_live(shown, wanted)
+            if len(np.unique(wanted)) != len(wanted):
+                return self._one_by_one(shown, chosen, wanted)
+        found, offsets = replay.gather(
+            self._index, shown, chosen, pages=wanted, epoch=self.epoch
+        )
+        return {c.name: values for c, values in zip(chosen, found, strict=True)}, offsets
+
+    def cell(self, kind: Kind | str, page: int, name: str, row: int) -> Any:
+        """One cell, a numpy scalar; the fill value where nothing was written."""
+        return self.cells(kind, name, [page], [row])[0]
+
+    def cells(self, kind: Kind | str, name: str, pages: Any, rows: Any) -> Array:
+        """One column's cells at (pages[i], rows[i]), in that order; fill where nothing was written.
+
+        O(log deltas) for each, on all cores. The first call loads the kernels.
         """
         shown = self._index.kind(kind)
         column = self._index.column(shown, name)
-        if pages is None:
-            return replay.gather(self._index, shown, column, self.pages(shown), self.epoch)
-        parts = [self.column(shown, int(page), name) for page in as_ids(_listed(pages))]
-        offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-        values = np.concatenate([np.zeros(0, dtype_of(column)), *parts])
-        return frozen(values), frozen(offsets)
+        wanted, at = as_ids(_listed(pages)), as_ids(_listed(rows))
+        if len(wanted) != len(at):
+            raise UsageError(f"pass a row for each page: {len(wanted)} pages, {len(at)} rows")
+        self._all_live(shown, wanted)
+        return replay.cells(self._index, shown, column, pages=wanted, rows=at, epoch=self.epoch)
 
     # Symbols.
 
@@ -146,7 +178,9 @@ class Snapshot:
         names = (columns,) if isinstance(columns, str) else tuple(columns)
         found = tuple(self._index.column(shown, name) for name in names)
         rows = Rows(0, replay.row_count(self._index, page, self.epoch))
-        return replay.last_written(self._index, page, found, rows, self.epoch)
+        return replay.last_written(
+            self._index, shown, page, found, rows=rows, epoch=self.epoch
+        )
 
     def symbol_bytes(self) -> list[bytes]:
         """The stored bytes of every symbol as of the epoch."""
@@ -155,14 +189,47 @@ class Snapshot:
     # Inside.
 
     def _check_exists(self, page: int) -> None:
-        if not self._index.exists(whole(page, "page"), self.epoch):
+        if not self._index.catalog.exists(whole(page, "page"), self.epoch):
             raise UnknownName(f"page {page} does not exist at epoch {self.epoch}; see pages(kind)")
+
+    def _read(self, kind: Kind, page: int, name: str, rows: Rows) -> Array:
+        column = self._index.column(kind, name)
+        return replay.read(self._index, kind, page, column, rows=rows, epoch=self.epoch)
+
+    def _one_by_one(
+        self, kind: Kind, columns: tuple[Column, ...], pages: Array
+    ) -> tuple[dict[str, Array], Array]:
+        """`gather` of pages of which some are named twice."""
+        single, at = np.unique(pages, return_inverse=True)
+        found, offsets = replay.gather(self._index, kind, columns, pages=single, epoch=self.epoch)
+        spans = [slice(int(offsets[i]), int(offsets[i + 1])) for i in at.tolist()]
+        lengths = np.diff(offsets)[at]
+        named = {
+            c.name: frozen(np.concatenate([values[span] for span in spans]))
+            for c, values in zip(columns, found, strict=True)
+        }
+        return named, frozen(np.append(0, np.cumsum(lengths)))
+
+    def _all_live(self, kind: Kind, pages: Array) -> None:
+        """As `_live` for each of many pages. O(pages)."""
+        catalog = self._index.catalog
+        count = catalog.counted(self.epoch)
+        fits = pages < count
+        if fits.all():
+            fits = catalog.kinds.values[pages] == kind.id
+        bad = np.flatnonzero(~fits)
+        if len(bad):
+            self._live(kind, int(pages[bad[0]]))
+        if catalog.deleted:
+            dead = np.fromiter(catalog.deleted, np.int64)
+            for page in np.intersect1d(dead, pages).tolist():
+                self._live(kind, page)
 
     def _live(self, kind: Kind | str, page: int) -> Kind:
         shown, actual = self._index.kind(kind), self.kind_of(page)
         if shown.id != actual.id:
             raise UsageError(f"page {page} is of kind {actual.name!r}, not {shown.name!r}")
-        gone = self._index.deleted_at(page)
+        gone = self._index.catalog.deleted_at(page)
         if gone <= self.epoch:
             raise UnknownName(f"page {page} was deleted in epoch {gone}; read it at {gone - 1}")
         return shown

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mmsb.memory.files import Manifest
-from mmsb.memory.index import NEVER, Index
+from mmsb.memory import replay
+from mmsb.memory.index import Index
 
 
 def stats(folder: Path, index: Index, manifest: Manifest) -> dict[str, Any]:
@@ -18,18 +19,19 @@ def stats(folder: Path, index: Index, manifest: Manifest) -> dict[str, Any]:
     for the kind over all epochs, without tables and checksums. ``rows``: rows (facts) by kind, as
     of the head, over live pages. ``pages``: live pages, tables of append-only kinds included.
     """
-    head = index.head
-    rows = index.row_counts(head)
-    live = index.deleted_flags()[: len(rows)] == NEVER
-    kinds = index.page_kinds()[: len(rows)].astype(np.int64)
-    by_kind = np.bincount(kinds[live], weights=rows[live], minlength=max(index.kinds) + 1)
-    sizes = dict.fromkeys((kind.name for kind in index.kinds.values()), 0)
-    for batch in index.batches_to(head):
-        sizes[index.kind(batch.kind).name] += batch.size(index.kind(batch.kind))
+    head, catalog = index.head, index.catalog
+    kinds = catalog.kinds.values[: index.page_count]
+    live = np.ones(len(kinds), bool)
+    live[list(catalog.deleted)] = False
+    rows, sizes = {}, {}
+    for kind in index.kinds.values():
+        counts = replay.row_counts(index, kind, head)
+        rows[kind.name] = int(counts[live & (kinds == kind.id)].sum())
+        sizes[kind.name] = sum(run.cell_bytes(kind.id, index.widths(kind.id)) for run in index.runs)
     return {
         "bytes": sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
         "bytes_by_kind": sizes,
-        "rows": {kind.name: int(by_kind[id]) for id, kind in index.kinds.items()},
+        "rows": rows,
         "pages": int(live.sum()),
         "deltas": index.delta_count,
         "epochs": head,

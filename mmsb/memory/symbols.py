@@ -79,11 +79,13 @@ class Symbols:
                 self._texts[id] = texts[id - first].decode("utf-8", "surrogateescape")
 
     def _rows(self, kind: int, epoch: int) -> int:
-        page = self._index.table_page(self._index.kind(kind))
+        page = self._index.catalog.table_page(self._index.kind(kind))
         return 0 if page is None else replay.row_count(self._index, page, epoch)
 
     def _read(self, kind: int, name: str, rows: Rows, epoch: int) -> Array:
         shown = self._index.kind(kind)
-        page = self._index.table_page(shown)
+        page = self._index.catalog.table_page(shown)
         assert page is not None
-        return replay.read(self._index, page, self._index.column(shown, name), rows, epoch)
+        return replay.read(
+            self._index, shown, page, self._index.column(shown, name), rows=rows, epoch=epoch
+        )

@@ -24,7 +24,15 @@ def same(left: Any, right: Any) -> bool:
 
 
 def assert_same_epoch(memory: Memory, oracle: Oracle, epoch: int) -> None:
-    """Every read of the snapshot against the oracle's; AssertionError names what differs."""
+    """Every read of the snapshot against the oracle's, compiled and not; says what differs."""
+    before = memory._index.compiled
+    for compiled in (True, False):
+        memory._index.compiled = compiled
+        _assert_same_epoch(memory, oracle, epoch)
+    memory._index.compiled = before
+
+
+def _assert_same_epoch(memory: Memory, oracle: Oracle, epoch: int) -> None:
     ours, theirs = memory.at(epoch), oracle.at(epoch)
     ids = range(theirs.symbol_count)
     assert ours.symbols(ids) == theirs.symbols(ids), "symbols"
@@ -37,6 +45,16 @@ def assert_same_epoch(memory: Memory, oracle: Oracle, epoch: int) -> None:
         for column in kind.columns[:2]:
             left, right = ours.gather(kind, column.name), theirs.gather(kind, column.name)
             assert all(map(same, left, right)), f"gather of {kind.name}.{column.name}"
+            _assert_same_cells(ours, theirs, kind, column.name)
+
+
+def _assert_same_cells(ours: Any, theirs: Any, kind: Any, name: str) -> None:
+    pages = theirs.pages(kind).tolist()
+    places = [(page, row) for page in pages for row in (0, 1, 3, 7, 20, 0)]
+    values = [theirs.column(kind, page, name, Rows(row, row + 1)) for page, row in places]
+    found = ours.cells(kind, name, [page for page, _ in places], [row for _, row in places])
+    wanted = np.concatenate([found[:0], *values])
+    assert same(found, wanted), f"cells of {kind.name}.{name} at epoch {theirs.epoch}"
 
 
 def assert_same_overlay(ours: Transaction, theirs: OracleTransaction) -> None:

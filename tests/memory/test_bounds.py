@@ -12,7 +12,7 @@ import pytest
 from mmsb.base import errors
 from mmsb.memory import encode
 from mmsb.memory.check import check
-from mmsb.memory.frame import Draft, Table
+from mmsb.memory.frame import SPARSE, UNIFORM, Draft, Table
 from mmsb.memory.memory import Memory
 from mmsb.testing.strategies import KINDS, SMALL, THING
 
@@ -21,8 +21,8 @@ def append(path: Path, change: Callable[[Table], Table], **changed: int) -> None
     """Commits epoch 2 with a table that was tampered with, all checksums right."""
     with Memory.open(path, write=True, kinds=KINDS) as memory:
         changes = memory.changes()
-        for name in "ab":
-            changes.patch(SMALL, changes.page(SMALL, name), {"value": [1, 2, 3]})
+        for name, values in (("a", [1, 2, 3]), ("b", [1, 2])):
+            changes.patch(SMALL, changes.page(SMALL, name), {"value": values})
         changes.patch_rows(THING, changes.page(THING, "f"), [1, 4], {"byte": [1, 2]})
         sound = encode.draft(changes.seal(), 2, 0, memory._index.page_count)
         raw = np.frombuffer(bytes(sound.payload[: sound.table_bytes]), np.uint8)
@@ -57,7 +57,7 @@ def test_the_frame_as_it_should_be(memory: Path) -> None:
     append(memory, lambda table: table)
     assert check(memory).sound
     with Memory.open(memory, kinds=KINDS) as after:
-        assert after.at().gather(SMALL, "value")[0].tolist() == [1, 2, 3, 1, 2, 3]
+        assert after.at().gather(SMALL, "value")[0].tolist() == [1, 2, 3, 1, 2]
 
 
 # Batches in order: heap, symbol, thing (sparse), small (pages a and b).
@@ -69,11 +69,14 @@ TAMPERED = {
     "a column that no schema names": with_("column_id", -1, 77),
     "more cells than there are": with_("batch_rows", -1, 7),
     "far more cells than there are": with_("batch_rows", -1, 700),
-    "more rows than cells": with_("delta_stop", -1, 4),
+    "more rows than cells": with_("span_stop", -1, 4),
     "rows that end before they start": with_("delta_start", -1, 9),
-    "offsets that do not start at zero": with_("delta_offset", -2, 1),
-    "sparse offsets that do not start at zero": with_("delta_offset", 2, 1),
-    "offsets that go back": with_("delta_offset", -1, 2**32 - 1),
+    "offsets that do not start at zero": with_("span_offset", -2, 1),
+    "sparse offsets that do not start at zero": with_("span_offset", 0, 1),
+    "offsets that go back": with_("span_offset", -1, 2**32 - 1),
+    "cells that its deltas cannot share": with_("batch_flags", -1, UNIFORM),
+    "one delta's rows beyond all numbers": with_("delta_start", 0, 2**32 - 1),
+    "a sparse batch without row numbers for each": with_("batch_flags", 2, SPARSE | UNIFORM),
     "fewer deltas than the table holds": with_("batch_deltas", -1, 1),
     "more deltas than the table holds": with_("batch_deltas", -1, 3),
     "fewer columns than the table holds": with_("batch_columns", -1, 0),
@@ -101,6 +104,6 @@ def test_a_frame_out_of_order_is_damage(memory: Path, changed: dict[str, int]) -
 @pytest.mark.parametrize("stop", [4, 2])
 def test_sparse_rows_outside_their_range_are_found_by_check(memory: Path, stop: int) -> None:
     # Rows 1 and 4: the table says less. Two rows still fit into [0, 4), and not into [0, 1).
-    append(memory, lambda t: with_("delta_stop", 2, stop)(with_("delta_start", 2, 0)(t)))
+    append(memory, lambda t: with_("span_stop", 0, stop)(with_("delta_start", 2, 0)(t)))
     (problem,) = check(memory).problems
     assert "rows" in problem.what

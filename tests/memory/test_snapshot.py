@@ -31,7 +31,7 @@ def test_one_covering_patch_is_a_view_of_the_map(path: Path) -> None:
         memory.commit(changes)
         memory.update_page(page, Rows(50, 60), {"value": [0] * 10})
         snapshot = memory.at()
-        mapped = base_of(memory._index.frames[0].segment.bytes)
+        mapped = base_of(memory._index.runs[0].segment.bytes)
         for rows in (Rows(0, 50), Rows(10, 20), Rows(50, 60), Rows(60, 100)):
             view = snapshot.column(SMALL, page, "value", rows)
             assert base_of(view) is mapped, rows

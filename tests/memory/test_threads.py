@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mmsb.memory.index import Grow, Index
+from mmsb.memory.grow import Grow
+from mmsb.memory.index import Index
 from mmsb.memory.memory import Memory
 from mmsb.testing.strategies import KINDS, SMALL
 
@@ -78,7 +79,7 @@ def test_nothing_of_an_epoch_is_seen_before_its_end(
             index: Index = memory._index
             assert len(memory.at().pages(SMALL)) == (memory.head + 1 if memory.head else 0)
             assert len(memory.at().table("type")["name"]) == memory.head
-            assert index.page_of(index.kind(SMALL), 10**6, index.head) is None
+            assert index.catalog.page_of(SMALL.id, 10**6, index.head) is None
             assert memory.stats()["epochs"] == memory.head
 
         monkeypatch.setattr(Grow, "extend", look_after)

@@ -1,0 +1,442 @@
+"""The deltas of one segment, without an object for any of them.
+
+A *run* holds a row of numbers for each batch (`BATCH_FIELDS`): where in the mapped segment its
+table entries and its cells lie. Deltas are numbered in the order of the log, from 0 in each run.
+An *order* lists numbers [low, high) by page; orders are made when something is first read, and
+merged as they grow, so that a page's deltas are found in a few of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any, Protocol
+
+import numpy as np
+
+from mmsb.base.errors import CorruptData
+from mmsb.base.schema import Kind
+from mmsb.memory.batch import Batch, batches_of, block_problem
+from mmsb.memory.cells import Array
+from mmsb.memory.damage import Problem, corrupt
+from mmsb.memory.frame import BLOCK as BLOCK_BYTES
+from mmsb.memory.frame import TOMBSTONE, UNIFORM, Broken, Frame, padded, table_places
+from mmsb.memory.grow import Grow
+from mmsb.memory.segment import Segment
+
+#: What a batch row says, i64 each. Places are bytes from the start of the segment; -1: none.
+BATCH_FIELDS = (
+    "epoch",
+    "first",  # number of its first delta
+    "deltas",
+    "rows",  # cells in each buffer
+    "meta",  # kind, flags << 16, columns << 32, source << 48
+    "ids",  # place of its column ids, u16
+    "pages",  # place of its deltas' pages, u32
+    "starts",  # place of its deltas' first rows, u32
+    "stops",  # place of the rows they stop before, u32; -1: UNIFORM
+    "offsets",  # place of their first cells, u32; -1: UNIFORM
+    "sparse",  # place of the row numbers, u32; -1: dense
+    "cells",  # place of its first column's buffer
+    "buffers",  # place where its frame's buffers begin
+    "block",  # number, in the run, of its frame's first block of buffers
+    "frame",  # place of its frame
+    "spare",
+)
+EPOCH, FIRST, DELTAS, ROWS, META, IDS, PAGES, STARTS = range(8)
+STOPS, OFFSETS, SPARSE_AT, CELLS, BUFFERS, BLOCK, FRAME, _SPARE = range(8, 16)
+_ROW = Struct("<16q")
+#: What an order is described to the kernels by, i64 each (`mmsb.memory.kernels`).
+ORDER_FIELDS = 12
+#: Numbers that few are sorted by numpy, without loading the kernels.
+_FEW = 65_536
+SEEN, WANTED = 1, 2
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """Numbers [low, high) of a run, sorted by page and then by number."""
+
+    low: int
+    high: int
+    numbers: Array  # u32
+    pages: Array  # u32, distinct
+    begins: Array  # u32, one more
+
+    def of_page(self, page: int) -> Array:
+        """The page's numbers, increasing. O(log pages)."""
+        at = int(np.searchsorted(self.pages, np.uint32(page)))
+        if at == len(self.pages) or self.pages[at] != page:
+            return self.numbers[:0]
+        return self.numbers[int(self.begins[at]) : int(self.begins[at + 1])]
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """What a description of a run points into."""
+
+    run: Run
+    checked: Array
+    seen: Array
+    rest: tuple[Array, Array, tuple[Order, ...]]
+
+    def wanted(self) -> tuple[Array, Array]:
+        """The batches and blocks that a kernel has marked; the marks are taken away."""
+        batches = np.flatnonzero(self.checked == WANTED)
+        blocks = np.flatnonzero(self.seen == WANTED)
+        self.checked[batches], self.seen[blocks] = 0, 0
+        return batches, blocks
+
+    def verify(self, batches: Array, blocks: Array) -> None:
+        """Verifies those. CorruptData names the first that does not hold."""
+        if len(batches):
+            self.run.check_tables(batches)
+            self.checked[batches] = SEEN
+        if len(blocks):
+            self.run.check_blocks(blocks)
+            self.seen[blocks] = SEEN
+
+
+class Schemas(Protocol):
+    """Who knows the stored kinds by id."""
+
+    stored: dict[int, Kind]
+
+
+class Run:
+    """One segment's batches, epochs [first, last], and which of its bytes were verified."""
+
+    def __init__(self, segment: Segment, first_epoch: int, known: Schemas) -> None:
+        """``known`` holds the kinds that batches are of."""
+        self.segment = segment
+        self.first_epoch = first_epoch
+        self._known = known
+        self.frames = Grow("<i8")  # by epoch: where its frame lies
+        self._table = Grow("<i8")  # batch rows, end to end
+        self._checked = Grow("u1")  # by batch: is its part of the delta table verified?
+        self._seen = Grow("u1")  # by block of buffers: is it verified?
+        self.deltas = 0
+        self.orders: tuple[Order, ...] = ()
+        self._lock = threading.Lock()
+
+    # Taking in.
+
+    def add(self, frame: Frame, batches: Iterable[Batch]) -> None:
+        """The next epoch's frame, whose bounds were checked."""
+        at, table, places = frame.at, frame.table, table_places(frame.table)
+        buffers, block = at + frame.table_bytes, len(self._seen.values)
+        rows = bytearray()
+        count = 0
+        for batch in batches:
+            uniform = bool(batch.flags & UNIFORM)
+            columns = len(batch.columns) << 32
+            rows += _ROW.pack(
+                frame.epoch,
+                self.deltas + batch.first,
+                batch.deltas,
+                batch.rows,
+                batch.kind | batch.flags << 16 | columns | frame.source << 48 & 2**63 - 1,
+                at + places["column_id"] + 2 * batch.id,
+                at + places["delta_page"] + 4 * batch.first,
+                at + places["delta_start"] + 4 * batch.first,
+                -1 if uniform else at + places["span_stop"] + 4 * batch.span,
+                -1 if uniform else at + places["span_offset"] + 4 * batch.span,
+                -1 if batch.sparse is None else at + batch.sparse,
+                at + batch.cells_at,
+                buffers,
+                block,
+                frame.offset,
+                0,
+            )
+            count += 1
+        self._seen.extend(np.zeros(frame.blocks.of_buffers, "u1"))
+        self._checked.extend(np.ones(count, "u1"))
+        self._table.extend(np.frombuffer(rows, "<i8"))
+        self.frames.extend([frame.offset])
+        self.deltas += len(table.delta_page)
+
+    def add_row(self, row: tuple[int, ...], blocks: int, deltas: int) -> None:
+        """One frame of one batch, by the numbers of its row; ``first`` and ``block`` are set here.
+
+        For the frame that the caller has just written.
+        """
+        self._seen.grow(blocks)
+        self._checked.append(1)
+        self._table.extend(row)
+        self.frames.append(row[FRAME])
+        self.deltas += deltas
+
+    @property
+    def table(self) -> Array:
+        """The batch rows, i64[batches, 16], in the order of the log."""
+        return self._table.values.reshape(-1, len(BATCH_FIELDS))
+
+    @property
+    def last_epoch(self) -> int:
+        """The last epoch it holds."""
+        return self.first_epoch + len(self.frames.values) - 1
+
+    # Asking.
+
+    def batches(self, after: int, upto: int) -> range:
+        """Batches of the epochs (after, upto]."""
+        epochs = self.table[:, EPOCH]
+        return range(*np.searchsorted(epochs, [after, upto], side="right").tolist())
+
+    def columns(self, at: int) -> Array:
+        """The ids of a batch's columns, u16. Its table is verified. CorruptData."""
+        self.check_tables(np.array([at]))
+        row = self.table[at]
+        begin, count = int(row[IDS]), int(row[META]) >> 32 & 0xFFFF
+        return self.segment.bytes[begin : begin + 2 * count].view("<u2")
+
+    def places(self, at: int, widths: Array) -> dict[int, int]:
+        """Column id → where its buffer begins in the segment; ``widths`` in bytes by column id."""
+        row, found = self.table[at], {}
+        place, rows = int(row[CELLS]), int(row[ROWS])
+        for id in self.columns(at).tolist():
+            found[id], place = place, place + padded(int(widths[id]) * rows, 8)
+        return found
+
+    def view(self, at: int, begin: int, end: int, dtype: np.dtype[Any] | str) -> Array:
+        """Bytes [begin, end) of the segment, of a batch's buffers: a verified read-only view."""
+        if begin < end:
+            row = self.table[at]
+            block, buffers = int(row[BLOCK]), int(row[BUFFERS])
+            first = block + (begin - buffers) // BLOCK_BYTES
+            last = block + (end - 1 - buffers) // BLOCK_BYTES + 1
+            seen = self._seen.values[first:last]
+            if not seen.all() or (seen != SEEN).any():
+                self.check_blocks(np.arange(first, last)[seen != SEEN])
+        found: Array = self.segment.bytes[begin:end].view(dtype)
+        return found
+
+    def numbers(self, page: int, epoch: int) -> Array:
+        """The page's deltas up to the epoch, increasing, i64. O(log deltas + found)."""
+        parts = [order.of_page(page) for order in self.sort()]
+        found = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, np.int64)
+        if len(found) and epoch < self.last_epoch:
+            table = self.table
+            end = int(np.searchsorted(table[:, EPOCH], epoch, side="right"))
+            upto = int(table[end, FIRST]) if end < len(table) else self.deltas
+            found = found[: int(np.searchsorted(found, upto))]
+        return found
+
+    def batch_of(self, numbers: Array) -> Array:
+        """The batch of each delta."""
+        return np.searchsorted(self.table[:, FIRST], numbers, side="right") - 1
+
+    def spans(self, numbers: Array) -> tuple[Array, Array, Array, Array]:
+        """(batch, first row, one past the last row, is it a tombstone?) of each delta. CorruptData.
+
+        O(numbers).
+        """
+        batches = self.batch_of(numbers)
+        self.check_tables(np.unique(batches))
+        rows = self.table[batches]
+        words = self.segment.words
+        own = numbers - rows[:, FIRST]
+        starts = words[(rows[:, STARTS] >> 2) + own].astype(np.int64)
+        uniform = rows[:, STOPS] < 0
+        stops = starts + rows[:, ROWS] // np.maximum(rows[:, DELTAS], 1)
+        if not uniform.all():
+            other = ~uniform
+            stops[other] = words[(rows[other, STOPS] >> 2) + own[other]]
+        dead = (rows[:, META] >> 16 & TOMBSTONE) != 0
+        return batches, starts, stops, dead
+
+    def extent(self, at: int, number: int) -> tuple[int, int, int, int]:
+        """First row, one past the last, first cell, one past the last cell of a batch's delta."""
+        row, words = self.table[at], self.segment.words
+        own, deltas, rows = number - int(row[FIRST]), int(row[DELTAS]), int(row[ROWS])
+        start = int(words[(int(row[STARTS]) >> 2) + own])
+        if row[STOPS] < 0:
+            each = rows // deltas
+            return start, start + each, own * each, own * each + each
+        offsets = int(row[OFFSETS]) >> 2
+        end = rows if own + 1 == deltas else int(words[offsets + own + 1])
+        return start, int(words[(int(row[STOPS]) >> 2) + own]), int(words[offsets + own]), end
+
+    def chosen(self, kind: int, epoch: int) -> Array:
+        """Batches of a kind up to the epoch that hold cells."""
+        table = self.table
+        meta = table[:, META]
+        cells = (meta & 0xFFFF == kind) & (meta >> 16 & TOMBSTONE == 0) & (table[:, EPOCH] <= epoch)
+        return np.flatnonzero(cells)
+
+    def members(self, batches: Array) -> Array:
+        """The deltas of batches, i64."""
+        rows = self.table[batches]
+        counts = rows[:, DELTAS]
+        ends = np.cumsum(counts)
+        shift = np.repeat(rows[:, FIRST] - (ends - counts), counts)
+        return np.arange(len(shift), dtype=np.int64) + shift
+
+    def pages(self, numbers: Array) -> Array:
+        """The page of each delta, u32. Tables must be verified."""
+        rows = self.table[self.batch_of(numbers)]
+        found: Array = self.segment.words[(rows[:, PAGES] >> 2) + numbers - rows[:, FIRST]]
+        return found
+
+    def touched(self, at: int) -> tuple[Array, Array]:
+        """How many rows each delta of a batch touches, and the row of every cell, i64."""
+        row, words = self.table[at], self.segment.words
+        deltas, rows = int(row[DELTAS]), int(row[ROWS])
+        if row[STOPS] < 0:
+            edges = np.arange(deltas + 1, dtype=np.int64) * (rows // max(deltas, 1))
+        else:
+            begin = int(row[OFFSETS]) >> 2
+            edges = np.append(words[begin : begin + deltas].astype(np.int64), rows)
+        counts = np.diff(edges)
+        sparse = int(row[SPARSE_AT])
+        if sparse >= 0:
+            return counts, self.view(at, sparse, sparse + 4 * rows, "<u4").astype(np.int64)
+        begin = int(row[STARTS]) >> 2
+        shift = words[begin : begin + deltas].astype(np.int64) - edges[:-1]
+        return counts, np.arange(rows) + np.repeat(shift, counts)
+
+    def cell_bytes(self, kind: int, widths: Array) -> int:
+        """Bytes of the cells and row numbers of a kind, without padding. O(batches)."""
+        total = 0
+        for at in self.chosen(kind, self.last_epoch).tolist():
+            row = self.table[at]
+            width = int(widths[self.columns(at)].sum()) + (4 if row[SPARSE_AT] >= 0 else 0)
+            total += int(row[ROWS]) * width
+        return total
+
+    # Orders.
+
+    def sort(self) -> tuple[Order, ...]:
+        """The orders of all deltas there are, oldest first. Amortised O(log) for each delta."""
+        orders = self.orders
+        if (orders[-1].high if orders else 0) == self.deltas:
+            return orders
+        with self._lock:
+            orders, high = self.orders, self.deltas
+            low = orders[-1].high if orders else 0
+            while orders and 4 * (high - low) >= orders[-1].high - orders[-1].low:
+                low, orders = orders[-1].low, orders[:-1]
+            if low < high:
+                self.orders = (*orders, self._sorted(low, high))
+            return self.orders
+
+    def _sorted(self, low: int, high: int) -> Order:
+        pages = self._pages(low, high)
+        if len(pages) <= _FEW:
+            order = np.argsort(pages, kind="stable")
+            sorted_pages = pages[order]
+            first = np.flatnonzero(np.append(True, sorted_pages[1:] != sorted_pages[:-1]))
+            numbers = (order + low).astype("<u4")
+            return Order(
+                low, high, numbers, sorted_pages[first], np.append(first, len(pages)).astype("<u4")
+            )
+        from mmsb.memory import kernels
+
+        order, spare, names = (np.empty(len(pages), np.uint32) for _ in range(3))
+        begins = np.empty(len(pages) + 1, np.uint32)
+        counts = np.empty(2048, np.int64)
+        named = kernels.sort_by_page(pages, order, names, begins, spare, counts)
+        order += np.uint32(low)
+        return Order(low, high, order, names[:named].copy(), begins[: named + 1].copy())
+
+    def _pages(self, low: int, high: int) -> Array:
+        """The page of each of the deltas [low, high), u32."""
+        table, words = self.table, self.segment.words
+        first, last = self.batch_of(np.array([low, high - 1])).tolist()
+        self.check_tables(np.arange(first, last + 1))
+        rows = table[first : last + 1]
+        if len(rows) > 64 and int(rows[:, DELTAS].max()) <= 64:
+            return self.pages(np.arange(low, high))
+        parts = []
+        for at, count, begin in rows[:, [PAGES, DELTAS, FIRST]].tolist():
+            own = slice(max(low - begin, 0), min(high - begin, count))
+            parts.append(words[at // 4 + own.start : at // 4 + own.stop])
+        return np.concatenate(parts)
+
+    # For the kernels.
+
+    def describe(self) -> list[list[int]]:
+        """For each order what the kernels need (`mmsb.memory.kernels.ORDER`).
+
+        Valid while this run gets no new batch and its arrays are held by ``held``.
+        """
+        orders, table, seen, checked = self.sort(), self._table, self._seen, self._checked
+        found = []
+        for order in orders:
+            pages = order.pages
+            dense = len(pages) > 0 and int(pages[-1]) - int(pages[0]) + 1 == len(pages)
+            found.append(
+                [
+                    self.segment.address,
+                    table.address,
+                    len(table.values) // len(BATCH_FIELDS),
+                    order.numbers.ctypes.data,
+                    len(pages),
+                    order.begins.ctypes.data,
+                    0 if dense else pages.ctypes.data,
+                    int(pages[0]) if len(pages) else 0,
+                    seen.address,
+                    checked.address,
+                    int(self.table[self.batch_of(np.array([order.low]))[0], EPOCH]),
+                    len(order.numbers),
+                ]
+            )
+        return found
+
+    def describe_whole(self) -> list[int]:
+        """The same for all batches of the run, without an order."""
+        batches = len(self._table.values) // len(BATCH_FIELDS)
+        at = (self._seen.address, self._checked.address, self.first_epoch, 0)
+        return [self.segment.address, self._table.address, batches, 0, 0, 0, 0, 0, *at]
+
+    def held(self) -> Held:
+        """What must stay alive as long as a description is used."""
+        rest = (self.segment.bytes, self._table.held, self.orders)
+        return Held(self, self._checked.held, self._seen.held, rest)
+
+    # Verifying.
+
+    def check_tables(self, batches: Array) -> None:
+        """Verifies the delta tables of batches that were not; CorruptData."""
+        checked = self._checked.values
+        for at in batches[checked[batches] != SEEN].tolist():
+            if checked[at] != SEEN:
+                place = int(self.table[at, FRAME])
+                try:
+                    Frame(self.segment, place, len(self.segment.bytes))
+                except Broken as error:
+                    raise self._broken(place, int(self.table[at, EPOCH]), error) from error
+                checked[self.table[:, FRAME] == place] = SEEN
+
+    def check_blocks(self, blocks: Array) -> None:
+        """Hashes blocks of buffers, numbers increasing; those that hold are never hashed again."""
+        table, seen = self.table, self._seen.values
+        owners = np.searchsorted(table[:, BLOCK], blocks, side="right") - 1
+        starts = np.flatnonzero(np.append(True, np.diff(table[owners, FRAME]) != 0))
+        for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(blocks)], strict=True):
+            row = table[owners[begin]]
+            place, base = int(row[FRAME]), int(row[BLOCK])
+            try:
+                frame = Frame(self.segment, place, len(self.segment.bytes), table=False)
+            except Broken as error:
+                raise self._broken(place, int(row[EPOCH]), error) from error
+            own = blocks[begin:end] - base + frame.blocks.of_table
+            for block in own.tolist():
+                if not frame.holds(block):
+                    raise self._corrupt(place, block)
+            seen[blocks[begin:end]] = SEEN
+
+    def _broken(self, place: int, epoch: int, error: Broken) -> CorruptData:
+        what = f"the frame there does not hold: {error}"
+        problem = Problem(self.segment.name, place, (epoch,), (), what)
+        return corrupt(self.segment.path.parent, problem)
+
+    def _corrupt(self, place: int, block: int) -> CorruptData:
+        """The error for a block of buffers: names the pages that have cells in it."""
+        frame = Frame(self.segment, place, len(self.segment.bytes))
+        span, kinds = frame.blocks.span(block), self._known.stored
+        pages = [b.pages_in(*span, kinds[b.kind]) for b in batches_of(frame, kinds)]
+        concerned = np.unique(np.concatenate(pages))
+        return corrupt(self.segment.path.parent, block_problem(frame, concerned, block))
