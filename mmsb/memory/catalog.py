@@ -82,7 +82,7 @@ class Catalog:
         return self.page_of(kind.id, NONE_U32, self.head)
 
     def page_of(self, kind: int, symbol: int, epoch: int) -> int | None:
-        """The page of (kind, subject symbol) that is live as of the epoch, or None. O(log pages)."""
+        """The page of (kind, subject symbol) live as of the epoch, or None. O(log pages)."""
         key = kind << 32 | symbol
         with self._lock:
             self._place()

@@ -14,9 +14,9 @@ from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import replay
+from mmsb.memory.catalog import NEVER
 from mmsb.memory.cells import Array, cast, cells, common_length, filled, frozen, sorted_rows, whole
 from mmsb.memory.delta import Delta, merge, new_delta
-from mmsb.memory.catalog import NEVER
 from mmsb.memory.index import Index
 from mmsb.memory.symbols import Symbols, to_bytes
 

@@ -58,7 +58,7 @@ def _u4(values: object) -> Array:
 
 
 def _groups(content: Sealed) -> list[tuple[_Key, list[Delta]]]:
-    """Deltas by kind, shape and columns; those of one dense group with equally many rows by that."""
+    """Deltas by kind, shape and columns; UNIFORM where all of a group have as many rows."""
     groups: dict[_Key, list[Delta]] = {}
     for delta in content.deltas:
         columns = tuple(delta.kind.column(name).id for name in delta.columns)

@@ -232,8 +232,8 @@ class Frame:
             raise Broken("its header does not match its checksum")
         if self.version > VERSION:
             raise NewerFormat(
-                f"{segment.name} at offset {offset} has frame version {self.version}, this mmsb reads "
-                f"up to {VERSION}; upgrade mmsb"
+                f"{segment.name} at offset {offset} has frame version {self.version}, this mmsb "
+                f"reads up to {VERSION}; upgrade mmsb"
             )
         self.blocks = Blocks(self.table_bytes, self.payload)
         self.size = self.blocks.frame_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 #: As many as the process may use.
 THREADS = len(os.sched_getaffinity(0))
@@ -20,7 +21,7 @@ def spread(work: Callable[[int, int], int], count: int, *, smallest: int) -> int
     if parts == 1:
         return work(0, count)
     edges = [count * part // parts for part in range(parts + 1)]
-    others = [_threads().submit(work, *pair) for pair in zip(edges[1:], edges[2:])]  # noqa: B905
+    others = [_threads().submit(work, *pair) for pair in pairwise(edges[1:])]
     found = work(edges[0], edges[1])
     for other in others:
         found |= other.result()

@@ -41,9 +41,7 @@ def row_count(index: Index, page: int, epoch: int) -> int:
     return int(max(stops, default=0))
 
 
-def read(
-    index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int
-) -> Array:
+def read(index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int) -> Array:
     """Cells of ``rows``, read-only. CorruptData.
 
     Zero-copy where one delta covers all of ``rows`` and none after it touches them; else O(rows)
@@ -152,6 +150,12 @@ def _kernels() -> Any:
     return kernels
 
 
+def _many() -> Any:
+    from mmsb.memory import kernels_many
+
+    return kernels_many
+
+
 def _address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
@@ -187,7 +191,7 @@ def cells(
 
     O(log deltas) for each; sorted by page first where there are many, on all cores.
     """
-    kernels, known, told = _kernels(), index.described(), index.told(kind, column)
+    kernels, known, told = _many(), index.described(), index.told(kind, column)
     out = np.empty(len(pages), told.dtype)
     of_pages, of_rows, to = _address(pages), _address(rows), _address(out)
 
@@ -239,7 +243,7 @@ def row_counts(index: Index, kind: Kind, epoch: int) -> Array:
     """Rows of every page of a kind as of the epoch, u32 by page. O(deltas of the kind)."""
     counts = np.zeros(index.catalog.counted(epoch), "<u4")
     if _loaded(index) or (index.compiled is None and index.delta_count > _MANY_CELLS):
-        kernels, known = _kernels(), index.described()
+        kernels, known = _many(), index.described()
 
         def run(mark: int) -> int:
             def part(low: int, high: int) -> int:
@@ -259,10 +263,8 @@ def row_counts(index: Index, kind: Kind, epoch: int) -> Array:
     return counts
 
 
-def _gather_compiled(
-    index: Index, kind: Kind, column: Column, epoch: int, target: _Target
-) -> None:
-    kernels, known, told = _kernels(), index.described(), index.told(kind, column)
+def _gather_compiled(index: Index, kind: Kind, column: Column, epoch: int, target: _Target) -> None:
+    kernels, known, told = _many(), index.described(), index.told(kind, column)
     places, counts, to = target.places, target.counts, _address(target.out)
 
     def run(mark: int) -> int:

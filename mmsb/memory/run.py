@@ -24,6 +24,7 @@ from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import BLOCK as BLOCK_BYTES
 from mmsb.memory.frame import TOMBSTONE, UNIFORM, Broken, Frame, padded, table_places
 from mmsb.memory.grow import Grow
+from mmsb.memory.order import Order, sorted_by_page
 from mmsb.memory.segment import Segment
 
 #: What a batch row says, i64 each. Places are bytes from the start of the segment; -1: none.
@@ -50,27 +51,7 @@ STOPS, OFFSETS, SPARSE_AT, CELLS, BUFFERS, BLOCK, FRAME, _SPARE = range(8, 16)
 _ROW = Struct("<16q")
 #: What an order is described to the kernels by, i64 each (`mmsb.memory.kernels`).
 ORDER_FIELDS = 12
-#: Numbers that few are sorted by numpy, without loading the kernels.
-_FEW = 65_536
 SEEN, WANTED = 1, 2
-
-
-@dataclass(slots=True, eq=False)
-class Order:
-    """Numbers [low, high) of a run, sorted by page and then by number."""
-
-    low: int
-    high: int
-    numbers: Array  # u32
-    pages: Array  # u32, distinct
-    begins: Array  # u32, one more
-
-    def of_page(self, page: int) -> Array:
-        """The page's numbers, increasing. O(log pages)."""
-        at = int(np.searchsorted(self.pages, np.uint32(page)))
-        if at == len(self.pages) or self.pages[at] != page:
-            return self.numbers[:0]
-        return self.numbers[int(self.begins[at]) : int(self.begins[at + 1])]
 
 
 @dataclass(slots=True, eq=False)
@@ -226,7 +207,8 @@ class Run:
 
     def batch_of(self, numbers: Array) -> Array:
         """The batch of each delta."""
-        return np.searchsorted(self.table[:, FIRST], numbers, side="right") - 1
+        found: Array = np.searchsorted(self.table[:, FIRST], numbers, side="right") - 1
+        return found
 
     def spans(self, numbers: Array) -> tuple[Array, Array, Array, Array]:
         """(batch, first row, one past the last row, is it a tombstone?) of each delta. CorruptData.
@@ -272,7 +254,8 @@ class Run:
         counts = rows[:, DELTAS]
         ends = np.cumsum(counts)
         shift = np.repeat(rows[:, FIRST] - (ends - counts), counts)
-        return np.arange(len(shift), dtype=np.int64) + shift
+        found: Array = np.arange(len(shift), dtype=np.int64) + shift
+        return found
 
     def pages(self, numbers: Array) -> Array:
         """The page of each delta, u32. Tables must be verified."""
@@ -319,27 +302,8 @@ class Run:
             while orders and 4 * (high - low) >= orders[-1].high - orders[-1].low:
                 low, orders = orders[-1].low, orders[:-1]
             if low < high:
-                self.orders = (*orders, self._sorted(low, high))
+                self.orders = (*orders, sorted_by_page(self._pages(low, high), low))
             return self.orders
-
-    def _sorted(self, low: int, high: int) -> Order:
-        pages = self._pages(low, high)
-        if len(pages) <= _FEW:
-            order = np.argsort(pages, kind="stable")
-            sorted_pages = pages[order]
-            first = np.flatnonzero(np.append(True, sorted_pages[1:] != sorted_pages[:-1]))
-            numbers = (order + low).astype("<u4")
-            return Order(
-                low, high, numbers, sorted_pages[first], np.append(first, len(pages)).astype("<u4")
-            )
-        from mmsb.memory import kernels
-
-        order, spare, names = (np.empty(len(pages), np.uint32) for _ in range(3))
-        begins = np.empty(len(pages) + 1, np.uint32)
-        counts = np.empty(2048, np.int64)
-        named = kernels.sort_by_page(pages, order, names, begins, spare, counts)
-        order += np.uint32(low)
-        return Order(low, high, order, names[:named].copy(), begins[: named + 1].copy())
 
     def _pages(self, low: int, high: int) -> Array:
         """The page of each of the deltas [low, high), u32."""
@@ -349,7 +313,7 @@ class Run:
         rows = table[first : last + 1]
         if len(rows) > 64 and int(rows[:, DELTAS].max()) <= 64:
             return self.pages(np.arange(low, high))
-        parts = []
+        parts: list[Array] = []
         for at, count, begin in rows[:, [PAGES, DELTAS, FIRST]].tolist():
             own = slice(max(low - begin, 0), min(high - begin, count))
             parts.append(words[at // 4 + own.start : at // 4 + own.stop])
@@ -362,27 +326,14 @@ class Run:
 
         Valid while this run gets no new batch and its arrays are held by ``held``.
         """
-        orders, table, seen, checked = self.sort(), self._table, self._seen, self._checked
+        orders, seen, checked = self.sort(), self._seen, self._checked
+        batches = len(self._table.values) // len(BATCH_FIELDS)
+        place = (self.segment.address, self._table.address, batches)
         found = []
         for order in orders:
-            pages = order.pages
-            dense = len(pages) > 0 and int(pages[-1]) - int(pages[0]) + 1 == len(pages)
-            found.append(
-                [
-                    self.segment.address,
-                    table.address,
-                    len(table.values) // len(BATCH_FIELDS),
-                    order.numbers.ctypes.data,
-                    len(pages),
-                    order.begins.ctypes.data,
-                    0 if dense else pages.ctypes.data,
-                    int(pages[0]) if len(pages) else 0,
-                    seen.address,
-                    checked.address,
-                    int(self.table[self.batch_of(np.array([order.low]))[0], EPOCH]),
-                    len(order.numbers),
-                ]
-            )
+            since = int(self.table[self.batch_of(np.array([order.low]))[0], EPOCH])
+            at = (seen.address, checked.address, since, len(order.numbers))
+            found.append([*place, *order.describe(), *at])
         return found
 
     def describe_whole(self) -> list[int]:

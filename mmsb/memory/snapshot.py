@@ -133,9 +133,7 @@ class Snapshot:
             self._all_live(shown, wanted)
             if len(np.unique(wanted)) != len(wanted):
                 return self._one_by_one(shown, chosen, wanted)
-        found, offsets = replay.gather(
-            self._index, shown, chosen, pages=wanted, epoch=self.epoch
-        )
+        found, offsets = replay.gather(self._index, shown, chosen, pages=wanted, epoch=self.epoch)
         return {c.name: values for c, values in zip(chosen, found, strict=True)}, offsets
 
     def cell(self, kind: Kind | str, page: int, name: str, row: int) -> Any:
@@ -178,9 +176,7 @@ class Snapshot:
         names = (columns,) if isinstance(columns, str) else tuple(columns)
         found = tuple(self._index.column(shown, name) for name in names)
         rows = Rows(0, replay.row_count(self._index, page, self.epoch))
-        return replay.last_written(
-            self._index, shown, page, found, rows=rows, epoch=self.epoch
-        )
+        return replay.last_written(self._index, shown, page, found, rows=rows, epoch=self.epoch)
 
     def symbol_bytes(self) -> list[bytes]:
         """The stored bytes of every symbol as of the epoch."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.memory.files import Manifest
 from mmsb.memory import replay
+from mmsb.memory.files import Manifest
 from mmsb.memory.index import Index
 
 

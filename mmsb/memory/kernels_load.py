@@ -1,0 +1,70 @@
+"""Loads and stores at an address, for the kernels: the log is many maps, not one array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_intrinsic: Callable[[Callable[..., Any]], Any] = intrinsic
+_memcpy: Any = cgutils.raw_memcpy
+
+
+def _loader(bits: int) -> Callable[[int], int]:
+    """``load(address)``: the unsigned number of so many bits that lies there, as i64."""
+
+    @_intrinsic
+    def load(_context: Any, _address: Any) -> Any:
+        def make(_: Any, builder: Any, __: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
+            value = builder.load(pointer, align=1)
+            return value if bits == 64 else builder.zext(value, ir.IntType(64))
+
+        return types.int64(types.int64), make
+
+    made: Callable[[int], int] = load
+    return made
+
+
+def _storer(bits: int) -> Callable[[int, int], None]:
+    """``store(address, value)``: the value's lowest bits."""
+
+    @_intrinsic
+    def store(_context: Any, _address: Any, _value: Any) -> Any:
+        def make(context: Any, builder: Any, _: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
+            value = args[1] if bits == 64 else builder.trunc(args[1], ir.IntType(bits))
+            builder.store(value, pointer, align=1)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), make
+
+    made: Callable[[int, int], None] = store
+    return made
+
+
+u1, u2, u4, i8 = (_loader(bits) for bits in (8, 16, 32, 64))
+put1, put2, put4, put8 = (_storer(bits) for bits in (8, 16, 32, 64))
+
+
+def _copier() -> Callable[[int, int, int], None]:
+    @_intrinsic
+    def copy(_context: Any, _to: Any, _source: Any, _size: Any) -> Any:
+        def make(context: Any, builder: Any, _: Any, args: Any) -> Any:
+            byte = ir.IntType(8).as_pointer()
+            to, source = (builder.inttoptr(address, byte) for address in args[:2])
+            _memcpy(builder, to, source, args[2], 1)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), make
+
+    made: Callable[[int, int, int], None] = copy
+    return made
+
+
+#: ``copy(to, source, size)``: bytes that do not overlap.
+copy = _copier()
