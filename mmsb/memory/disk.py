@@ -125,7 +125,7 @@ class Disk:
         finally:
             os.close(handle)
 
-    def write_file(self, path: Path, data: bytes, *, anew: bool = True) -> None:
+    def write_file(self, path: Path, data: bytes | memoryview, *, anew: bool = True) -> None:
         """A whole file, its content synced, its name not."""
         file = self.make(path, anew=anew)
         try:

@@ -63,11 +63,8 @@ class Manifest:
     segments: tuple[tuple[int, int | None], ...]
 
 
-def write_manifest(folder: Path, manifest: Manifest, disk: Disk) -> None:
-    """Replaces the manifest by rename, once the files it names have durable names.
-
-    OSError leaves the old one in place. The new one is durable after `Disk.sync_folder`.
-    """
+def render_manifest(manifest: Manifest) -> bytes:
+    """The bytes of the manifest file."""
     body = {
         "format": FORMAT,
         "magic": "mmsb",
@@ -75,8 +72,16 @@ def write_manifest(folder: Path, manifest: Manifest, disk: Disk) -> None:
         "segments": [list(segment) for segment in manifest.segments],
     }
     line = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return line + b"\n" + xxh3_64_hexdigest(line).encode() + b"\n"
+
+
+def write_manifest(folder: Path, manifest: Manifest, disk: Disk) -> None:
+    """Replaces the manifest by rename, once the files it names have durable names.
+
+    OSError leaves the old one in place. The new one is durable after `Disk.sync_folder`.
+    """
     new = folder / "manifest.new"
-    disk.write_file(new, line + b"\n" + xxh3_64_hexdigest(line).encode() + b"\n", anew=False)
+    disk.write_file(new, render_manifest(manifest), anew=False)
     disk.sync_folder(folder)
     disk.rename(new, folder / "manifest")
 

@@ -130,6 +130,11 @@ class Log:
             f"{self.folder}/{problem}; this tail was never durable and is cut by the next writer"
         )
 
+    def holds_durably(self, end: Mark) -> bool:
+        """Is all before that place durable, as the files say now?"""
+        marks, _ = read_marks(self.folder)
+        return end.place <= floor(read_manifest(self.folder), marks)
+
     @property
     def floor(self) -> tuple[int, int]:
         """Where durable bytes end."""

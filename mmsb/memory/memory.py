@@ -14,9 +14,10 @@ from mmsb.base.errors import Conflict, ReadOnly, StateError, UnknownName, UsageE
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory import encode, writer
+from mmsb.memory import checkpoint, encode, writer
 from mmsb.memory.cells import Array, whole
 from mmsb.memory.changes import Changes, Sealed
+from mmsb.memory.checkpoint import Parts
 from mmsb.memory.delta import Delta
 from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
@@ -42,9 +43,9 @@ class Memory:
     Threads may read at will; commits of several threads are taken one after another.
     """
 
-    def __init__(self, log: Log, index: Index, writer: Writer | None) -> None:
+    def __init__(self, log: Log, index: Index, writer: Writer | None, disk: Disk = DISK) -> None:
         """Use ``Memory.create`` or ``Memory.open``."""
-        self._log, self._index, self._writer = log, index, writer
+        self._log, self._index, self._writer, self._disk = log, index, writer, disk
         self._symbols = Symbols(index)
         self._lock = threading.RLock()
         self._closed = False
@@ -96,7 +97,8 @@ class Memory:
             log, index = Log(folder), Index(folder, kinds)
             for frame in log.scan(beyond=write):
                 index.add(frame)
-            return cls(log, index, None if lock is None else Writer(log, lock, durability, disk))
+            writing = None if lock is None else Writer(log, lock, durability, disk)
+            return cls(log, index, writing, disk)
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -273,7 +275,69 @@ class Memory:
         snapshot = self.at(epoch)
         return snapshot.columns(snapshot.kind_of(page), page)
 
+    # Memories made from this one.
+
+    def checkpoint(self, path: Pathlike, epoch: int | None = None) -> int:
+        """Copies all epochs up to one (default: the head) to a new memory at ``path``.
+
+        From a writer or a reader, while others write. The copy shares nothing with this memory, is
+        durable when this returns, and appears whole or not at all. Returns the epoch. O(bytes).
+        UsageError if something is at ``path``, UnknownName, NoSpace, ReadOnly.
+        """
+        with self._lock:
+            held = self._parts(epoch)
+        checkpoint.checkpoint(held, Path(path), self._disk)
+        return held.end.epoch
+
+    @classmethod
+    def restore(
+        cls,
+        checkpoint: Pathlike,
+        path: Pathlike,
+        *,
+        kinds: Iterable[Kind] = schema.KINDS,
+        durability: Durability = "group",
+        disk: Disk = DISK,
+    ) -> Memory:
+        """Copies a checkpoint, which stays, to ``path`` and opens that for writing.
+
+        Any memory will do for a checkpoint. Raises as `checkpoint` and `open` do.
+        """
+        known = tuple(kinds)
+        with cls.open(checkpoint, kinds=known, disk=disk) as source:
+            source.checkpoint(path)
+        return cls.open(path, write=True, kinds=known, durability=durability, disk=disk)
+
+    def fork(
+        self, epoch: int | None, path: Pathlike, *, durability: Durability = "group"
+    ) -> Memory:
+        """A new memory at ``path``, open for writing, that goes on from an epoch of this one.
+
+        It has all epochs up to that one and shares their segment files (hard links), so nothing is
+        copied; where links are not possible, as on another file system, they are copied and a
+        warning is logged. Neither sees what the other commits, and either may go away. Damage to
+        a shared file is damage to both. An epoch that is not durable is synced first by the writer;
+        a reader gets StateError. Raises as `checkpoint` does.
+        """
+        with self._lock:
+            held = self._parts(epoch)
+            if self._writer is not None:
+                if held.end.epoch > self.durable:
+                    self._writer.sync()
+            elif not self._log.holds_durably(held.end):
+                raise StateError(
+                    f"epoch {held.end.epoch} of {self.path} is not durable yet; sync it in the "
+                    "process that writes, or fork an older epoch"
+                )
+        checkpoint.fork(held, Path(path), self._disk)
+        kinds = self.kinds.values()
+        return Memory.open(path, True, kinds=kinds, durability=durability, disk=self._disk)
+
     # Inside.
+
+    def _parts(self, epoch: int | None) -> Parts:
+        self._check_open()
+        return checkpoint.parts(self._log, self._index, self._epoch(epoch))
 
     def _from_deltas(self, deltas: Iterable[Delta]) -> Changes:
         changes = self.changes()

@@ -63,6 +63,13 @@ class Oracle:
         self._dead.append(changes.dead)
         return epoch
 
+    def fork(self, epoch: int) -> Oracle:
+        """Another one, with the epochs up to that one."""
+        other = Oracle(self.kinds.values())
+        other._states = copy.deepcopy(self._states[: epoch + 1])
+        other._touched, other._dead = self._touched[: epoch + 1], self._dead[: epoch + 1]
+        return other
+
     def at(self, epoch: int | None = None) -> OracleSnapshot:
         """Reads as of an epoch; UnknownName if there is none such."""
         number = self.head if epoch is None else epoch

@@ -116,6 +116,32 @@ class SideBySide(RuleBasedStateMachine):
         equal = self.oracle.at(one).content() == self.oracle.at(two).content()
         assert (self.memory.digest(one) == self.memory.digest(two)) == equal
 
+    @rule(operations=commits, how=st.sampled_from(["fork", "checkpoint"]), data=st.data())
+    def another_goes_on(self, operations: list[Operation], how: str, data: st.DataObject) -> None:
+        epoch = data.draw(st.integers(0, self.oracle.head))
+        source = data.draw(st.sampled_from([self.memory, self.reader]))
+        if source is self.reader:
+            self.memory.sync()
+            source.refresh()
+        other, oracle = self.folder / "b.mmsb", self.oracle.fork(epoch)
+        if how == "checkpoint":
+            assert source.checkpoint(other, epoch) == epoch
+            made = Memory.restore(other, self.folder / "c.mmsb", kinds=KINDS)
+        else:
+            made = source.fork(epoch, other)
+        with made:
+            ours, theirs = made.changes(), oracle.changes()
+            play(operations, ours)
+            play(operations, theirs)
+            assert made.commit(ours) == oracle.commit(theirs)
+            assert_same_epoch(made, oracle, oracle.head)
+            assert_same_epoch(made, oracle, epoch)
+        for folder in self.folder.iterdir():
+            if folder != self.path:
+                assert check(folder).sound
+                shutil.rmtree(folder)
+        assert_same_epoch(self.memory, self.oracle, self.oracle.head)
+
     @rule()
     def check_finds_nothing(self) -> None:
         report = check(self.path)
