@@ -5,13 +5,14 @@
 # make install    .venv with the package, editable, and its development tools
 # make recordings  record anew what the tests read where there is no modern Julia
 # make bench-capture  what recording costs a compile-heavy program, beside SnoopCompile; minutes
+# make bench-memory  the memory beside TileDB, Icechunk, Lance, Delta Lake, LMDB, SQLite, DuckDB; minutes
 # make shipped    record anew the tour that `mmsb demo` plays where there is no Julia
 # make clean      remove what make made (a Julia that was installed stays)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo check julia test test-long shipped recordings clean
+.PHONY: help install demo check julia test test-long bench-capture bench-memory shipped recordings clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -45,6 +46,10 @@ test-long: install julia
 bench-capture: install julia
 	@$(BIN)/python benchmarks/capture.py
 
+# BENCH=--quick, or the names of claims. MMSB_BENCH_FOLDER=/dev/shm takes the disk out of it.
+bench-memory: .venv/bench
+	@$(BIN)/python -m benchmarks.memory $(BENCH)
+
 shipped: install julia
 	@$(BIN)/mmsb record --replace -o mmsb/data/tour.mmsb examples/tour.jl
 
@@ -60,6 +65,11 @@ clean:
 	@echo "installing mmsb and its development tools into .venv"
 	@$(BIN)/pip install --disable-pip-version-check --progress-bar off -e '.[dev,embedded]' \
 	    | sed -n -u -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  unpacking/p'
+	@touch $@
+
+.venv/bench: .venv/installed
+	@echo "installing the peers that the memory is measured beside"
+	@$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off -e '.[bench]'
 	@touch $@
 
 # Debian's python3 comes without ensurepip, which python3-venv brings.

@@ -1,0 +1,163 @@
+"""Claim 7: a page's states one after another; checkpoint and restore."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.memory import ours
+from benchmarks.memory.harness import (
+    Array,
+    Bench,
+    Goal,
+    Result,
+    Timings,
+    Way,
+    bytes_of,
+    floors,
+    measured,
+    same,
+)
+from benchmarks.memory.ours import QUAD
+from mmsb.memory.memory import Memory
+
+ROWS, PATCH, EPOCHS = 1000, 10, 100
+PAGES = 100
+
+
+def run(bench: Bench) -> Result:
+    result = Result("Replay; checkpoint and restore")
+    with bench.room("replay") as room:
+        _replayed(bench, room, result)
+        _checkpoints(bench, room, result)
+    return result
+
+
+def _replayed(bench: Bench, room: Path, result: Result) -> None:
+    memory = ours.create(room / "replay")
+    page = int(ours.new_pages(memory, QUAD, 1)[0])
+    random = np.random.default_rng(11)
+    state = {name: random.integers(0, 2**60, ROWS) for name in "abcd"}
+    patches = [
+        (int(random.integers(ROWS - PATCH)), {n: random.integers(0, 2**60, PATCH) for n in "abcd"})
+        for _ in range(EPOCHS)
+    ]
+    _write(memory, page, 0, state)
+    first = memory.head + 1
+    for start, columns in patches:
+        _write(memory, page, start, columns)
+    last = memory.head
+
+    def by_at() -> Iterator[tuple[int, dict[str, Array]]]:
+        for epoch in range(first, last + 1):
+            yield epoch, memory.at(epoch).columns(QUAD, page)
+
+    def by_replay() -> Any:
+        return memory.replay(page, first, last)  # type: ignore[attr-defined]
+
+    def by_numpy() -> Iterator[tuple[int, dict[str, Array]]]:
+        held = {name: values.copy() for name, values in state.items()}
+        for at, (start, columns) in enumerate(patches):
+            for name, values in columns.items():
+                held[name][start : start + PATCH] = values
+            yield first + at, {name: values.copy() for name, values in held.items()}
+
+    ways = {"numpy, the patches at hand": by_numpy, "at(epoch) for each": by_at}
+    if ours.REPLAY:
+        ways["replay"] = by_replay
+    for name, way in ways.items():
+        for (epoch, found), (known, truth) in zip(way(), by_numpy(), strict=True):
+            if epoch != known:
+                raise SystemExit(f"{name}: epoch {epoch} where {known} comes next")
+            for column, values in truth.items():
+                same(f"{name}: {column} as of epoch {epoch}", values, found[column])
+    timings = measured(
+        bench, {name: Way(_through(way), per=EPOCHS, times=50) for name, way in ways.items()}
+    )
+    memory.close()
+    step = timings["replay"].middle if ours.REPLAY else None
+    result.goals.append(Goal("a step from epoch to epoch", step, 10e-6, "s"))
+    result.say(
+        f"A page of {ROWS:,} rows × 4 columns (i64), {EPOCHS} epochs of {PATCH}-row patches, its "
+        "state at each; a step. Beside it: numpy with nothing to find, a copy of the state each."
+    )
+    result.figures(timings, "numpy, the patches at hand")
+
+
+def _through(way: Callable[[], Any]) -> Callable[[], None]:
+    def through() -> None:
+        for _ in way():
+            pass
+
+    return through
+
+
+def _write(memory: Memory, page: int, start: int, columns: dict[str, Array]) -> None:
+    changes = memory.changes()
+    changes.patch(QUAD, page, columns, start)
+    memory.commit(changes)
+
+
+def _checkpoints(bench: Bench, room: Path, result: Result) -> None:
+    """100 pages of 100 rows × 4 columns, written once and patched twice."""
+    rows = 100
+    memory = ours.create(room / "source")
+    pages = ours.new_pages(memory, QUAD, PAGES)
+    random = np.random.default_rng(12)
+    starts = np.zeros(PAGES, np.uint32)
+    for _ in range(3):
+        columns = {name: random.integers(0, 2**60, PAGES * rows) for name in "abcd"}
+        ours.commit_many(memory, QUAD, pages, columns, starts=starts, count=rows)
+    timings: Timings = {}
+    size = 0
+    if hasattr(memory, "checkpoint"):
+        target = room / "target"
+        memory.checkpoint(target)
+        size = bytes_of(target)
+        with ours.open_(target) as copy:
+            for page in pages.tolist():
+                there = copy.at().page(QUAD, memory.at().subject(page))
+                for name, values in memory.at().columns(QUAD, page).items():
+                    same(f"checkpoint: page {page}", values, copy.at().column(QUAD, there, name))
+
+        def gone() -> None:
+            shutil.rmtree(target, ignore_errors=True)
+
+        ways = {"checkpoint to disk": Way(lambda: memory.checkpoint(target), before=gone)}
+        ways |= floors(room, PAGES * rows * 32)
+        ways |= _in_memory(memory)
+        timings = measured(bench, ways)
+    memory.close()
+
+    def taken(name: str) -> float | None:
+        return timings[name].middle if name in timings else None
+
+    result.goals += [
+        Goal("checkpoint of 100 pages, in memory", taken("checkpoint in memory"), 60e-6, "s"),
+        Goal("restore of 100 pages, in memory", taken("restore in memory"), 30e-6, "s"),
+    ]
+    disk = taken("checkpoint to disk")
+    beyond = None if disk is None else disk - timings["write + fdatasync"].middle
+    what = "checkpoint of 100 pages to disk, beyond writing and syncing its bytes once"
+    result.goals.append(Goal(what, beyond, 1e-3, "s"))
+    if timings:
+        result.say(
+            f"{PAGES} pages of {rows} rows × 4 columns (i64), written in three commits; the copy "
+            f"on the disk takes {size:,} bytes, its cells {PAGES * rows * 32:,}."
+        )
+        result.figures(timings, "write + fdatasync")
+
+
+def _in_memory(memory: Memory) -> dict[str, Way]:
+    """What the memory has for a checkpoint that stays in the process."""
+    if not hasattr(memory, "hold"):
+        return {}
+    held = memory.hold()
+    return {
+        "checkpoint in memory": Way(memory.hold),
+        "restore in memory": Way(lambda: memory.restore(held)),  # type: ignore[attr-defined]
+    }

@@ -1,0 +1,50 @@
+"""The benchmarks run: one claim, small, without peers. No time is looked at."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("claim", "shown"),
+    [
+        ("commit", "### A commit of 1,000 rows × 2 columns"),
+        ("replay", "### Replay; checkpoint and restore"),
+    ],
+)
+def test_a_benchmark_of_the_memory_runs(claim: str, shown: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_bytes()
+    words = ["-m", "benchmarks.memory", claim, "--quick", "--no-peers", "--folder", str(tmp_path)]
+    ran = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout.splitlines()[:1]) == (0, [shown]), ran.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert (ROOT / "docs" / "benchmarks.md").read_bytes() == page
+
+
+def test_a_claim_that_is_not_there_is_named() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory", "comit"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert "no claim 'comit'" in ran.stderr
+
+
+def test_every_claim_has_its_place_on_the_page() -> None:
+    from benchmarks.memory.__main__ import CLAIMS
+
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    for claim in CLAIMS:
+        assert page.count(f"<!-- bench-memory {claim} -->") == 1
+        assert page.count(f"<!-- end of bench-memory {claim} -->") == 1
