@@ -56,7 +56,9 @@ def parts(log: Log, index: Index, epoch: int) -> Parts:
 
 
 def _frame(index: Index, epoch: int) -> Frame:
-    return index.frames[epoch]
+    run = next(run for run in reversed(index.runs) if run.first_epoch <= epoch)
+    at = int(run.frames.values[epoch - run.first_epoch])
+    return Frame(run.segment, at, len(run.segment.bytes))
 
 
 def checkpoint(held: Parts, path: Path, disk: Disk) -> None:
