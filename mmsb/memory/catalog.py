@@ -25,6 +25,8 @@ class Catalog:
     def __init__(self) -> None:
         self.kinds, self.subjects = Grow("<u2"), Grow("<u4")
         self._upto = Grow("<i8")  # by epoch: how many there are
+        #: Pages ever created, and the last epoch taken in (-1 before the first).
+        self.count, self.head = 0, -1
         self.deleted: dict[int, int] = {}  # page → the epoch of its tombstone
         # (kind id, subject) as one number, sorted, and whose page it is; at most one lives at once.
         self._keys: Array = np.zeros(0, "<u8")
@@ -44,21 +46,13 @@ class Catalog:
 
     def seal(self) -> None:
         """The epoch is complete: its pages count from now on."""
-        self._upto.append(len(self.kinds.values))
-
-    @property
-    def head(self) -> int:
-        """The last epoch taken in; -1 before the first."""
-        return len(self._upto.values) - 1
-
-    @property
-    def count(self) -> int:
-        """Pages ever created."""
-        return self._upto.last
+        self._upto.append(self.kinds.count)
+        self.count = self.kinds.count
+        self.head += 1
 
     def counted(self, epoch: int) -> int:
         """Pages created up to the epoch."""
-        return int(self._upto.values[epoch])
+        return int(self._upto.held[epoch])
 
     def live(self, kind: int, epoch: int) -> Array:
         """Live pages of the kind as of the epoch, u32, in creation order. O(pages)."""

@@ -10,7 +10,7 @@ from mmsb.base.schema import Kind
 from mmsb.memory.cells import U32, Array, frozen
 from mmsb.memory.frame import TOMBSTONE
 from mmsb.memory.index import Index
-from mmsb.memory.run import META
+from mmsb.memory.rows import META
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,14 +40,13 @@ def draft(content: Sealed, epoch: int, source: int, first_page: int) -> Draft:
         column_id=np.array([id for _, _, columns in batches for id in columns], "<u2"),
         schema=kinds.encode(content.kinds),
     )
-    head = table.encode()
-    payload = bytearray(head)
+    buffers: list[memoryview | bytes] = []
     for (_, flags, _), members in groups:
         if flags & SPARSE:
-            _put(payload, [delta.touched() for delta in members])
+            _put(buffers, [delta.touched() for delta in members])
         for name in members[0].columns:
-            _put(payload, [delta.buffers[name] for delta in members])
-    return Draft(epoch, source, first_page, len(head), payload)
+            _put(buffers, [delta.buffers[name] for delta in members])
+    return Draft(epoch, source, first_page, table.encode(), buffers)
 
 
 _NONE = np.zeros(0, np.int64)
@@ -78,7 +77,8 @@ def _tombstones(content: Sealed) -> list[tuple[_Key, list[int]]]:
     return sorted(groups.items())
 
 
-def _put(payload: bytearray, arrays: list[Array]) -> None:
-    for array in arrays:
-        payload += array.data.cast("B") if len(array) else b""
-    payload += bytes(padded(len(payload), 8) - len(payload))
+def _put(buffers: list[memoryview | bytes], arrays: list[Array]) -> None:
+    """One buffer: the arrays end to end, and zeros up to a multiple of 8."""
+    parts = [array.data.cast("B") for array in arrays if len(array)]
+    size = sum(map(len, parts))
+    buffers += [*parts, bytes(padded(size, 8) - size)]

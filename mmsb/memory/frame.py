@@ -8,6 +8,7 @@ buffer leaves the table readable. Nothing is decoded here but the layout.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,10 @@ BLOCK = 64 * 1024
 ALIGN = 64
 #: magic, version, source, flags, epoch, payload bytes, table bytes, first page, epochs, sums, check
 HEADER = struct.Struct("<8sIHHQQQIIQQ")
+_HEAD = struct.Struct("<8sIHHQQQIIQ")  # without its own check
+_CHECK = struct.Struct("<Q")
+_ZEROS = bytes(ALIGN)
+_EMPTY = bytearray()
 #: bytes of schema; numbers of pages, batches, batch columns, deltas, spans, delta epochs; zero
 COUNTS = struct.Struct("<8I")
 
@@ -166,31 +171,46 @@ class Blocks:
         return padded(HEADER.size + 8 * len(self) + self.payload, ALIGN)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Draft:
     """A frame before it has a place in the log."""
 
-    epoch: int
-    source: int
-    first_page: int
-    table_bytes: int
-    payload: bytearray
+    __slots__ = ("at", "blocks", "bytes", "end", "epoch", "first_page", "size", "source", "table")
 
-    @property
-    def size(self) -> int:
-        """Bytes it will take in a segment, a multiple of 64."""
-        return Blocks(self.table_bytes, len(self.payload)).frame_size
+    def __init__(
+        self,
+        epoch: int,
+        source: int,
+        first_page: int,
+        table: bytes,
+        buffers: Sequence[bytes | memoryview],
+    ) -> None:
+        """``table``, and all ``buffers`` together, are multiples of 8 bytes long. O(bytes)."""
+        self.epoch, self.source, self.first_page = epoch, source, first_page
+        total = sum(map(len, buffers))
+        self.table = len(table)
+        #: How many blocks of buffers there are.
+        self.blocks = (total + BLOCK - 1) // BLOCK
+        #: Where its payload begins and ends, and bytes it will take in a segment.
+        self.at = HEADER.size + 8 * (self.blocks + (self.table + BLOCK - 1) // BLOCK)
+        self.end = self.at + self.table + total
+        self.size = padded(self.end, ALIGN)
+        zeros = _ZEROS[: self.size - self.end]
+        self.bytes = _EMPTY.join((bytes(self.at), table, *buffers, zeros))
 
-    def render(self, segment: int, offset: int) -> bytes:
+    def render(self, segment: int, offset: int) -> bytearray:
         """The frame's bytes at that place; the header's checksum covers the place too."""
-        view = memoryview(self.payload)
-        blocks = Blocks(self.table_bytes, len(view))
-        spans = [blocks.span(block) for block in range(len(blocks))]
-        sums = np.array([xxh3_64_intdigest(view[at:end]) for at, end in spans], "<u8").tobytes()
-        fields = (MAGIC, VERSION, self.source, 0, self.epoch, len(view), self.table_bytes)
-        head = HEADER.pack(*fields, self.first_page, 0, xxh3_64_intdigest(sums), 0)[:-8]
-        check = struct.pack("<Q", xxh3_64_intdigest(head, _place(segment, offset)))
-        return b"".join([head, check, sums, view]).ljust(self.size, b"\0")
+        raw, at, end = self.bytes, self.at, self.end
+        view, split = memoryview(raw), at + self.table
+        sums = [xxh3_64_intdigest(view[i : min(i + BLOCK, split)]) for i in range(at, split, BLOCK)]
+        sums += [xxh3_64_intdigest(view[i : min(i + BLOCK, end)]) for i in range(split, end, BLOCK)]
+        struct.pack_into(f"<{len(sums)}Q", raw, HEADER.size, *sums)
+        sums_check = xxh3_64_intdigest(view[HEADER.size : at])
+        size, pages = end - at, self.first_page
+        head = (MAGIC, VERSION, self.source, 0, self.epoch, size, self.table, pages, 0, sums_check)
+        _HEAD.pack_into(raw, 0, *head)
+        check = xxh3_64_intdigest(view[: _HEAD.size], _place(segment, offset))
+        _CHECK.pack_into(raw, _HEAD.size, check)
+        return raw
 
 
 def _place(segment: int, offset: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 
 import numpy as np
 
@@ -10,57 +11,61 @@ from mmsb.memory.cells import Array
 
 
 class Grow:
-    """An array with room to grow. ``values``, a view, is swapped at once: read it once and use it.
+    """An array with room to grow. ``values`` is a view of what there is; views stay valid.
 
-    Views handed out stay valid.
+    One thread appends while others read: what is new is in its place before it is counted.
     """
 
-    __slots__ = ("_held", "values")
+    __slots__ = ("count", "held")
 
     def __init__(self, dtype: str) -> None:
-        self._held: Array = np.zeros(64, dtype)
-        self.values = self._held[:0]
+        self.count = 0
+        #: The array behind the values.
+        self.held: Array = np.zeros(64, dtype)
+
+    @property
+    def values(self) -> Array:
+        """What was appended."""
+        count = self.count
+        return self.held[:count]
 
     def extend(self, values: Array | Sequence[int]) -> None:
         """Appends. Amortised O(values)."""
-        count = len(self.values)
+        count = self.count
         end = count + len(values)
-        held = self._room(end)
-        held[count:end] = values
-        self.values = held[:end]
+        self.room(end)[count:end] = values
+        self.count = end
 
     def append(self, value: int) -> None:
         """Appends one value."""
-        count = len(self.values)
-        held = self._room(count + 1)
-        held[count] = value
-        self.values = held[: count + 1]
+        count = self.count
+        self.room(count + 1)[count] = value
+        self.count = count + 1
+
+    def pack(self, struct: Struct, *numbers: int) -> None:
+        """Appends numbers, laid out as one struct of this array's dtype."""
+        count = self.count
+        end = count + len(numbers)
+        held = self.room(end)
+        struct.pack_into(held.data, count * held.itemsize, *numbers)
+        self.count = end
 
     def grow(self, count: int) -> None:
         """Appends zeros: what lies behind the values was never written."""
-        end = len(self.values) + count
-        self.values = self._room(end)[:end]
+        end = self.count + count
+        self.room(end)
+        self.count = end
 
-    def _room(self, end: int) -> Array:
-        held = self._held
+    def room(self, end: int) -> Array:
+        """The array, with room for ``end`` values."""
+        held = self.held
         if end > len(held):
             grown = np.zeros(max(end, 2 * len(held)), held.dtype)
-            grown[: len(self.values)] = self.values
-            self._held = held = grown
+            grown[: self.count] = held[: self.count]
+            self.held = held = grown
         return held
 
     @property
     def address(self) -> int:
         """Where the values lie, as long as ``held`` is."""
-        return int(self._held.ctypes.data)
-
-    @property
-    def held(self) -> Array:
-        """The array behind the values."""
-        return self._held
-
-    @property
-    def last(self) -> int:
-        """The last value appended; 0 before there is one."""
-        values = self.values
-        return int(values[-1]) if len(values) else 0
+        return int(self.held.ctypes.data)

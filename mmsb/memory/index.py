@@ -7,6 +7,7 @@ snapshot needs no copy.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ class Index:
         self._known = {kind.id: kind for kind in known}
         self.stored: dict[int, Kind] = {}
         self.kinds = dict(self._known)
+        #: Does the log hold all kinds as they are shown?
+        self.complete = not self._known
         self.catalog = Catalog()
         self.runs: list[Run] = []
         self._widths: dict[int, Array] = {}
@@ -88,6 +91,7 @@ class Index:
             self.kinds = schemas.joined(self._known, stored)
             self.stored = stored
             self._widths, self._told = {}, {}
+            self.complete = not self.unstored()
         if not self.runs or self.runs[-1].segment is not frame.segment:
             self.runs.append(Run(frame.segment, frame.epoch, self))
         self.runs[-1].add(frame, batches)
@@ -177,6 +181,13 @@ class Index:
             raise UnknownName(
                 f"kind {kind.name!r} has no column {name!r}; it has {names}"
             ) from None
+
+    def end_of(self, epoch: int) -> tuple[int, int]:
+        """Where an epoch's frame ends: (segment number, offset). O(log segments)."""
+        run = self.runs[bisect_right(self.runs, epoch, key=lambda run: run.first_epoch) - 1]
+        place = int(run.frames.values[epoch - run.first_epoch])
+        frame = Frame(run.segment, place, len(run.segment.bytes), table=False)
+        return run.segment.number, place + frame.size
 
     # Deltas.
 

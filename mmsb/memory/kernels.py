@@ -84,6 +84,19 @@ def batch_of(order: int, number: int) -> int:
 
 
 @inner
+def batch_near(order: int, number: int, near: int) -> int:
+    """`batch_of`, where it is probably ``near`` or one before: pages' deltas are met in turn."""
+    table = field_of(order, TABLE)
+    for batch in (near, near - 1):
+        if batch >= 0 and field_of(table + 8 * BATCH * batch, FIRST) <= number:
+            if batch + 1 == field_of(order, BATCHES):
+                return batch
+            if field_of(table + 8 * BATCH * (batch + 1), FIRST) > number:
+                return batch
+    return batch_of(order, number)
+
+
+@inner
 def row_of(order: int, batch: int) -> int:
     return field_of(order, TABLE) + 8 * BATCH * batch
 
@@ -208,9 +221,10 @@ def row_count(orders: int, count: int, page: int, epoch: int, mark: int) -> tupl
         if field_of(order, SINCE) > epoch:
             continue
         low, high = slice_of(order, page)
-        for at in range(low, upto_of(order, low, high, epoch)):
-            number = number_at(order, at)
-            batch = batch_of(order, number)
+        high, batch = upto_of(order, low, high, epoch), -1
+        for back in range(high - low):
+            number = number_at(order, high - 1 - back)
+            batch = batch_near(order, number, batch)
             row = row_of(order, batch)
             unseen |= consult(order, batch, mark)
             if (field_of(row, META) >> 16) & TOMBSTONE == 0:
@@ -274,11 +288,11 @@ def base_of(
         if field_of(order, SINCE) > epoch:
             continue
         low, high = slice_of(order, page)
-        high = upto_of(order, low, high, epoch)
+        high, batch = upto_of(order, low, high, epoch), -1
         for back in range(high - low):
             at = high - 1 - back
             number = number_at(order, at)
-            batch = batch_of(order, number)
+            batch = batch_near(order, number, batch)
             row = row_of(order, batch)
             unseen |= consult(order, batch, mark)
             place = place_of(order, row, column, widths)

@@ -18,7 +18,7 @@ from mmsb.memory.kernels import (
     STARTS,
     STOPS,
     TOMBSTONE,
-    batch_of,
+    batch_near,
     consult,
     extent_of,
     field_of,
@@ -51,10 +51,10 @@ def _find(
         if field_of(order, SINCE) > epoch:
             continue
         low, high = slice_of(order, page)
-        high = upto_of(order, low, high, epoch)
+        high, batch = upto_of(order, low, high, epoch), -1
         for back in range(high - low):
             number = number_at(order, high - 1 - back)
-            batch = batch_of(order, number)
+            batch = batch_near(order, number, batch)
             row = row_of(order, batch)
             unseen |= consult(order, batch, mark)
             start, stop, begin, end = extent_of(order, row, number)

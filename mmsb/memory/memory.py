@@ -27,6 +27,7 @@ from mmsb.memory.follow import Bell, Follower
 from mmsb.memory.frame import ALIGN, Draft, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
+from mmsb.memory.single import Single
 from mmsb.memory.snapshot import Snapshot
 from mmsb.memory.stats import stats
 from mmsb.memory.symbols import Symbols
@@ -46,7 +47,7 @@ class Memory:
     def __init__(self, log: Log, index: Index, writer: Writer | None, disk: Disk = DISK) -> None:
         """Use ``Memory.create`` or ``Memory.open``."""
         self._log, self._index, self._writer, self._disk = log, index, writer, disk
-        self._symbols = Symbols(index)
+        self._symbols, self._single = Symbols(index), Single(index)
         self._lock = threading.RLock()
         self._closed = False
         self.path = log.folder
@@ -261,14 +262,31 @@ class Memory:
             self.commit(changes)
         return page
 
-    def update_page(self, page: int, rows: Any, columns: Mapping[str, Any]) -> int:
-        """One commit that writes the sorted ``rows`` (or `Rows`) of a page; returns its epoch."""
-        changes = self.changes()
-        kind = self.at().kind_of(page)
-        if isinstance(rows, Rows):
-            rows = range(rows.start, rows.stop)
-        changes.patch_rows(kind, page, rows, columns)
-        return self.commit(changes)
+    def update_page(
+        self, page: int, rows: Any, columns: Mapping[str, Any], *, source: int = 0
+    ) -> int:
+        """One commit that writes the sorted ``rows`` (or `Rows`) of a page; returns its epoch.
+
+        The quickest way to commit one delta. UsageError, UnknownName; else as `commit`.
+        """
+        with self._lock:
+            out = self._check_writable()
+            plain = self._single.draft(page, rows, columns, source)
+            if plain is not None:
+                draft, shape, touched = plain
+                segment, at = out.append(draft)
+                if segment is self._index.runs[-1].segment:
+                    self._single.add(draft, shape, touched, at)
+                else:
+                    self._index.add(Frame(segment, at, at + draft.size))
+                out.settle()
+                return draft.epoch
+            changes = self.changes()
+            kind = self.at().kind_of(page)
+            if isinstance(rows, Rows):
+                rows = range(rows.start, rows.stop)
+            changes.patch_rows(kind, page, rows, columns)
+            return self.commit(changes, source=source)
 
     def query_page(self, page: int, epoch: int | None = None) -> dict[str, Array]:
         """All columns of a page as of an epoch."""

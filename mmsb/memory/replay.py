@@ -18,7 +18,8 @@ from mmsb.base.schema import Column, Kind
 from mmsb.memory import pool
 from mmsb.memory.cells import Array, dtype_of, filled, frozen
 from mmsb.memory.index import Index
-from mmsb.memory.run import EPOCH, ROWS, SPARSE_AT, Run
+from mmsb.memory.rows import EPOCH, ROWS, SPARSE_AT
+from mmsb.memory.run import Run
 
 #: A page with more deltas, or a read of more cells of many pages, is worth loading the kernels.
 _MANY_DELTAS, _MANY_CELLS = 64, 1_000_000

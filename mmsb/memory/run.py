@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from struct import Struct
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,33 +21,31 @@ from mmsb.memory.batch import Batch, batches_of, block_problem
 from mmsb.memory.cells import Array
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import BLOCK as BLOCK_BYTES
-from mmsb.memory.frame import TOMBSTONE, UNIFORM, Broken, Frame, padded, table_places
+from mmsb.memory.frame import COUNTS, TOMBSTONE, Broken, Draft, Frame, padded, table_places
 from mmsb.memory.grow import Grow
 from mmsb.memory.order import Order, sorted_by_page
+from mmsb.memory.rows import (
+    BATCH_FIELDS,
+    BLOCK,
+    BUFFERS,
+    CELLS,
+    DELTAS,
+    EPOCH,
+    FIRST,
+    FRAME,
+    IDS,
+    META,
+    OFFSETS,
+    PAGES,
+    ROW,
+    ROWS,
+    SPARSE_AT,
+    STARTS,
+    STOPS,
+    row_of,
+)
 from mmsb.memory.segment import Segment
 
-#: What a batch row says, i64 each. Places are bytes from the start of the segment; -1: none.
-BATCH_FIELDS = (
-    "epoch",
-    "first",  # number of its first delta
-    "deltas",
-    "rows",  # cells in each buffer
-    "meta",  # kind, flags << 16, columns << 32, source << 48
-    "ids",  # place of its column ids, u16
-    "pages",  # place of its deltas' pages, u32
-    "starts",  # place of its deltas' first rows, u32
-    "stops",  # place of the rows they stop before, u32; -1: UNIFORM
-    "offsets",  # place of their first cells, u32; -1: UNIFORM
-    "sparse",  # place of the row numbers, u32; -1: dense
-    "cells",  # place of its first column's buffer
-    "buffers",  # place where its frame's buffers begin
-    "block",  # number, in the run, of its frame's first block of buffers
-    "frame",  # place of its frame
-    "spare",
-)
-EPOCH, FIRST, DELTAS, ROWS, META, IDS, PAGES, STARTS = range(8)
-STOPS, OFFSETS, SPARSE_AT, CELLS, BUFFERS, BLOCK, FRAME, _SPARE = range(8, 16)
-_ROW = Struct("<16q")
 #: What an order is described to the kernels by, i64 each (`mmsb.memory.kernels`).
 ORDER_FIELDS = 12
 SEEN, WANTED = 1, 2
@@ -106,48 +103,46 @@ class Run:
 
     def add(self, frame: Frame, batches: Iterable[Batch]) -> None:
         """The next epoch's frame, whose bounds were checked."""
-        at, table, places = frame.at, frame.table, table_places(frame.table)
-        buffers, block = at + frame.table_bytes, len(self._seen.values)
-        rows = bytearray()
-        count = 0
+        places = table_places(frame.table)
+        rows, block = bytearray(), self._seen.count
         for batch in batches:
-            uniform = bool(batch.flags & UNIFORM)
-            columns = len(batch.columns) << 32
-            rows += _ROW.pack(
-                frame.epoch,
-                self.deltas + batch.first,
-                batch.deltas,
-                batch.rows,
-                batch.kind | batch.flags << 16 | columns | frame.source << 48 & 2**63 - 1,
-                at + places["column_id"] + 2 * batch.id,
-                at + places["delta_page"] + 4 * batch.first,
-                at + places["delta_start"] + 4 * batch.first,
-                -1 if uniform else at + places["span_stop"] + 4 * batch.span,
-                -1 if uniform else at + places["span_offset"] + 4 * batch.span,
-                -1 if batch.sparse is None else at + batch.sparse,
-                at + batch.cells_at,
-                buffers,
-                block,
-                frame.offset,
-                0,
-            )
-            count += 1
+            rows += row_of(batch, places, self.deltas, block)
         self._seen.extend(np.zeros(frame.blocks.of_buffers, "u1"))
-        self._checked.extend(np.ones(count, "u1"))
+        self._checked.extend(np.ones(len(rows) // ROW.size, "u1"))
         self._table.extend(np.frombuffer(rows, "<i8"))
         self.frames.extend([frame.offset])
-        self.deltas += len(table.delta_page)
+        self.deltas += len(frame.table.delta_page)
 
-    def add_row(self, row: tuple[int, ...], blocks: int, deltas: int) -> None:
-        """One frame of one batch, by the numbers of its row; ``first`` and ``block`` are set here.
-
-        For the frame that the caller has just written.
-        """
-        self._seen.grow(blocks)
-        self._checked.append(1)
-        self._table.extend(row)
-        self.frames.append(row[FRAME])
-        self.deltas += deltas
+    def add_one(
+        self, draft: Draft, offset: int, meta: int, rows: int, *, sparse: bool, ids: int
+    ) -> None:
+        """The frame of one delta, just written at ``offset``; ``ids`` as `mmsb.memory.single`."""
+        at = offset + draft.at
+        buffers = at + draft.table
+        spans = at + ids - 4 - 8 if sparse else -1
+        self._table.pack(
+            ROW,
+            draft.epoch,
+            self.deltas,
+            1,
+            rows,
+            meta,
+            at + ids,
+            at + COUNTS.size + 12,
+            at + COUNTS.size + 16,
+            spans,
+            spans + 4 if sparse else -1,
+            buffers if sparse else -1,
+            buffers + padded(4 * rows, 8) if sparse else buffers,
+            buffers,
+            self._seen.count,
+            offset,
+            0,
+        )
+        self._seen.grow(draft.blocks)
+        self._checked.append(SEEN)
+        self.frames.append(offset)
+        self.deltas += 1
 
     @property
     def table(self) -> Array:
@@ -157,7 +152,7 @@ class Run:
     @property
     def last_epoch(self) -> int:
         """The last epoch it holds."""
-        return self.first_epoch + len(self.frames.values) - 1
+        return self.first_epoch + self.frames.count - 1
 
     # Asking.
 
@@ -327,7 +322,7 @@ class Run:
         Valid while this run gets no new batch and its arrays are held by ``held``.
         """
         orders, seen, checked = self.sort(), self._seen, self._checked
-        batches = len(self._table.values) // len(BATCH_FIELDS)
+        batches = self._table.count // len(BATCH_FIELDS)
         place = (self.segment.address, self._table.address, batches)
         found = []
         for order in orders:
@@ -338,7 +333,7 @@ class Run:
 
     def describe_whole(self) -> list[int]:
         """The same for all batches of the run, without an order."""
-        batches = len(self._table.values) // len(BATCH_FIELDS)
+        batches = self._table.count // len(BATCH_FIELDS)
         at = (self._seen.address, self._checked.address, self.first_epoch, 0)
         return [self.segment.address, self._table.address, batches, 0, 0, 0, 0, 0, *at]
 
