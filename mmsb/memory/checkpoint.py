@@ -14,9 +14,10 @@ from pathlib import Path
 
 from mmsb.memory import files
 from mmsb.memory.appearing import appearing
+from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.disk import Disk
 from mmsb.memory.files import Manifest, Mark, Marks
-from mmsb.memory.frame import Frame
+from mmsb.memory.frame import Broken, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.segment import Segment, file_name, header
@@ -45,7 +46,7 @@ class Parts:
 
 def parts(log: Log, index: Index, epoch: int) -> Parts:
     """What of the log holds epochs up to ``epoch``; stays whole whatever becomes of the log."""
-    frame = _frame(index, epoch)
+    frame = _frame(log, index, epoch)
     end = Mark(frame.segment.number, frame.offset + frame.size, epoch)
     held = tuple(
         (log.segments[number], end.offset if size is None or number == end.segment else size)
@@ -55,10 +56,15 @@ def parts(log: Log, index: Index, epoch: int) -> Parts:
     return Parts(log.manifest.segment_bytes, held, end)
 
 
-def _frame(index: Index, epoch: int) -> Frame:
+def _frame(log: Log, index: Index, epoch: int) -> Frame:
     run = next(run for run in reversed(index.runs) if run.first_epoch <= epoch)
     at = int(run.frames.values[epoch - run.first_epoch])
-    return Frame(run.segment, at, len(run.segment.bytes))
+    try:
+        return Frame(run.segment, at, len(run.segment.bytes))
+    except Broken as error:
+        raise corrupt(
+            log.folder, Problem(run.segment.name, at, (epoch,), (), str(error))
+        ) from error
 
 
 def checkpoint(held: Parts, path: Path, disk: Disk) -> None:

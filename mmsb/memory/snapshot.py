@@ -12,6 +12,7 @@ from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
 from mmsb.memory import replay
+from mmsb.memory.arrow import ArrowStream, place_names
 from mmsb.memory.cells import Array, dtype_of, frozen, whole
 from mmsb.memory.changes import as_ids
 from mmsb.memory.index import Index
@@ -162,6 +163,41 @@ class Snapshot:
     def symbols(self, ids: Iterable[int] | Array) -> list[str]:
         """The texts of symbols; cached for the life of the memory."""
         return self._symbols.texts(ids, self._symbols.count(self.epoch))
+
+    @property
+    def symbol_count(self) -> int:
+        """How many symbols there are."""
+        return self._symbols.count(self.epoch)
+
+    # Leaving.
+
+    def arrow(
+        self,
+        kind: Kind | str,
+        columns: Sequence[str] | None = None,
+        pages: Iterable[int] | Array | None = None,
+        *,
+        texts: bool = True,
+    ) -> ArrowStream:
+        """Rows of the kind for whatever takes Arrow: ``page``, ``subject``, ``row``, its columns.
+
+        ``columns`` names those wanted, in order (also of the first three; an append-only kind has
+        only ``row`` of them). ``pages``: default all live. With ``texts`` symbols are
+        dictionary-encoded texts, else ids. O(1); cells are read as the stream is.
+        """
+        shown = self._index.kind(kind)
+        place = place_names(shown)
+        names = (*place, *(column.name for column in shown.columns))
+        if columns is not None:
+            names = tuple(columns)
+            for name in names:
+                if name not in place:
+                    self._index.column(shown, name)
+            if len(set(names)) != len(names):
+                raise UsageError(f"a column stands twice among {names}; name each once")
+        wanted = self.pages(shown) if pages is None else as_ids(_listed(pages))
+        self._all_live(shown, wanted)
+        return ArrowStream(self, shown, names, wanted, texts)
 
     # History.
 

@@ -354,3 +354,15 @@ def test_one_that_is_being_made_is_left_alone(memory: Memory, other: Path) -> No
     with Memory.open(other, kinds=KINDS) as copy:
         assert copy.head == 2
     assert len(list(other.parent.iterdir())) == 2
+
+
+def test_an_end_that_is_damaged_is_told(filled: Path, other: Path) -> None:
+    with Memory.open(filled, kinds=KINDS) as reader:
+        last = max(filled.glob("segment-*"))
+        at = last.read_bytes().rindex(b"mmsbfrm\0")
+        with last.open("r+b") as file:
+            file.seek(at + 20)
+            file.write(b"\xff")
+        with pytest.raises(errors.CorruptData, match=f"{last.name} at offset {at}"):
+            reader.checkpoint(other)
+    assert not other.exists()

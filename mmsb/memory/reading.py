@@ -1,0 +1,142 @@
+"""What can be asked of an open memory; `Memory` adds what changes it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mmsb.base.errors import StateError, UnknownName, UsageError
+from mmsb.base.schema import Kind
+from mmsb.memory.cells import whole
+from mmsb.memory.diff import Written, diff
+from mmsb.memory.digest import digest
+from mmsb.memory.follow import Bell, Follower
+from mmsb.memory.index import Index
+from mmsb.memory.log import Log
+from mmsb.memory.snapshot import Snapshot
+from mmsb.memory.stats import stats
+from mmsb.memory.symbols import Symbols
+from mmsb.memory.writer import Writer
+
+
+class Reading:
+    """Reads of an open memory: as of epochs, between them, and as they come in."""
+
+    def __init__(self, log: Log, index: Index, writer: Writer | None) -> None:
+        """A memory without a writer reads what others write."""
+        self._log, self._index, self._writer = log, index, writer
+        self._symbols = Symbols(index)
+        self._lock = threading.RLock()
+        self._closed = False
+        self.path = log.folder
+        self.torn = log.torn
+
+    @property
+    def head(self) -> int:
+        """The last epoch visible here; 0 is the empty memory."""
+        return self._index.head
+
+    @property
+    def durable(self) -> int:
+        """The last epoch that is known to be on the disk."""
+        return self._log.marks.durable.epoch
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """All kinds, stored or known, by name."""
+        return {kind.name: kind for kind in self._index.kinds.values()}
+
+    def refresh(self) -> int:
+        """A reader's look for newer commits; returns the head. Snapshots keep their epoch."""
+        with self._lock:
+            self._check_open()
+            if self._writer is None:
+                self._log.reload()
+                for frame in self._log.scan(beyond=False):
+                    self._index.add(frame)
+            return self.head
+
+    def at(self, epoch: int | None = None) -> Snapshot:
+        """The memory as of an epoch, default the head; UnknownName if there is no such epoch."""
+        self._check_open()
+        return self._snapshot(self._epoch(epoch))
+
+    def range(self, first: int, last: int) -> Iterator[Snapshot]:
+        """Snapshots of the epochs ``first`` … ``last``, both included."""
+        low, high = self.at(first).epoch, self.at(last).epoch
+        if low > high:
+            raise UsageError(
+                f"a range goes from an older to a newer epoch; swap {first} and {last}"
+            )
+        return map(self.at, range(low, high + 1))
+
+    def follow(
+        self, from_epoch: int | None = None, *, durable: bool = True, timeout: float | None = None
+    ) -> Follower:
+        """Snapshots of ``from_epoch`` and all later epochs as they come in; waits for each.
+
+        Default: of those still to come. With ``durable`` an epoch is given once it survives the
+        loss of power; else as soon as it is visible, and it may vanish with the power. A reader is
+        refreshed by it. At most 10 ms late (see `mmsb.memory.follow`), and with ``durable`` by as
+        much as the writer's policy leaves it behind. Without ``timeout``, in seconds, it waits
+        forever. UnknownName if the epochs before ``from_epoch`` are not there.
+        """
+        self.refresh()
+        newest = self._newest(durable)
+        first = newest() + 1 if from_epoch is None else whole(from_epoch, "from_epoch")
+        if not 0 <= first <= self.head + 1:
+            raise UnknownName(
+                f"epoch {first - 1} does not exist in {self.path}; follow it from one of "
+                f"0 … {self.head + 1}"
+            )
+        return Follower(newest, self._snapshot, lambda: self._closed, first, timeout)
+
+    def digest(self, epoch: int | None = None) -> str:
+        """Hex digest of the content as of an epoch: independent of history, layout and ids."""
+        return digest(self.at(epoch))
+
+    def diff(self, old: int, new: int) -> tuple[Written, ...]:
+        """The cells written in epochs (old, new], by kind and page. Cost follows those cells."""
+        self._check_open()
+        low, high = self._epoch(old), self._epoch(new)
+        if low > high:
+            raise UsageError(f"diff goes from an older to a newer epoch; swap {old} and {new}")
+        return diff(self._index, low, high)
+
+    def stats(self) -> dict[str, Any]:
+        """Bytes on disk and counts; see `mmsb.memory.stats`."""
+        self._check_open()
+        return stats(self.path, self._index, self._log.manifest)
+
+    # Inside.
+
+    def _snapshot(self, epoch: int) -> Snapshot:
+        return Snapshot(self._index, self._symbols, epoch)
+
+    def _newest(self, durable: bool) -> Callable[[], int]:
+        """Looks for the newest epoch that a follower may be shown."""
+        bell = None if self._writer is not None else Bell(self.path)
+
+        def look() -> int:
+            if bell is not None and bell.rang():
+                with self._lock:
+                    if not self._closed:
+                        self.refresh()
+            return min(self.head, self.durable) if durable else self.head
+
+        return look
+
+    def _epoch(self, epoch: int | None) -> int:
+        if epoch is None:
+            return self.head
+        epoch = whole(epoch, "epoch")
+        if not 0 <= epoch <= self.head:
+            raise UnknownName(
+                f"epoch {epoch} does not exist in {self.path}; epochs are 0 … {self.head}"
+            )
+        return epoch
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StateError(f"{self.path} is closed; open it again")
