@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 class Batch:
     """``prepared`` lays a batch out as the peer wants it; ``commit`` writes that, durably.
 
-    Page i's patch is ``values[i * count : (i + 1) * count]`` from row ``starts[i]`` on.
+    The patch of ``pages[i]`` is ``values[i * count : (i + 1) * count]`` from row ``starts[i]`` on.
     """
 
     name: ClassVar[str]
@@ -34,7 +34,7 @@ class Batch:
             print(f"without {cls.name}: pip install 'mmsb[bench]'", file=sys.stderr)
         return found
 
-    def prepared(self, starts: Array, values: Array, count: int) -> Any:
+    def prepared(self, pages: Array, starts: Array, values: Array, count: int) -> Any:
         raise NotImplementedError
 
     def commit(self, given: Any) -> None:
@@ -42,6 +42,10 @@ class Batch:
 
     def page(self, page: int, rows: int) -> Array:
         """The page's cells now, 0 where none was written."""
+        raise NotImplementedError
+
+    def written(self, after: int, upto: int) -> Array:
+        """The cells written in commits (after, upto], as numbers page × 2^32 + row, increasing."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -59,16 +63,20 @@ class LMDB(Batch):
 
         self._db = lmdb.open(str(folder), map_size=32 * 1024**3)
 
-    def prepared(self, starts: Array, values: Array, count: int) -> Any:
+    def prepared(self, pages: Array, starts: Array, values: Array, count: int) -> Any:
         cells = np.empty((len(starts), count + 1), np.uint32)
         cells[:, 0], cells[:, 1:] = starts, values.reshape(-1, count)
         step, data = 4 * (count + 1), cells.tobytes()
-        return [data[at : at + step] for at in range(0, len(data), step)]
+        keys = pages.astype(">u4").tobytes()
+        return [
+            (keys[4 * at : 4 * at + 4], data[step * at : step * at + step])
+            for at in range(len(pages))
+        ]
 
     def commit(self, given: Any) -> None:
         self.epoch += 1
         after = self.epoch.to_bytes(4, "big")
-        items = ((page.to_bytes(4, "big") + after, cells) for page, cells in enumerate(given))
+        items = ((page + after, cells) for page, cells in given)
         with self._db.begin(write=True) as transaction, transaction.cursor() as cursor:
             cursor.putmulti(items)
 
@@ -99,11 +107,11 @@ class SQLite(Batch):
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute("CREATE TABLE patch (page INT, first INT, cells BLOB)")
 
-    def prepared(self, starts: Array, values: Array, count: int) -> Any:
+    def prepared(self, pages: Array, starts: Array, values: Array, count: int) -> Any:
         step, data = 4 * count, values.tobytes()
         return [
-            (page, start, data[page * step : (page + 1) * step])
-            for page, start in enumerate(starts.tolist())
+            (page, start, data[at * step : (at + 1) * step])
+            for at, (page, start) in enumerate(zip(pages.tolist(), starts.tolist(), strict=True))
         ]
 
     def commit(self, given: Any) -> None:
@@ -139,11 +147,11 @@ class DuckDB(Batch):
             'CREATE TABLE patch (epoch INTEGER, page UINTEGER, "row" UINTEGER, cell UINTEGER)'
         )
 
-    def prepared(self, starts: Array, values: Array, count: int) -> Any:
+    def prepared(self, pages: Array, starts: Array, values: Array, count: int) -> Any:
         import pyarrow as pa
 
-        pages, rows = _places(starts, count)
-        return pa.table({"page": pages, "row": rows, "cell": values})
+        named, rows = _places(pages, starts, count)
+        return pa.table({"page": named, "row": rows, "cell": values})
 
     def commit(self, given: Any) -> None:
         self.epoch += 1
@@ -158,6 +166,12 @@ class DuckDB(Batch):
         for row, cell in found:
             out[row] = cell
         return out
+
+    def written(self, after: int, upto: int) -> Array:
+        found = self._db.execute(
+            f'SELECT page, "row" FROM patch WHERE epoch > {after} AND epoch <= {upto}'
+        ).fetchnumpy()
+        return _once(found["page"], found["row"])
 
     def close(self) -> None:
         self._db.close()
@@ -182,8 +196,8 @@ class TileDB(Batch):
         )
         tiledb.Array.create(str(folder), described)
 
-    def prepared(self, starts: Array, values: Array, count: int) -> Any:
-        return *_places(starts, count), values
+    def prepared(self, pages: Array, starts: Array, values: Array, count: int) -> Any:
+        return *_places(pages, starts, count), values
 
     def commit(self, given: Any) -> None:
         self.epoch += 1
@@ -198,17 +212,22 @@ class TileDB(Batch):
         out[found["row"]] = found["cell"]
         return out
 
+    def written(self, after: int, upto: int) -> Array:
+        with self._db.open(str(self.folder), timestamp=(after + 1, upto)) as array:
+            found = array.query(attrs=[])[:]
+        return _once(found["page"], found["row"])
+
 
 class Lance(Batch):
     """A row for each cell, in a fragment and version for each batch."""
 
     name, package = "Lance", "lance"
 
-    def prepared(self, starts: Array, values: Array, count: int) -> Any:
+    def prepared(self, pages: Array, starts: Array, values: Array, count: int) -> Any:
         import pyarrow as pa
 
-        pages, rows = _places(starts, count)
-        return pa.table({"page": pages, "row": rows, "cell": values})
+        named, rows = _places(pages, starts, count)
+        return pa.table({"page": named, "row": rows, "cell": values})
 
     def commit(self, given: Any) -> None:
         import lance
@@ -226,11 +245,18 @@ class Lance(Batch):
         return out
 
 
-def _places(starts: Array, count: int) -> tuple[Array, Array]:
+def _places(pages: Array, starts: Array, count: int) -> tuple[Array, Array]:
     """Page and row of every cell."""
-    pages = np.repeat(np.arange(len(starts), dtype=np.uint32), count)
     rows = np.repeat(starts, count) + np.tile(np.arange(count, dtype=np.uint32), len(starts))
-    return pages, rows.astype(np.uint32)
+    return np.repeat(pages.astype(np.uint32), count), rows.astype(np.uint32)
 
 
+def _once(pages: Array, rows: Array) -> Array:
+    """Cells as one number each, increasing, none twice."""
+    found: Array = np.unique(pages.astype(np.uint64) << np.uint64(32) | rows)
+    return found
+
+
+#: Those that know which commit wrote a cell, without reading all of them.
+TIMED = (DuckDB, TileDB)
 BATCHES = (LMDB, SQLite, DuckDB, TileDB, Lance)

@@ -58,7 +58,7 @@ def _together(bench: Bench, room: Path, result: Result, memory: Memory, known: A
         for starts, values in inputs[:2]:
             commit(starts, values)
             for peer in made:
-                peer.commit(peer.prepared(starts, values, CELLS))
+                peer.commit(peer.prepared(np.arange(count), starts, values, CELLS))
         for page in random.integers(0, count, 20).tolist():
             truth = memory.at().column(SMALL, int(known[page]), "value", Rows(0, ROWS))
             for peer in made:
@@ -66,7 +66,7 @@ def _together(bench: Bench, room: Path, result: Result, memory: Memory, known: A
         turn = itertools.cycle(inputs)
         ways = {"mmsb": Way(lambda: commit(*next(turn)), times=3, per=count)}
         for peer in made:
-            given = peer.prepared(*inputs[2], CELLS)
+            given = peer.prepared(np.arange(count), *inputs[2], CELLS)
             ways[peer.name] = Way(
                 lambda peer=peer, given=given: peer.commit(given),  # type: ignore[misc]
                 times=1,

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.memory import ours, peers
-from benchmarks.memory.harness import Bench, Goal, Result, Timing, Timings, Way, measured, seconds
+from benchmarks.memory import batches, ours, peers
+from benchmarks.memory.harness import (
+    Array,
+    Bench,
+    Goal,
+    Result,
+    Timing,
+    Timings,
+    Way,
+    measured,
+    same,
+    seconds,
+)
 from benchmarks.memory.ours import SERIES, SMALL
 from mmsb.memory.memory import Memory
 
@@ -24,50 +36,59 @@ def run(bench: Bench) -> Result:
     written = WRITTEN[: bench.pick(5, 3)]
     sizes = (1, 4) if bench.quick else (10, 100, 1000, 4000)
     found: dict[int, Timings] = {}
-    floor: Timings = {}
+    beside: Timings = {}
     with bench.room("diff") as room:
         for size in sizes:
             memory, spans = _filled(room / f"mmsb{size}", size * 10**6, written)
+            others = _peers(bench, room, written) if size == sizes[0] else []
             try:
-                _check(memory, spans)
+                _check(memory, spans, others)
                 ways = {
                     f"{cells}": Way(functools.partial(memory.diff, *span))
-                    for cells, (span, _) in spans.items()
+                    for cells, span in spans.items()
                 }
                 if size == sizes[0]:
-                    ways |= {f"numpy {cells}": _floor(cells) for cells in written}
+                    ways |= {f"numpy.unique {cells}": _floor(cells) for cells in written}
+                for peer, commits in others:
+                    for cells, span in commits.items():
+                        ways[f"{peer.name} {cells}"] = Way(
+                            functools.partial(peer.written, *span), times=20
+                        )
                 timings = measured(bench, ways)
                 found[size] = {f"{cells}": timings[f"{cells}"] for cells in written}
-                floor |= {name: each for name, each in timings.items() if "numpy" in name}
+                beside |= {name: each for name, each in timings.items() if " " in name}
             finally:
                 memory.close()
+                for peer, _ in others:
+                    peer.close()
+                    peers.remove(peer.folder)
                 peers.remove(room / f"mmsb{size}")
-    _say(result, found, floor, written)
+    _say(result, found, beside, written)
     return result
 
 
-Spans = dict[int, tuple[tuple[int, int], dict[int, Any]]]
+Spans = dict[int, tuple[int, int]]  # by cells written: before the first epoch, and the last
+
+
+def pages_of(written: tuple[int, ...]) -> int:
+    """Of how many pages the cells are."""
+    return max(written) // EPOCHS // ROWS * 2
 
 
 def _filled(folder: Path, size: int, written: tuple[int, ...]) -> tuple[Memory, Spans]:
     """A memory of ``size`` bytes, half of them before and half after what is asked for."""
     memory = ours.create(folder, segment_bytes=64 * 2**20)
-    small = ours.new_pages(memory, SMALL, max(written) // EPOCHS // ROWS * 2, "small")
+    small = ours.new_pages(memory, SMALL, pages_of(written), "small")
     large = ours.new_pages(memory, SERIES, 100, "large")
     _fill(memory, large, size // 2)
-    random = np.random.default_rng(7)
     spans: Spans = {}
     for cells in written:
-        first, truth = memory.head, {}
-        for _ in range(EPOCHS):
-            count = max(cells // EPOCHS // ROWS, 1)
-            chosen = np.sort(random.choice(len(small), count, replace=False))
-            starts = random.integers(0, 50, count, np.uint32)
-            values = {"value": random.integers(0, 2**32, count * ROWS, np.uint32)}
-            ours.commit_many(memory, SMALL, small[chosen], values, starts=starts, count=ROWS)
-            for page, start in zip(small[chosen].tolist(), starts.tolist(), strict=True):
-                truth.setdefault(page, set()).update(range(start, start + ROWS))
-        spans[cells] = (first, memory.head), truth
+        first = memory.head
+        for chosen, starts, values in commits_of(cells, len(small)):
+            ours.commit_many(
+                memory, SMALL, small[chosen], {"value": values}, starts=starts, count=ROWS
+            )
+        spans[cells] = first, memory.head
     _fill(memory, large, size // 2)
     return memory, spans
 
@@ -81,11 +102,55 @@ def _fill(memory: Memory, pages: Any, size: int) -> None:
         ours.commit_many(memory, SERIES, pages, columns, starts=starts, count=FILLER)
 
 
-def _check(memory: Memory, spans: Spans) -> None:
-    for span, truth in spans.values():
-        told = {each.page: set(each.rows.tolist()) for each in memory.diff(*span)}
-        if told != truth:
-            raise SystemExit(f"diff{span} is not what was written between these epochs")
+def commits_of(cells: int, pages: int) -> Iterator[tuple[Array, Array, Array]]:
+    """So many cells in EPOCHS commits: pages by their place, first rows, values."""
+    random = np.random.default_rng(cells)
+    count = max(cells // EPOCHS // ROWS, 1)
+    for _ in range(EPOCHS):
+        chosen = np.sort(random.choice(pages, count, replace=False))
+        starts = random.integers(0, 50, count, np.uint32)
+        yield chosen, starts, random.integers(0, 2**32, count * ROWS, np.uint32)
+
+
+Timed = list[tuple[batches.Batch, Spans]]
+
+
+def _peers(bench: Bench, room: Path, written: tuple[int, ...]) -> Timed:
+    """Peers that hold these commits and nothing else."""
+    made: Timed = []
+    for kind in batches.TIMED:
+        if bench.peers and kind.here():
+            peer = kind(room / kind.name)
+            spans: Spans = {}
+            for cells in written:
+                first = peer.epoch
+                for commit in commits_of(cells, pages_of(written)):
+                    peer.commit(peer.prepared(*commit, ROWS))
+                spans[cells] = first, peer.epoch
+            made.append((peer, spans))
+    return made
+
+
+def _check(memory: Memory, spans: Spans, others: Timed) -> None:
+    small = memory.at().pages(SMALL)
+    place = {page: at for at, page in enumerate(small.tolist())}
+    for cells, span in spans.items():
+        truth = np.unique(
+            np.concatenate(
+                [
+                    (np.repeat(chosen, ROWS) << 32)
+                    + np.repeat(starts, ROWS)
+                    + np.tile(np.arange(ROWS), len(starts))
+                    for chosen, starts, _ in commits_of(cells, len(small))
+                ]
+            )
+        ).astype(np.uint64)
+        told = [
+            (place[each.page] << 32) + each.rows.astype(np.int64) for each in memory.diff(*span)
+        ]
+        same(f"diff{span}", truth, np.concatenate(told).astype(np.uint64))
+        for peer, commits in others:
+            same(f"{peer.name}: diff{span}", truth, peer.written(*commits[cells]))
 
 
 def _floor(cells: int) -> Way:
@@ -96,7 +161,7 @@ def _floor(cells: int) -> Way:
 
 
 def _say(
-    result: Result, found: dict[int, Timings], floor: Timings, written: tuple[int, ...]
+    result: Result, found: dict[int, Timings], beside: Timings, written: tuple[int, ...]
 ) -> None:
     small, large = found[min(found)], found[max(found)]
     most = f"{max(written)}"
@@ -125,17 +190,19 @@ def _say(
     result.say(
         f"Cells written in {EPOCHS} epochs in deltas of {ROWS} rows (one column, u32), which lie "
         f"in the middle of a memory whose other patches are {FILLER:,} rows of two columns. "
-        "Beside it: numpy sorts as many random numbers and drops what is twice. Columns: the size "
-        "of the memory."
+        "Columns: the size of the memory. Beside it: DuckDB and TileDB (a sparse array, opened "
+        "between two timestamps), which hold these cells and nothing else, and numpy, which sorts "
+        "as many random numbers and drops what is twice."
     )
-    heads = ["cells", *(f"{size:,} MB" for size in found), "a cell", "numpy.unique"]
+    heads = ["cells", *(f"{size:,} MB" for size in found), "a cell"]
+    names = [name for name in ("DuckDB", "TileDB", "numpy.unique") if f"{name} {most}" in beside]
     rows = [
         [
             f"{int(name):,}",
             *(seconds(timings[name].middle) for timings in found.values()),
             seconds(cell(large[name], name)),
-            seconds(floor[f"numpy {name}"].middle),
+            *(seconds(beside[f"{peer} {name}"].middle) for peer in names),
         ]
         for name in map(str, written)
     ]
-    result.table(heads, rows)
+    result.table([*heads, *names], rows)

@@ -160,6 +160,7 @@ class Icechunk(Peer):
         import icechunk
         import zarr
 
+        icechunk.set_logs_filter("error")
         self._zarr = zarr
         self._repository = icechunk.Repository.create(
             icechunk.local_filesystem_storage(str(folder))
