@@ -1,0 +1,222 @@
+"""The power goes at any moment: what was promised durable is there, whole, and nothing else is.
+
+Every prefix of what a memory did to its disk is taken, with any part of what was not synced, and
+opened: by a reader, by the next writer, and by a writer after the power went once more.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from mmsb.base import errors
+from mmsb.memory import group
+from mmsb.memory.check import check
+from mmsb.memory.memory import Memory
+from mmsb.testing.oracle import Oracle
+from mmsb.testing.power import Recorder, states
+from mmsb.testing.strategies import KINDS, SMALL, THING
+
+
+def play(epoch: int, life: int, changes: Any) -> None:
+    """What an epoch writes; some are large, so that segments end anywhere."""
+    one = changes.page(SMALL, f"page {epoch % 3}")
+    size = (epoch * 379) % 1500 if epoch % 4 == 0 else epoch * 37 % 90
+    changes.patch(SMALL, one, {"value": [1000 * life + epoch] * (size + 1)})
+    two = changes.page(THING, "thing")
+    rows = list(range(epoch % 5, 30, 7))
+    changes.patch_rows(THING, two, rows, {"real": [epoch / (2 + life)] * len(rows)})
+    changes.append("type", {"name": [changes.symbol(f"T{epoch}")]})
+    if epoch % 5 == 0:
+        changes.delete(one)
+
+
+class Truth:
+    """What each epoch holds, by the oracle: a writer that starts anew begins another life.
+
+    Lives write different cells of the same size, so a frame of an earlier one is not taken for one
+    of a later.
+    """
+
+    oracles: ClassVar[dict[tuple[int, ...], Oracle]] = {(): Oracle(KINDS)}
+    contents: ClassVar[dict[tuple[int, ...], list[object]]] = {}
+
+    def __init__(self, lives: tuple[int, ...], life: int) -> None:
+        self.lives, self.life = lives, life
+
+    def after(self, head: int) -> Truth:
+        """When the next writer began at that epoch."""
+        return Truth(self._upto(head), self.life + 1)
+
+    def is_in(self, memory: Memory, epoch: int) -> bool:
+        """Does the memory say the same of the epoch?"""
+        lives = self._upto(epoch)
+        oracle = self._oracle(lives)
+        symbols = oracle.at(epoch).symbol_count
+        if lives not in self.contents:
+            self.contents[lives] = self._content(oracle, epoch, symbols)
+        return self._content(memory, epoch, symbols) == self.contents[lives]
+
+    def _upto(self, epoch: int) -> tuple[int, ...]:
+        return (self.lives + (self.life,) * epoch)[:epoch]
+
+    def _oracle(self, lives: tuple[int, ...]) -> Oracle:
+        if lives not in self.oracles:
+            oracle = copy.copy(self._oracle(lives[:-1]))
+            for name in ("_states", "_touched", "_dead"):
+                setattr(oracle, name, list(getattr(oracle, name)))
+            changes = oracle.changes()
+            play(len(lives), lives[-1], changes)
+            oracle.commit(changes)
+            self.oracles[lives] = oracle
+        return self.oracles[lives]
+
+    @staticmethod
+    def _content(side: Memory | Oracle, epoch: int, symbols: int) -> list[object]:
+        shot: Any = side.at(epoch)
+        kinds = [kind for kind in KINDS if kind.name in ("small", "thing", "type")]
+        cells = [
+            (page, shot.subject(page), column.name, shot.column(kind, page, column.name).tobytes())
+            for kind in kinds
+            for page in shot.pages(kind).tolist()
+            for column in kind.columns
+        ]
+        return [*cells, *shot.symbols(range(symbols))]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder in memory; the thread of "group" sleeps, `record` does its work."""
+    monkeypatch.setattr(group, "DELAY", 3600.0)
+    where = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    yield where
+    shutil.rmtree(where)
+
+
+def record(path: Path, disk: Recorder, truth: Truth, policy: Any, epochs: int) -> Truth:
+    """One writer's life with all that it was promised written down; what its memory holds."""
+    if path.exists():
+        memory = Memory.open(path, True, kinds=KINDS, durability=policy, disk=disk)
+        truth = truth.after(memory.head)
+    else:
+        memory = Memory.create(path, KINDS, segment_bytes=4096, durability=policy, disk=disk)
+        disk.say("made", True)
+    disk.say("durable", memory.durable)
+    disk.say("visible", memory.head)
+    for number in range(epochs):
+        changes = memory.changes()
+        play(memory.head + 1, truth.life, changes)
+        memory.commit(changes)
+        disk.say("visible", memory.head)
+        if policy == "none" and number % 3 == 2:
+            memory.sync()
+        elif policy == "group" and number % 2:
+            assert memory._writer is not None
+            memory._writer._sync_behind()  # as the thread does
+        disk.say("durable", memory.head if policy == "every" else memory.durable)
+    memory.close()
+    if policy != "none":
+        disk.say("durable", memory.head)
+    return truth
+
+
+@dataclass
+class Promise:
+    """Was the memory made, the last epoch that is durable, the last that may be there."""
+
+    made: bool = False
+    durable: int = -1
+    last: int = 1
+
+    def at(self, disk: Recorder, moment: int) -> Promise:
+        """With what was said before that call."""
+        said: dict[str, list[int]] = {"made": [], "durable": [], "visible": []}
+        for call in disk.calls[:moment]:
+            if call.what == "say":
+                said[call.path].append(call.details[0])  # type: ignore[arg-type]
+        # A frame may be whole and not yet told.
+        last = max([self.last, *(epoch + 1 for epoch in said["visible"])])
+        return Promise(self.made or bool(said["made"]), max([self.durable, *said["durable"]]), last)
+
+    def kept(self, folder: Path, truth: Truth, *, write: bool) -> int:
+        """Opens what the power left; returns the head, or -1 if there is no memory yet."""
+        try:
+            memory = Memory.open(folder, write, kinds=KINDS)
+        except errors.NotAMemory:
+            assert not self.made
+            return -1
+        with memory:
+            assert self.durable <= memory.head <= self.last
+            # At the head most of what was ever written shows.
+            for epoch in {0, 1, self.durable, memory.head - 1, memory.head} & {
+                *range(memory.head + 1)
+            }:
+                assert truth.is_in(memory, epoch), f"epoch {epoch}"
+            return memory.head
+
+
+class Outages:
+    """Takes the power at ``moments`` of a record, in ``each`` of its states."""
+
+    def __init__(self, room: Path, seed: int, moments: int, each: int) -> None:
+        self.room, self.moments, self.each = room, moments, each
+        self.chance, self.seen = random.Random(seed), 0
+
+    def run(
+        self, path: Path, disk: Recorder, truth: Truth, base: Promise, again: str | None = None
+    ) -> None:
+        """What was promised holds; with ``again`` a second writer goes on, and so do outages."""
+        all_ = range(len(disk.calls) + 1)
+        chosen = all_ if len(all_) <= self.moments else self.chance.sample(all_, self.moments)
+        for moment in sorted(chosen):
+            target = self.room / ("first" if again else "second")
+            for root in states(disk, moment, target, self.each, self.chance):
+                try:
+                    self._look(root / str(path).lstrip("/"), base.at(disk, moment), truth, again)
+                except BaseException as error:
+                    note = f"call {moment} of {len(disk.calls)}, {root.name}"
+                    raise AssertionError(f"{note}: {error}") from error
+                shutil.rmtree(root)
+                self.seen += 1
+
+    def _look(self, folder: Path, promise: Promise, truth: Truth, again: str | None) -> None:
+        head = promise.kept(folder, truth, write=False)
+        if again is not None and head >= 0 and self.chance.random() < 0.2:
+            disk = Recorder(folder)
+            truth = record(folder, disk, truth, again, 4)
+            Outages(self.room, self.chance.randrange(2**32), 10, 4).run(
+                folder, disk, truth, promise
+            )
+        elif promise.kept(folder, truth, write=True) >= 0:
+            report = check(folder)
+            assert (report.problems, report.torn) == ((), ())
+
+
+def outages(room: Path, policy: str, seed: int, *, epochs: int, moments: int, each: int) -> int:
+    """Records a memory's life and takes the power from it; returns how often."""
+    disk, path = Recorder(), room / "a.mmsb"
+    disk.start[str(room)] = None
+    truth = record(path, disk, Truth((), 1), policy, epochs)
+    every = Outages(room, seed, moments, each)
+    every.run(path, disk, truth, Promise(), again=policy)
+    return every.seen
+
+
+@pytest.mark.parametrize("policy", ["none", "group", "every"])
+def test_what_was_promised_outlives_the_loss_of_power(quick: Path, policy: str) -> None:
+    assert outages(quick, policy, 1, epochs=10, moments=30, each=6) == 180
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("policy", ["none", "group", "every"])
+def test_at_every_moment(quick: Path, policy: str, seed: int) -> None:
+    assert outages(quick, policy, seed, epochs=25, moments=10**6, each=25) > 3000
