@@ -40,6 +40,11 @@ def whole(value: Any, what: str) -> int:
         raise UsageError(f"{what}: pass a whole number, not {value!r:.60}") from error
 
 
+def address_of(array: Array) -> int:
+    """Where its first cell lies, as long as the array is held."""
+    return int(array.__array_interface__["data"][0])
+
+
 def frozen(array: Array) -> Array:
     """The array itself, marked read-only."""
     array.flags.writeable = False

@@ -64,8 +64,3 @@ class Grow:
             grown[: self.count] = held[: self.count]
             self.held = held = grown
         return held
-
-    @property
-    def address(self) -> int:
-        """Where the values lie, as long as ``held`` is."""
-        return int(self.held.ctypes.data)

@@ -20,7 +20,7 @@ from mmsb.base.schema import Column, Kind
 from mmsb.memory import kinds as schemas
 from mmsb.memory.batch import Batch, batches_of
 from mmsb.memory.catalog import Catalog
-from mmsb.memory.cells import Array, dtype_of
+from mmsb.memory.cells import Array, address_of, dtype_of
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import Broken, Frame
 from mmsb.memory.run import ORDER_FIELDS, Held, Run
@@ -40,7 +40,7 @@ class Described:
 
     def view(self, order: int, place: int, count: int, dtype: np.dtype[Any]) -> Array:
         """``count`` cells at a place of the order's segment, read-only."""
-        held = self.held[self.owners[order]].rest[0]
+        held = self.held[self.owners[order]].bytes
         found: Array = held[place : place + count * dtype.itemsize].view(dtype)
         return found
 
@@ -200,15 +200,14 @@ class Index:
         with self._lock:
             known, now = self._described, self.head
             if known is None or known.head != now:
-                runs = tuple(self.runs)
-                each = [run.describe() for run in runs]
-                owners = tuple(at for at, own in enumerate(each) for _ in own)
-                rows = [row for own in each for row in own]
+                held = tuple(run.held() for run in tuple(self.runs))
+                each = [own.describe() for own in held]
+                owners = tuple(at for at, (_, own) in enumerate(each) for _ in own)
+                rows = [row for _, own in each for row in own]
                 orders = np.array(rows, np.int64).reshape(-1, ORDER_FIELDS)
-                whole = np.array([run.describe_whole() for run in runs], np.int64)
+                whole = np.array([own for own, _ in each], np.int64)
                 told = (int(orders.ctypes.data), len(orders))
                 told_runs = (int(whole.ctypes.data), len(whole))
-                held = tuple(run.held() for run in runs)
                 known = Described(now, orders, whole, told, told_runs, owners, held)
                 self._described = known
             return known
@@ -233,7 +232,6 @@ class Index:
         if found is None:
             dtype, widths = dtype_of(column), self.widths(kind.id)
             fill = np.array([column.fill], dtype).view(f"<u{dtype.itemsize}").astype("<u8")
-            address = int(widths.ctypes.data)
-            found = Told(dtype, address, int(fill.view("<i8")[0]), widths)
+            found = Told(dtype, address_of(widths), int(fill.view("<i8")[0]), widths)
             self._told[kind.id, column.id] = found
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 
 #: As many as the process may use.
@@ -22,7 +22,10 @@ def spread(work: Callable[[int, int], int], count: int, *, smallest: int) -> int
         return work(0, count)
     edges = [count * part // parts for part in range(parts + 1)]
     others = [_threads().submit(work, *pair) for pair in pairwise(edges[1:])]
-    found = work(edges[0], edges[1])
+    try:
+        found = work(edges[0], edges[1])
+    finally:
+        wait(others)  # also when interrupted: they write to what the caller then lets go of
     for other in others:
         found |= other.result()
     return found

@@ -16,7 +16,7 @@ import numpy as np
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
 from mmsb.memory import pool
-from mmsb.memory.cells import Array, dtype_of, filled, frozen
+from mmsb.memory.cells import Array, address_of, dtype_of, filled, frozen
 from mmsb.memory.index import Index
 from mmsb.memory.rows import EPOCH, ROWS, SPARSE_AT
 from mmsb.memory.run import Run
@@ -157,10 +157,6 @@ def _many() -> Any:
     return kernels_many
 
 
-def _address(array: Array) -> int:
-    return int(array.__array_interface__["data"][0])
-
-
 def _loaded(index: Index) -> bool:
     return _KERNELS in sys.modules if index.compiled is None else index.compiled
 
@@ -170,7 +166,7 @@ def _read_compiled(
 ) -> Array:
     kernels, known, told = _kernels(), index.described(), index.told(kind, column)
     out = np.empty(len(rows), told.dtype)
-    to = _address(out)
+    to = address_of(out)
     order = place = 0
 
     def run(mark: int) -> int:
@@ -194,7 +190,7 @@ def cells(
     """
     kernels, known, told = _many(), index.described(), index.told(kind, column)
     out = np.empty(len(pages), told.dtype)
-    of_pages, of_rows, to = _address(pages), _address(rows), _address(out)
+    of_pages, of_rows, to = address_of(pages), address_of(rows), address_of(out)
 
     def run(mark: int) -> int:
         def part(low: int, high: int) -> int:
@@ -266,7 +262,7 @@ def row_counts(index: Index, kind: Kind, epoch: int) -> Array:
 
 def _gather_compiled(index: Index, kind: Kind, column: Column, epoch: int, target: _Target) -> None:
     kernels, known, told = _many(), index.described(), index.told(kind, column)
-    places, counts, to = target.places, target.counts, _address(target.out)
+    places, counts, to = target.places, target.counts, address_of(target.out)
 
     def run(mark: int) -> int:
         def part(low: int, high: int) -> int:

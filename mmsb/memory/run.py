@@ -18,7 +18,7 @@ import numpy as np
 from mmsb.base.errors import CorruptData
 from mmsb.base.schema import Kind
 from mmsb.memory.batch import Batch, batches_of, block_problem
-from mmsb.memory.cells import Array
+from mmsb.memory.cells import Array, address_of
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import BLOCK as BLOCK_BYTES
 from mmsb.memory.frame import COUNTS, TOMBSTONE, Broken, Draft, Frame, padded, table_places
@@ -53,12 +53,28 @@ SEEN, WANTED = 1, 2
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """What a description of a run points into."""
+    """What a description of a run points into, kept alive: a run's arrays grow and are replaced."""
 
     run: Run
+    orders: tuple[Order, ...]
+    batches: int
+    table: Array
     checked: Array
     seen: Array
-    rest: tuple[Array, Array, tuple[Order, ...]]
+    bytes: Array
+
+    def describe(self) -> tuple[list[int], list[list[int]]]:
+        """For the kernels (`mmsb.memory.kernels`): all batches without an order, and each order."""
+        segment, table, seen, checked = map(
+            address_of, (self.bytes, self.table, self.seen, self.checked)
+        )
+        place, at = (segment, table, self.batches), (seen, checked)
+        epochs = self.run.table[:, EPOCH]
+        orders = []
+        for order in self.orders:
+            since = int(epochs[self.run.batch_of(np.array([order.low]))[0]])
+            orders.append([*place, *order.describe(), *at, since, len(order.numbers)])
+        return [*place, 0, 0, 0, 0, 0, *at, self.run.first_epoch, 0], orders
 
     def wanted(self) -> tuple[Array, Array]:
         """The batches and blocks that a kernel has marked; the marks are taken away."""
@@ -316,31 +332,12 @@ class Run:
 
     # For the kernels.
 
-    def describe(self) -> list[list[int]]:
-        """For each order what the kernels need (`mmsb.memory.kernels.ORDER`).
-
-        Valid while this run gets no new batch and its arrays are held by ``held``.
-        """
-        orders, seen, checked = self.sort(), self._seen, self._checked
-        batches = self._table.count // len(BATCH_FIELDS)
-        place = (self.segment.address, self._table.address, batches)
-        found = []
-        for order in orders:
-            since = int(self.table[self.batch_of(np.array([order.low]))[0], EPOCH])
-            at = (seen.address, checked.address, since, len(order.numbers))
-            found.append([*place, *order.describe(), *at])
-        return found
-
-    def describe_whole(self) -> list[int]:
-        """The same for all batches of the run, without an order."""
-        batches = self._table.count // len(BATCH_FIELDS)
-        at = (self._seen.address, self._checked.address, self.first_epoch, 0)
-        return [self.segment.address, self._table.address, batches, 0, 0, 0, 0, 0, *at]
-
     def held(self) -> Held:
-        """What must stay alive as long as a description is used."""
-        rest = (self.segment.bytes, self._table.held, self.orders)
-        return Held(self, self._checked.held, self._seen.held, rest)
+        """Its arrays as they are now. What is counted is taken before what it is counted in."""
+        orders = self.sort()
+        batches = self._table.count // len(BATCH_FIELDS)
+        table, checked, seen = self._table.held, self._checked.held, self._seen.held
+        return Held(self, orders, batches, table, checked, seen, self.segment.bytes)
 
     # Verifying.
 

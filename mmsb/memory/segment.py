@@ -46,7 +46,7 @@ def capacity(number: int, smallest: int, frame: int = 0) -> int:
 class Segment:
     """One segment, mapped read-only as far as its file goes."""
 
-    __slots__ = ("address", "bytes", "name", "number", "path", "words")
+    __slots__ = ("bytes", "name", "number", "path", "words")
 
     def __init__(self, folder: Path, number: int) -> None:
         """Maps the file; OSError if there is none, Broken if its header does not hold.
@@ -73,4 +73,3 @@ class Segment:
         self.bytes = np.frombuffer(held, np.uint8)
         #: The same as numbers: places of u32 are multiples of 4.
         self.words: Array = self.bytes[: size // 4 * 4].view("<u4")
-        self.address = int(self.bytes.ctypes.data)

@@ -12,6 +12,7 @@ import pytest
 from mmsb.memory.grow import Grow
 from mmsb.memory.index import Index
 from mmsb.memory.memory import Memory
+from mmsb.memory.run import Held, Run
 from mmsb.testing.strategies import KINDS, SMALL
 
 EPOCHS = 120
@@ -59,12 +60,44 @@ def read(memory: Memory) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-def test_readers_beside_a_writer(path: Path) -> None:
-    with Memory.create(path, KINDS) as memory, ThreadPoolExecutor(4) as pool:
+@pytest.mark.parametrize("compiled", [None, True])
+def test_readers_beside_a_writer(path: Path, compiled: bool | None) -> None:
+    with (
+        Memory.create(path, KINDS, segment_bytes=64 * 1024) as memory,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        memory._index.compiled = compiled
         running = [pool.submit(commit, memory), *(pool.submit(read, memory) for _ in range(3))]
         for each in running:
             each.result()
         assert memory.head == EPOCHS
+
+
+def test_what_the_kernels_are_told_of_is_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A commit at any moment of the telling replaces arrays and maps; those told of stay alive.
+    with Memory.create(path, KINDS) as memory:
+        index = memory._index
+        index.compiled = True
+        made = memory.create_page(SMALL, "f")
+        held, alive = Run.held, []
+
+        def in_between(self: Run) -> Held:
+            found = held(self)
+            for value in range(200):
+                memory.update_page(made, range(1), {"value": [value]})
+            self.segment.remap()
+            alive.append(found)
+            return found
+
+        monkeypatch.setattr(Run, "held", in_between)
+        known = index.described()
+        (own,) = alive
+        assert own.table is not index.runs[0]._table.held
+        places = [own.bytes, own.table, own.seen, own.checked]
+        for row in (*known.orders.tolist(), *known.runs.tolist()):
+            told = [row[at] for at in (0, 1, 8, 9)]
+            assert told == [array.ctypes.data for array in places]
+            assert own.batches * 16 <= len(own.table)
 
 
 def test_nothing_of_an_epoch_is_seen_before_its_end(
