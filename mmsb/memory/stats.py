@@ -22,7 +22,8 @@ def stats(folder: Path, index: Index, manifest: Manifest) -> dict[str, Any]:
     head, catalog = index.head, index.catalog
     kinds = catalog.kinds.values[: index.page_count]
     live = np.ones(len(kinds), bool)
-    live[list(catalog.deleted)] = False
+    # (a page made and deleted meanwhile is not among them)
+    live[[page for page in tuple(catalog.deleted) if page < len(kinds)]] = False
     rows, sizes = {}, {}
     for kind in index.kinds.values():
         counts = replay.row_counts(index, kind, head)
