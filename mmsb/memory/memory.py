@@ -272,7 +272,7 @@ class Memory(Reading):
                 )
         checkpoint.fork(held, Path(path), self._disk)
         kinds = self.kinds.values()
-        return Memory.open(path, True, kinds=kinds, durability=durability, disk=self._disk)
+        return type(self).open(path, True, kinds=kinds, durability=durability, disk=self._disk)
 
     # Inside.
 

@@ -127,7 +127,7 @@ class Reader(Memory):
     def at(self, epoch: int | None = None) -> Moment:
         """The memory as of an epoch, default the last; UnknownName if there is no such epoch."""
         self._check_open()
-        return Moment(self._index, self._symbols, self._epoch(epoch), self)
+        return self._snapshot(self._epoch(epoch))
 
     def log(
         self,
@@ -155,6 +155,9 @@ class Reader(Memory):
     def story(self) -> StoryView:
         """What `mmsb demo` tells."""
         return story.story(self)
+
+    def _snapshot(self, epoch: int) -> Moment:
+        return Moment(self._index, self._symbols, epoch, self)
 
 
 def _stage(stage: Stage | str | None) -> Stage | None:

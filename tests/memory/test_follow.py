@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import mmsb
 from mmsb.base import errors
 from mmsb.memory.memory import Memory
 from mmsb.testing.contracts import assert_same_epoch, fill
@@ -31,6 +34,23 @@ with Memory.open(sys.argv[1], kinds=KINDS) as memory:
         print(snapshot.epoch, value, memory.durable, flush=True)
         if snapshot.epoch == 40:
             break
+"""
+
+
+# Commits until it is killed; syncs now and then.
+COMMIT = """
+import sys
+from mmsb.memory.memory import Memory
+from mmsb.testing.strategies import KINDS, SMALL
+memory = Memory.open(sys.argv[1], write=True, kinds=KINDS, durability=sys.argv[2])
+life = int(sys.argv[3])
+while True:
+    changes, epoch = memory.changes(), memory.head + 1
+    changes.patch(SMALL, changes.page(SMALL, "f"), {"value": [epoch, life] * (epoch * 37 % 200)})
+    memory.commit(changes)
+    print(epoch, flush=True)
+    if epoch % 5 == 0:
+        memory.sync()
 """
 
 
@@ -186,3 +206,59 @@ def test_range_is_of_both_ends(memory: Memory) -> None:
         memory.range(0, 4)
     with pytest.raises(errors.UsageError, match="swap"):
         memory.range(2, 1)
+
+
+def kill_and_follow(path: Path, lives: int) -> None:
+    """What a follower was shown stays what it was, however often the writer is killed."""
+    chance = random.Random(5)
+    Memory.create(path, KINDS, segment_bytes=4096).close()
+    shown: dict[int, bytes] = {}
+
+    def value(memory: Memory, epoch: int) -> bytes:
+        now = memory.at(epoch)
+        page = now.page(SMALL, "f")
+        assert page is not None
+        return now.column(SMALL, page, "value").tobytes()
+
+    with Memory.open(path, kinds=KINDS) as reader:
+        follower = reader.follow(1)
+
+        def follow() -> None:
+            for snapshot in follower:
+                shown[snapshot.epoch] = value(reader, snapshot.epoch)
+
+        thread = threading.Thread(target=follow)
+        thread.start()
+        for life in range(lives):
+            policy = chance.choice(["none", "group", "every"])
+            command = [sys.executable, "-c", COMMIT, str(path), policy, str(life)]
+            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+                assert other.stdout is not None
+                other.stdout.readline()
+                time.sleep(chance.uniform(0, 0.04))
+                other.kill()
+                other.stdout.read()
+        follower.stop()
+        thread.join(60)
+    assert list(shown) == list(range(1, len(shown) + 1))
+    assert len(shown) > lives
+    with Memory.open(path, write=True, kinds=KINDS) as after:
+        assert after.head >= len(shown)
+        assert {epoch: value(after, epoch) for epoch in shown} == shown
+
+
+def test_what_was_shown_stays_when_the_writer_is_killed(path: Path) -> None:
+    kill_and_follow(path, 6)
+
+
+@pytest.mark.long
+def test_what_was_shown_stays_through_many_kills(path: Path) -> None:
+    kill_and_follow(path, 300)
+
+
+def test_questions_can_be_asked_of_what_is_followed(memory: Memory, path: Path) -> None:
+    put(memory)
+    memory.sync()
+    with mmsb.open(path) as reader:
+        (moment,) = reader.follow(1, timeout=0)
+        assert type(moment) is type(reader.at(1))
