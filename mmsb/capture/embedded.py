@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmsb.base.errors import JuliaFailed, JuliaNotFound, MissingExtra, StateError
+from mmsb.base.spans import span
 from mmsb.capture.command import JuliaCommand
 from mmsb.capture.embeddable import Embeddable
 from mmsb.capture.interrupts import Interrupts
@@ -175,7 +176,10 @@ class EmbeddedJulia:
 
     def drain(self) -> bytes:
         """Close the block; what happened since the last time."""
-        return self._bytes(f"{_SHIM}.drain_embedded()")
+        with span("drain") as facts:
+            frames = self._bytes(f"{_SHIM}.drain_embedded()")
+            facts["bytes"] = len(frames)
+            return frames
 
     def passes(self, name: str) -> bytes:
         """The IR after every pass of the recorded code of that name; no bytes if there is none."""

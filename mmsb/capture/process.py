@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from mmsb.base.errors import JuliaFailed, UsageError
 from mmsb.base.paths import cache_path
+from mmsb.base.spans import span
 from mmsb.capture.command import JuliaCommand
 from mmsb.capture.frames import FrameReader
 from mmsb.capture.julia import Candidate, shim_path
@@ -213,11 +214,12 @@ class Child:
         for data in self._chunks():
             if wire is not None:
                 wire.write(data)
-            for frame in reader.feed(data):
-                recorded.stream.add(frame)
-                if recorded.stream.questions:  # the program has ended
-                    asked = len(recorded.stream.codes)
-                    progress("asking Julia", asked, recorded.stream.questions)
+            with span("drain", bytes=len(data)):
+                for frame in reader.feed(data):
+                    recorded.stream.add(frame)
+                    if recorded.stream.questions:  # the program has ended
+                        asked = len(recorded.stream.codes)
+                        progress("asking Julia", asked, recorded.stream.questions)
         recorded.leftover = reader.leftover
         recorded.trace = self._trace.read_bytes()
         code = self.process.returncode
