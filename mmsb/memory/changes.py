@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,11 @@ from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory import replay
-from mmsb.memory.catalog import NEVER
 from mmsb.memory.cells import Array, cast, cells, common_length, filled, frozen, sorted_rows, whole
 from mmsb.memory.delta import Delta, merge, new_delta
+from mmsb.memory.grow import Grow
 from mmsb.memory.index import Index
+from mmsb.memory.many import Many, many
 from mmsb.memory.symbols import Symbols, to_bytes
 
 #: A page that is not append-only has at most so many rows: what one far row asks to be filled.
@@ -30,10 +30,11 @@ class Sealed:
     """One commit's content, final: schemas and pages to create, deltas, tombstones."""
 
     kinds: tuple[Kind, ...]
-    page_kinds: tuple[int, ...]
-    page_subjects: tuple[int, ...]
+    page_kinds: Array  # u16
+    page_subjects: Array  # u32
     deltas: tuple[Delta, ...]
     deleted: tuple[tuple[int, int], ...]  # (kind id, page)
+    many: tuple[Many, ...] = ()  # after the deltas, in this order
 
 
 class Changes:
@@ -55,7 +56,9 @@ class Changes:
         self._kinds = tuple(index.unstored())
         # Storing the schema of an append-only kind creates its page.
         tables = [k for k in self._kinds if k.append_only and k.id not in index.stored]
-        self._pages: list[tuple[Kind, int]] = [(kind, NONE_U32) for kind in tables]
+        self._page_kinds, self._page_subjects = Grow("<u2"), Grow("<u4")
+        self._page_kinds.extend([kind.id for kind in tables])
+        self._page_subjects.extend([NONE_U32] * len(tables))
         self._tables = {kind.id: self._first_page + at for at, kind in enumerate(tables)}
         self._reserved = len(tables)
         self._by_subject: dict[tuple[int, int], int] = {}
@@ -63,6 +66,7 @@ class Changes:
         self._next_row: dict[int, int] = {}
         self._patched: dict[int, list[Delta]] = {}
         self._deleted: dict[int, Kind] = {}
+        self._many: list[Many] = []
 
     def symbol(self, text: str) -> int:
         """The id of a text, new or known. UsageError if it cannot be written as UTF-8."""
@@ -90,11 +94,55 @@ class Changes:
         if page is None or page in self._deleted:
             page = None if page in self._deleted else self._stored_page(shown, key[1])
             if page is None:
-                page = self._first_page + len(self._pages)
+                page = self._first_page + self._page_kinds.count
                 _check_room("page", page, 1)
-                self._pages.append((shown, key[1]))
+                self._page_kinds.append(shown.id)
+                self._page_subjects.append(key[1])
             self._by_subject[key] = page
         return page
+
+    def pages(self, kind: Kind | str, subjects: Sequence[str]) -> Array:
+        """`page` for many subjects: their pages, u32, those created in the order of the subjects.
+
+        O(subjects). UsageError, UnknownName.
+        """
+        shown = self._index.kind(kind)
+        if shown.append_only:
+            raise UsageError(f"{shown.name!r} is append-only and has one page; use append")
+        symbols = self.symbols(subjects)
+        found = self._index.catalog.pages_of(shown.id, symbols, self.base)
+        if self._deleted:
+            found[np.isin(found, list(self._deleted))] = -1
+        for at in np.flatnonzero(found < 0).tolist() if self._by_subject else ():
+            page = self._by_subject.get((shown.id, int(symbols[at])), -1)
+            found[at] = -1 if page in self._deleted else page
+        new, first, which = np.unique(symbols[found < 0], return_index=True, return_inverse=True)
+        order = np.argsort(first)  # in the order of the subjects, each once
+        pages = np.empty(len(new), np.int64)
+        pages[order] = self._first_page + self._page_kinds.count + np.arange(len(new))
+        _check_room("page", self._first_page + self._page_kinds.count, len(new))
+        found[found < 0] = pages[which]
+        self._page_kinds.extend(np.full(len(new), shown.id, "<u2"))
+        self._page_subjects.extend(new[order])
+        keys = zip([shown.id] * len(new), new.tolist(), strict=True)
+        self._by_subject.update(zip(keys, pages.tolist(), strict=True))
+        return frozen(found.astype("<u4"))
+
+    def symbols(self, texts: Sequence[str]) -> Array:
+        """`symbol` for many texts, u32. O(texts)."""
+        known = self._texts
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        if any(type(text) is not str or not text.isascii() for text in missing):
+            return np.array([self.symbol(text) for text in texts], "<u4")
+        first = self._first_symbol + len(self._raw)
+        for text, id in zip(missing, self._symbols.ids(missing, self._first_symbol), strict=True):
+            if id is None:
+                known[text] = self._first_symbol + len(self._raw)
+                self._raw.append(text.encode())
+            else:
+                known[text] = id
+        _check_room("symbol", first, len(missing))
+        return np.fromiter(map(known.__getitem__, texts), "<u4", len(texts))
 
     def append(self, kind: Kind | str, columns: Mapping[str, Any]) -> int:
         """Appends rows to an append-only kind; returns the number (= id) of the first.
@@ -133,12 +181,38 @@ class Changes:
             raise UsageError(f"{shown.name}: pass a value for each of the {len(touched)} rows")
         self._add(new_delta(page, shown, touched, buffers))
 
+    def patch_many(
+        self,
+        kind: Kind | str,
+        pages: Any,
+        columns: Mapping[str, Any],
+        starts: Any = 0,
+        counts: Any = None,
+    ) -> None:
+        """One dense delta for each of many pages: delta i writes ``counts[i]`` rows from
+        ``starts[i]`` of page ``pages[i]``, its cells behind those of delta i - 1 in each column.
+
+        ``starts`` is an array or one number; without ``counts`` all deltas have equally many rows.
+        A page may be named twice: the later delta wins, as it does over `patch` and earlier calls.
+        O(cells); no object for a delta. UsageError, UnknownName.
+        """
+        shown = self._index.kind(kind)
+        if shown.append_only:
+            raise UsageError(f"{shown.name!r} is append-only: each row is written once; use append")
+        made = many(shown, as_ids(pages), self._buffers(shown, columns), starts, counts)
+        if not len(made.pages):
+            return
+        _check_rows(shown, 0, int(made.stops.max()))
+        self._check_many(shown, made.pages)
+        self._many.append(made)
+
     def delete(self, page: int) -> None:
         """A tombstone: gone from this epoch on. Its subject may get a new page later."""
         page = whole(page, "page")
         kind = self._kind_of(page)
         self._writable(kind, page)
         self._patched.pop(page, None)
+        self._many = [left for m in self._many if len((left := m.without(page)).pages)]
         self._deleted[page] = kind
 
     def check_owner(self, index: Index) -> None:
@@ -153,11 +227,13 @@ class Changes:
         """Why this cannot be committed on top of ``head``, or None."""
         if head == self.base:
             return None
-        if self._raw or self._pages or self._appended:
+        if self._raw or self._page_kinds.count or self._appended:
             return "these give out ids which that epoch may have given out"
-        for page in (*self._patched, *self._deleted):
-            if replay.written(self._index, page, head)[-1:].tolist() > [self.base]:
-                return f"it wrote page {page}, as these do"
+        own = [np.array([*self._patched, *self._deleted], np.int64), *(m.pages for m in self._many)]
+        both = np.intersect1d(np.concatenate(own), self._index.written_since(self.base))
+        if len(both):
+            more = f" and {len(both) - 8} more" if len(both) > 8 else ""
+            return f"it wrote page {', '.join(map(str, both[:8].tolist()))}{more}, as these do"
         return None
 
     def seal(self) -> Sealed:
@@ -168,10 +244,11 @@ class Changes:
             deltas += patches if len(patches) == 1 else merge(*patches).deltas()
         return Sealed(
             self._kinds,
-            tuple(kind.id for kind, _ in self._pages),
-            tuple(subject for _, subject in self._pages),
+            self._page_kinds.values,
+            self._page_subjects.values,
             tuple(delta for delta in deltas if len(delta) and delta.columns),
             tuple((kind.id, page) for page, kind in self._deleted.items()),
+            tuple(self._many),
         )
 
     # Inside.
@@ -204,8 +281,7 @@ class Changes:
         count = common_length(kind, buffers)
         row = self._next_row.get(kind.id)
         if row is None:
-            page = self._index.catalog.table_page(kind)
-            row = 0 if page is None else replay.row_count(self._index, page, self.base)
+            row = self._index.tables.rows(kind.id, self.base)
         _check_room(kind.name, row, count)
         self._next_row[kind.id] = row + count
         if count:
@@ -238,7 +314,24 @@ class Changes:
         common_length(kind, buffers)
         return buffers
 
+    def _check_many(self, kind: Kind, pages: Array) -> None:
+        """`_writable` for each of many pages. O(pages)."""
+        catalog = self._index.catalog
+        first, count = self._first_page, self._page_kinds.count
+        kinds = np.concatenate([catalog.kinds.held[:first], self._page_kinds.values])
+        inside = pages < first + count
+        fits = inside.all() and bool((kinds[pages] == kind.id).all())
+        gone = [*self._deleted, *(p for p, at in tuple(catalog.deleted.items()) if at <= self.base)]
+        suspects = pages if not fits else np.intersect1d(pages, np.array(gone, np.int64))
+        for page in suspects.tolist():
+            self._writable(kind, page)
+
     def _add(self, delta: Delta) -> None:
+        if any(delta.page in made.pages for made in self._many):
+            raise UsageError(
+                f"page {delta.page} is written by an earlier patch_many of these changes; write it "
+                "with patch_many again, or commit in between"
+            )
         self._patched.setdefault(delta.page, []).append(delta)
 
     def _stored_page(self, kind: Kind, symbol: int) -> int | None:
@@ -249,8 +342,8 @@ class Changes:
 
     def _kind_of(self, page: int) -> Kind:
         own = page - self._first_page
-        if 0 <= own < len(self._pages):
-            return self._pages[own][0]
+        if 0 <= own < self._page_kinds.count:
+            return self._index.kind(int(self._page_kinds.held[own]))
         if not self._index.catalog.exists(page, self.base):
             raise UnknownName(f"page {page} does not exist; get pages from changes.page")
         return self._index.kind(int(self._index.catalog.kinds.values[page]))
@@ -261,7 +354,7 @@ class Changes:
             raise UsageError(f"page {page} is of kind {actual.name!r}, not {shown.name!r}")
         if shown.append_only:
             raise UsageError(f"{shown.name!r} is append-only: each row is written once; use append")
-        gone = page < self._first_page and self._index.catalog.deleted_at(page) != NEVER
+        gone = page < self._first_page and self._index.catalog.deleted_at(page) <= self.base
         if gone or page in self._deleted:
             raise UsageError(f"page {page} is deleted; changes.page makes a new one of its subject")
         return shown

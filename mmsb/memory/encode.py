@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from mmsb.memory import kinds
@@ -9,6 +11,7 @@ from mmsb.memory.cells import Array
 from mmsb.memory.changes import Sealed
 from mmsb.memory.delta import Delta
 from mmsb.memory.frame import SPARSE, TOMBSTONE, UNIFORM, Draft, Table, padded
+from mmsb.memory.many import Many
 
 #: kind id, flags, column ids
 _Key = tuple[int, int, tuple[int, ...]]
@@ -16,40 +19,75 @@ _Key = tuple[int, int, tuple[int, ...]]
 
 def draft(content: Sealed, epoch: int, source: int, first_page: int) -> Draft:
     """The frame of one commit. Equal content gives equal bytes. O(bytes)."""
-    groups = _groups(content)
-    deltas = [delta for _, members in groups for delta in members]
-    loose = [members for (_, flags, _), members in groups if not flags & UNIFORM]
-    spans = [delta for members in loose for delta in members]
-    rows = [np.cumsum([0, *map(len, members)]) for members in loose]
-    dead = _tombstones(content)
-    batches = [key for key, _ in groups] + [key for key, _ in dead]
-    sizes = [len(members) for _, members in groups] + [len(pages) for _, pages in dead]
-    gone = [page for _, pages in dead for page in pages]
+    groups = [_Group.of(key, deltas) for key, deltas in _groups(content)]
+    groups += [_Group.of_many(made) for made in content.many]
+    groups += [_Group(key, _u4(pages), _u4([0] * len(pages)), 0) for key, pages in _dead(content)]
+    keys = [group.key for group in groups]
     table = Table(
         page_subject=_u4(content.page_subjects),
-        batch_deltas=_u4(sizes),
-        batch_rows=_u4([sum(map(len, members)) for _, members in groups] + [0] * len(dead)),
-        batch_columns=_u4([len(columns) for _, _, columns in batches]),
-        delta_page=_u4([d.page for d in deltas] + gone),
-        delta_start=_u4([d.rows.start for d in deltas] + [0] * len(gone)),
-        span_stop=_u4([d.rows.stop for d in spans]),
-        span_offset=_u4(np.concatenate([_NONE, *(edges[:-1] for edges in rows)])),
-        page_kind=np.array(content.page_kinds, "<u2"),
-        batch_kind=np.array([kind for kind, _, _ in batches], "<u2"),
-        batch_flags=np.array([flags for _, flags, _ in batches], "<u2"),
-        column_id=np.array([id for _, _, columns in batches for id in columns], "<u2"),
+        batch_deltas=_u4([len(group.pages) for group in groups]),
+        batch_rows=_u4([group.rows for group in groups]),
+        batch_columns=_u4([len(columns) for _, _, columns in keys]),
+        delta_page=_joined([group.pages for group in groups]),
+        delta_start=_joined([group.starts for group in groups]),
+        span_stop=_joined([group.stops for group in groups]),
+        span_offset=_joined([group.offsets for group in groups]),
+        page_kind=np.asarray(content.page_kinds, "<u2"),
+        batch_kind=np.array([kind for kind, _, _ in keys], "<u2"),
+        batch_flags=np.array([flags for _, flags, _ in keys], "<u2"),
+        column_id=np.array([id for _, _, columns in keys for id in columns], "<u2"),
         schema=kinds.encode(content.kinds),
     )
     buffers: list[memoryview | bytes] = []
-    for (_, flags, _), members in groups:
-        if flags & SPARSE:
-            _put(buffers, [delta.touched() for delta in members])
-        for name in members[0].columns:
-            _put(buffers, [delta.buffers[name] for delta in members])
+    for group in groups:
+        for parts in group.buffers:
+            _put(buffers, parts)
     return Draft(epoch, source, first_page, table.encode(), buffers)
 
 
-_NONE = np.zeros(0, np.int64)
+_NONE: Array = np.zeros(0, "<u4")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """One batch: its deltas' entries in the table, and the parts of each of its buffers."""
+
+    key: _Key
+    pages: Array
+    starts: Array
+    rows: int
+    stops: Array = field(default_factory=lambda: _NONE)
+    offsets: Array = field(default_factory=lambda: _NONE)
+    buffers: list[list[Array]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, key: _Key, deltas: list[Delta]) -> _Group:
+        """Of deltas that have an object each."""
+        counts = [len(delta) for delta in deltas]
+        flags, stops, offsets = key[1], _NONE, _NONE
+        if not flags & UNIFORM:
+            stops = _u4([delta.rows.stop for delta in deltas])
+            offsets = _u4(np.cumsum([0, *counts])[:-1])
+        buffers = [[delta.touched() for delta in deltas]] if flags & SPARSE else []
+        buffers += [[delta.buffers[name] for delta in deltas] for name in deltas[0].columns]
+        pages, starts = _u4([d.page for d in deltas]), _u4([d.rows.start for d in deltas])
+        return cls(key, pages, starts, sum(counts), stops, offsets, buffers)
+
+    @classmethod
+    def of_many(cls, made: Many) -> _Group:
+        """Of deltas that have none."""
+        counts = made.stops - made.starts
+        columns = tuple(made.kind.column(name).id for name in made.buffers)
+        stops, offsets = _NONE, _NONE
+        if made.each is None:
+            stops, offsets = _u4(made.stops), _u4(np.cumsum(counts) - counts)
+        key = (made.kind.id, 0 if made.each is None else UNIFORM, columns)
+        buffers = [[values] for values in made.buffers.values()]
+        return cls(key, made.pages, made.starts, int(counts.sum()), stops, offsets, buffers)
+
+
+def _joined(parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate([_NONE, *parts])
 
 
 def _u4(values: object) -> Array:
@@ -70,7 +108,7 @@ def _groups(content: Sealed) -> list[tuple[_Key, list[Delta]]]:
     return sorted(marked, key=lambda item: item[0])
 
 
-def _tombstones(content: Sealed) -> list[tuple[_Key, list[int]]]:
+def _dead(content: Sealed) -> list[tuple[_Key, list[int]]]:
     groups: dict[_Key, list[int]] = {}
     for kind, page in content.deleted:
         groups.setdefault((kind, TOMBSTONE | UNIFORM, ()), []).append(page)

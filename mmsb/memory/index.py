@@ -24,6 +24,7 @@ from mmsb.memory.cells import Array, address_of, dtype_of
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import Broken, Frame
 from mmsb.memory.run import ORDER_FIELDS, Held, Run
+from mmsb.memory.tables import Tables
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,7 @@ class Index:
         self.kinds = dict(self._known)
         #: Does the log hold all kinds as they are shown?
         self.complete = not self._known
-        self.catalog = Catalog()
+        self.catalog, self.tables = Catalog(), Tables()
         self.runs: list[Run] = []
         self._widths: dict[int, Array] = {}
         self._told: dict[tuple[int, int], Told] = {}
@@ -95,6 +96,9 @@ class Index:
         if not self.runs or self.runs[-1].segment is not frame.segment:
             self.runs.append(Run(frame.segment, frame.epoch, self))
         self.runs[-1].add(frame, batches)
+        for batch in batches:
+            if stored[batch.kind].append_only and not batch.tombstone:
+                self.tables.add(batch.kind, frame.epoch, int(batch.stops().max(initial=0)))
         dead = [batch.pages() for batch in batches if batch.tombstone]
         table = frame.table
         self.catalog.add(
@@ -190,6 +194,16 @@ class Index:
         return run.segment.number, place + frame.size
 
     # Deltas.
+
+    def written_since(self, epoch: int) -> Array:
+        """Pages that later epochs wrote or deleted, u32, increasing. O(their deltas)."""
+        found = [np.zeros(0, "<u4")]
+        for run in self.runs:
+            if run.last_epoch > epoch:
+                batches = np.array(run.batches(epoch, self.head), np.int64)
+                run.check_tables(batches)
+                found.append(run.pages(run.members(batches)))
+        return np.unique(np.concatenate(found))
 
     def runs_to(self, epoch: int) -> list[Run]:
         """Runs with deltas committed up to the epoch, oldest first."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from mmsb.base import schema
 from mmsb.base.errors import Conflict, ReadOnly, StateError, UsageError
 from mmsb.base.model import NONE_U32
@@ -296,5 +298,6 @@ class Memory(Reading):
 def _birth(kinds: tuple[Kind, ...]) -> Draft:
     """Epoch 0: the schemas, and the one page of each append-only kind."""
     tables = [kind.id for kind in sorted(kinds, key=lambda kind: kind.id) if kind.append_only]
-    content = Sealed(kinds, tuple(tables), (NONE_U32,) * len(tables), (), ())
+    subjects = np.full(len(tables), NONE_U32, "<u4")
+    content = Sealed(kinds, np.array(tables, "<u2"), subjects, (), ())
     return encode.draft(content, 0, 0, 0)

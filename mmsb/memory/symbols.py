@@ -31,11 +31,11 @@ class Symbols:
 
     def count(self, epoch: int) -> int:
         """Symbols there are as of the epoch."""
-        return self._rows(schema.SYMBOL.id, epoch)
+        return self._index.tables.rows(schema.SYMBOL.id, epoch)
 
     def heap_bytes(self, epoch: int) -> int:
         """Bytes of text there are as of the epoch."""
-        return self._rows(schema.HEAP.id, epoch)
+        return self._index.tables.rows(schema.HEAP.id, epoch)
 
     def texts(self, ids: Iterable[int] | Array, count: int) -> list[str]:
         """The text of each id; UnknownName for an id that is not below ``count``."""
@@ -55,6 +55,13 @@ class Symbols:
             self._ids.update(zip(self.texts(new, count), new, strict=True))
             found = self._ids.get(text)
         return found if found is not None and found < count else None
+
+    def ids(self, texts: Iterable[str], count: int) -> list[int | None]:
+        """`id` for many texts."""
+        self.id("", count)  # reads what was not read
+        known = self._ids
+        found = [known.get(text) for text in texts]
+        return [id if id is not None and id < count else None for id in found]
 
     def raw(self, start: int, stop: int) -> list[bytes]:
         """The stored bytes of symbols [start, stop). CorruptData."""
@@ -77,10 +84,6 @@ class Symbols:
             texts = self.raw(first, int(run[-1]) + 1)
             for id in run.tolist():
                 self._texts[id] = texts[id - first].decode("utf-8", "surrogateescape")
-
-    def _rows(self, kind: int, epoch: int) -> int:
-        page = self._index.catalog.table_page(self._index.kind(kind))
-        return 0 if page is None else replay.row_count(self._index, page, epoch)
 
     def _read(self, kind: int, name: str, rows: Rows, epoch: int) -> Array:
         shown = self._index.kind(kind)

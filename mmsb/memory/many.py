@@ -1,0 +1,74 @@
+"""Many dense deltas of one kind and the same columns, as columns: no object for any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmsb.base.errors import UsageError
+from mmsb.base.schema import Kind
+from mmsb.memory.cells import U32, Array, cast, common_length, frozen, whole
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Many:
+    """Delta i writes rows [starts[i], stops[i]) of pages[i]; its cells follow those of delta i - 1.
+
+    ``each`` is how many rows all of them have, None if they differ.
+    """
+
+    kind: Kind
+    pages: Array  # u32
+    starts: Array  # u32
+    stops: Array  # i64
+    each: int | None
+    buffers: Mapping[str, Array]
+
+    def without(self, page: int) -> Many:
+        """The same less what it writes to a page."""
+        keep = self.pages != page
+        if keep.all():
+            return self
+        cells = np.repeat(keep, self.stops - self.starts)
+        buffers = {name: frozen(values[cells]) for name, values in self.buffers.items()}
+        starts, stops = self.starts[keep], self.stops[keep]
+        return Many(self.kind, self.pages[keep], starts, stops, self.each, buffers)
+
+
+def many(kind: Kind, pages: Array, buffers: dict[str, Array], starts: Any, counts: Any) -> Many:
+    """Checks that it fits together; UsageError."""
+    total, deltas = common_length(kind, buffers), len(pages)
+    where = f"patch_many of {kind.name!r}"
+    each: int | None = None
+    if counts is None:
+        if total % max(deltas, 1):
+            raise UsageError(
+                f"{where}: {total} cells do not make equally many for each of {deltas} pages; pass "
+                "counts"
+            )
+        each = total // max(deltas, 1)
+        lengths = np.full(deltas, each, np.int64)
+    else:
+        lengths = cast(counts, U32, f"{where}: counts").astype(np.int64)
+        if len(lengths) != deltas or int(lengths.sum()) != total:
+            raise UsageError(
+                f"{where}: {len(lengths)} counts of {int(lengths.sum())} rows in all do not fit "
+                f"{deltas} pages and {total} cells"
+            )
+    if np.ndim(starts) == 0:
+        first = np.full(deltas, whole(starts, f"{where}: starts"), np.int64)
+        if deltas and not 0 <= first[0] < 2**32:
+            raise UsageError(f"{where}: row {first[0]} cannot be written; rows are 0 … 2**32 - 2")
+    else:
+        first = cast(starts, U32, f"{where}: starts").astype(np.int64)
+    if len(first) != deltas:
+        raise UsageError(f"{where}: pass one start, or one for each of the {deltas} pages")
+    empty = lengths == 0
+    if empty.any() and not empty.all():
+        pages, first, lengths = pages[~empty], first[~empty], lengths[~empty]
+    elif empty.all():
+        pages, first, lengths = pages[:0], first[:0], lengths[:0]
+    return Many(kind, pages, first.astype(U32), first + lengths, each, buffers)
