@@ -67,6 +67,15 @@ class Catalog:
         """The epoch that deleted the page, or NEVER."""
         return self.deleted.get(page, NEVER)
 
+    def dead_among(self, pages: Array, epoch: int) -> list[int]:
+        """Those of the pages that were deleted up to the epoch. O(pages) if any ever was."""
+        dead = [page for page, at in tuple(self.deleted.items()) if at <= epoch]
+        if not dead:
+            return []
+        gone = np.zeros(self.count, bool)
+        gone[dead] = True
+        return [int(page) for page in pages[gone[pages]]]
+
     def exists(self, page: int, epoch: int) -> bool:
         """Was the page created up to the epoch? It may be deleted since."""
         return 0 <= page < self.counted(epoch)

@@ -321,9 +321,9 @@ class Changes:
         kinds = np.concatenate([catalog.kinds.held[:first], self._page_kinds.values])
         inside = pages < first + count
         fits = inside.all() and bool((kinds[pages] == kind.id).all())
-        gone = [*self._deleted, *(p for p, at in tuple(catalog.deleted.items()) if at <= self.base)]
-        suspects = pages if not fits else np.intersect1d(pages, np.array(gone, np.int64))
-        for page in suspects.tolist():
+        suspects = pages.tolist() if not fits else catalog.dead_among(pages, self.base)
+        suspects += [page for page in self._deleted if page in pages]
+        for page in suspects:
             self._writable(kind, page)
 
     def _add(self, delta: Delta) -> None:

@@ -10,6 +10,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import Broken, Frame
 from mmsb.memory.run import ORDER_FIELDS, Held, Run
 from mmsb.memory.tables import Tables
+
+#: Row counts of a kind are kept for so many epochs.
+_COUNTS = 4
+_UNCOUNTED: tuple[int, Array] = (-1, np.zeros(0, "<u4"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +60,13 @@ class Told:
     fill: int  # the bits of its fill value
     held: Array
 
+    def scalar(self, bits: int) -> Any:
+        """A cell by its bits, as a numpy scalar."""
+        if self.dtype.kind == "u":
+            return self.dtype.type(bits & (1 << 8 * self.dtype.itemsize) - 1)
+        unsigned = np.array([bits & 2**64 - 1], "<u8").astype(f"<u{self.dtype.itemsize}")
+        return unsigned.view(self.dtype)[0]
+
 
 class Index:
     """Pages, runs, schemas. Grows by whole frames; older epochs see no change.
@@ -77,6 +89,7 @@ class Index:
         #: May the kernels be used? None: once they are loaded, and where it is worth loading them.
         self.compiled: bool | None = None
         self._described: Described | None = None
+        self._counts: dict[int, tuple[tuple[int, Array], ...]] = {}
         self._lock, self._marking = threading.Lock(), threading.Lock()
 
     def add(self, frame: Frame) -> list[Batch]:
@@ -225,6 +238,18 @@ class Index:
                 known = Described(now, orders, whole, told, told_runs, owners, held)
                 self._described = known
             return known
+
+    def counted(self, kind: int, epoch: int) -> tuple[int, Array]:
+        """The latest epoch up to the one given of which a kind's row counts are known, and those;
+        (-1, nothing) if none is."""
+        known = self._counts.get(kind, ())
+        return max(
+            (held for held in known if held[0] <= epoch), key=itemgetter(0), default=_UNCOUNTED
+        )
+
+    def count(self, kind: int, epoch: int, counts: Array) -> None:
+        """Keeps a kind's row counts as of an epoch, u32 by page: the last few are kept."""
+        self._counts[kind] = (*self._counts.get(kind, ())[1 - _COUNTS :], (epoch, counts))
 
     def verified(self, known: Described, kernel: Callable[[int], int]) -> None:
         """Runs a kernel so that all it reads is verified. CorruptData.

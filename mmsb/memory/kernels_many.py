@@ -22,6 +22,7 @@ from mmsb.memory.kernels import (
     consult,
     extent_of,
     field_of,
+    fill_with,
     inner,
     kernel,
     move,
@@ -35,7 +36,7 @@ from mmsb.memory.kernels import (
     touch,
     upto_of,
 )
-from mmsb.memory.kernels_load import u1, u4
+from mmsb.memory.kernels_load import copy, i8, u1, u2, u4
 
 
 @inner
@@ -100,14 +101,17 @@ def cells(
     widths: int,
     fill: int,
     to: int,
+    turns: int,
     mark: int,
 ) -> int:
-    """One column's cells at (pages[i], rows[i]), u32 each, for i in [first, last), into ``to``.
+    """One column's cells at (pages[i], rows[i]), u32 each, into ``to``, for i in [first, last), or
+    for the i that lie at ``turns``, u32, so that pages are met in their order.
 
     Returns whether something unverified was read. O(log deltas of the order) for each.
     """
     width, unseen = u1(widths + column), 0
-    for i in range(first, last):
+    for turn in range(first, last):
+        i = u4(turns + 4 * turn) if turns else turn
         page, row = u4(pages + 4 * i), u4(rows + 4 * i)
         found, new = _find(orders, count, page, row, epoch, column, widths, mark)
         unseen |= new
@@ -116,6 +120,30 @@ def cells(
         else:
             move(to + i * width, found, width)
     return unseen
+
+
+@kernel
+def cell(
+    orders: int,
+    count: int,
+    page: int,
+    row: int,
+    epoch: int,
+    column: int,
+    widths: int,
+    fill: int,
+    mark: int,
+) -> tuple[int, int]:
+    """The bits of one cell, and whether something unverified was read."""
+    found, unseen = _find(orders, count, page, row, epoch, column, widths, mark)
+    if found == 0:
+        return fill, unseen
+    width = u1(widths + column)
+    if width == 8:
+        return i8(found), unseen
+    if width == 4:
+        return u4(found), unseen
+    return (u2(found), unseen) if width == 2 else (u1(found), unseen)
 
 
 @kernel
@@ -158,46 +186,52 @@ def sort_by_page(pages: Any, order: Any, names: Any, begins: Any, spare: Any, co
 
 
 @inner
-def _each(order: int, row: int, kind: int, epoch: int) -> bool:
-    """Does the batch hold cells of the kind, committed up to the epoch?"""
+def _each(row: int, kind: int, after: int, epoch: int) -> bool:
+    """Does the batch hold cells of the kind, committed in epochs (after, epoch]?"""
     meta = field_of(row, META)
-    return (
-        field_of(row, EPOCH) <= epoch and (meta & 0xFFFF) == kind and (meta >> 16) & TOMBSTONE == 0
-    )
+    cells = (meta >> 16) & TOMBSTONE == 0 and (meta & 0xFFFF) == kind
+    return cells and after < field_of(row, EPOCH) <= epoch
 
 
 @kernel
 def row_counts(
-    orders: int, count: int, kind: int, epoch: int, low: int, high: int, counts: Any, mark: int
+    runs: int,
+    count: int,
+    kind: int,
+    after: int,
+    epoch: int,
+    low: int,
+    high: int,
+    counts: Any,
+    mark: int,
 ) -> int:
-    """For pages [low, high) of a kind one past the last row, into ``counts`` u32 by page."""
+    """Raises ``counts``, u32 by page, to one past the last row written in (after, epoch], for
+    pages [low, high) of a kind."""
     unseen = 0
     for k in range(count):
-        order = order_at(orders, k)
-        segment = field_of(order, SEGMENT)
-        for batch in range(field_of(order, BATCHES)):
-            row = row_of(order, batch)
-            if not _each(order, row, kind, epoch):
+        run = order_at(runs, k)
+        segment = field_of(run, SEGMENT)
+        for batch in range(field_of(run, BATCHES)):
+            row = row_of(run, batch)
+            if not _each(row, kind, after, epoch):
                 continue
-            unseen |= consult(order, batch, mark)
-            pages, deltas, stops = (
-                segment + field_of(row, PAGES),
-                field_of(row, DELTAS),
-                field_of(row, STOPS),
-            )
-            starts, each = segment + field_of(row, STARTS), field_of(row, ROWS) // max(deltas, 1)
+            unseen |= consult(run, batch, mark)
+            pages, deltas = segment + field_of(row, PAGES), field_of(row, DELTAS)
+            starts, stops = segment + field_of(row, STARTS), field_of(row, STOPS)
+            each = field_of(row, ROWS) // max(deltas, 1)
             for own in range(deltas):
                 page = u4(pages + 4 * own)
                 if low <= page < high:
-                    start = u4(starts + 4 * own)
-                    stop = start + each if stops < 0 else u4(segment + stops + 4 * own)
+                    stop = u4(starts + 4 * own) + each
+                    if stops >= 0:
+                        stop = u4(segment + stops + 4 * own)
                     counts[page] = max(counts[page], stop)
     return unseen
 
 
-@kernel
-def gather(
-    orders: int,
+@inner
+def _cover(
+    runs: int,
     count: int,
     kind: int,
     epoch: int,
@@ -207,30 +241,128 @@ def gather(
     high: int,
     places: Any,
     rows: Any,
+    base: Any,
+    mark: int,
+) -> tuple[int, int]:
+    """For each page the newest dense delta that has all its rows, as (batch + 1) << 32 | delta.
+
+    Batches are counted over all runs. Returns the batch before which nothing is needed any more,
+    and whether unverified tables were used. Newest first, until all pages are covered.
+    """
+    left = unseen = total = 0
+    for page in range(low, high):
+        left += places[page] >= 0 and rows[page] > 0
+    for k in range(count):
+        total += field_of(order_at(runs, k), BATCHES)
+    for back in range(count):
+        run = order_at(runs, count - 1 - back)
+        for back_batch in range(field_of(run, BATCHES)):
+            batch = field_of(run, BATCHES) - 1 - back_batch
+            total -= 1
+            row = row_of(run, batch)
+            if left == 0:
+                return total + 1, unseen
+            if not _each(row, kind, -1, epoch) or place_of(run, row, column, widths) < 0:
+                continue
+            unseen |= consult(run, batch, mark)
+            if field_of(row, SPARSE) >= 0:
+                continue
+            pages, first = field_of(run, SEGMENT) + field_of(row, PAGES), field_of(row, FIRST)
+            for back_own in range(field_of(row, DELTAS)):
+                own = field_of(row, DELTAS) - 1 - back_own
+                page = u4(pages + 4 * own)
+                if low <= page < high and places[page] >= 0 and base[page] == 0:
+                    start, stop, _, _ = extent_of(run, row, first + own)
+                    if start == 0 and stop >= rows[page] > 0:
+                        base[page] = (total + 1) << 32 | own
+                        left -= 1
+    return 0, unseen
+
+
+@inner
+def _put_batch(
+    run: int,
+    row: int,
+    place: int,
+    ordinal: int,
+    width: int,
+    low: int,
+    high: int,
+    places: Any,
+    rows: Any,
+    base: Any,
     to: int,
     mark: int,
 ) -> int:
-    """One column of all pages [low, high) of a kind that have a place, oldest delta first.
+    """Writes what a batch says of a column, but for what later deltas cover; 1 if unverified."""
+    segment, first = field_of(run, SEGMENT), field_of(row, FIRST)
+    pages, sparse = segment + field_of(row, PAGES), field_of(row, SPARSE)
+    unseen = target = source = size = 0
+    for own in range(field_of(row, DELTAS)):
+        page = u4(pages + 4 * own)
+        if page < low or page >= high or places[page] < 0 or base[page] > (ordinal << 32 | own):
+            continue
+        at = to + places[page] * width
+        if sparse >= 0:
+            unseen |= overlay(run, row, first + own, place, 0, rows[page], width, at, mark)
+            continue
+        start, stop, begin, _ = extent_of(run, row, first + own)
+        stop = min(stop, rows[page])
+        if start >= stop:
+            continue
+        at += start * width
+        cells = place + begin * width
+        # Deltas that follow each other here and there are copied as one.
+        if at != target + size or cells != source + size:
+            copy(target, segment + source, size)
+            unseen |= touch(run, row, source, source + size, mark)
+            target, source, size = at, cells, 0
+        size += (stop - start) * width
+    copy(target, segment + source, size)
+    return unseen | touch(run, row, source, source + size, mark)
 
-    ``places`` i64 by page: where its cells begin in ``to``, counted in cells, or -1; ``rows`` u32
-    by page: how many it has. Returns whether something unverified was read.
+
+@kernel
+def gather(
+    runs: int,
+    count: int,
+    kind: int,
+    epoch: int,
+    column: int,
+    widths: int,
+    fill: int,
+    low: int,
+    high: int,
+    places: Any,
+    rows: Any,
+    base: Any,
+    to: int,
+    mark: int,
+) -> int:
+    """One column of all pages [low, high) of a kind that have a place.
+
+    By page: ``places`` i64, where its cells begin in ``to``, counted in cells, or -1; ``rows`` u32,
+    how many it has; ``base`` i64, zeros. Returns whether something unverified was read.
     """
-    width, unseen = u1(widths + column), 0
+    width = u1(widths + column)
+    since, unseen = _cover(
+        runs, count, kind, epoch, column, widths, low, high, places, rows, base, mark
+    )
+    for page in range(low, high):
+        if places[page] >= 0 and base[page] == 0:
+            fill_with(to + places[page] * width, rows[page], width, fill)
+    ordinal = 0
     for k in range(count):
-        order = order_at(orders, k)
-        for batch in range(field_of(order, BATCHES)):
-            row = row_of(order, batch)
-            if not _each(order, row, kind, epoch):
+        run = order_at(runs, k)
+        for batch in range(field_of(run, BATCHES)):
+            ordinal += 1
+            row = row_of(run, batch)
+            if ordinal < since or not _each(row, kind, -1, epoch):
                 continue
-            place = place_of(order, row, column, widths)
-            if place < 0:
-                continue
-            unseen |= consult(order, batch, mark)
-            pages = field_of(order, SEGMENT) + field_of(row, PAGES)
-            for own in range(field_of(row, DELTAS)):
-                page = u4(pages + 4 * own)
-                if low <= page < high and places[page] >= 0:
-                    number = field_of(row, FIRST) + own
-                    at = to + places[page] * width
-                    unseen |= overlay(order, row, number, place, 0, rows[page], width, at, mark)
+            place = place_of(run, row, column, widths)
+            if place >= 0:
+                unseen |= consult(run, batch, mark)
+                unseen |= _put_batch(
+                    run, row, place, ordinal, width, low, high, places, rows, base, to, mark
+                )
     return unseen

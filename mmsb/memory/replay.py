@@ -18,6 +18,7 @@ from mmsb.base.schema import Column, Kind
 from mmsb.memory import pool
 from mmsb.memory.cells import Array, address_of, dtype_of, filled, frozen
 from mmsb.memory.index import Index
+from mmsb.memory.order import sorted_by_page
 from mmsb.memory.rows import EPOCH, ROWS, SPARSE_AT
 from mmsb.memory.run import Run
 
@@ -181,20 +182,36 @@ def _read_compiled(
     return frozen(out)
 
 
+def cell(index: Index, kind: Kind, column: Column, *, page: int, row: int, epoch: int) -> Any:
+    """One cell as a numpy scalar; fill where nothing was written. CorruptData. O(log deltas)."""
+    known, told = index.described(), index.told(kind, column)
+    found, unseen = _many().cell(
+        *known.told, page, row, epoch, column.id, told.widths, told.fill, 0
+    )
+    if unseen:
+        numbers = (np.array([page], "<u4"), np.array([row], "<u4"))
+        return cells(index, kind, column, pages=numbers[0], rows=numbers[1], epoch=epoch)[0]
+    return told.scalar(found)
+
+
 def cells(
     index: Index, kind: Kind, column: Column, *, pages: Array, rows: Array, epoch: int
 ) -> Array:
     """One column's cells at (pages[i], rows[i]); fill where nothing was written. CorruptData.
 
-    O(log deltas) for each; sorted by page first where there are many, on all cores.
+    O(log deltas) for each; where there are many they are looked up page by page, on all cores.
     """
     kernels, known, told = _many(), index.described(), index.told(kind, column)
     out = np.empty(len(pages), told.dtype)
     of_pages, of_rows, to = address_of(pages), address_of(rows), address_of(out)
+    turns = np.zeros(0, "<u4")
+    if len(pages) > _MANY_CELLS // 16:
+        turns = sorted_by_page(pages, 0).numbers
+    order = address_of(turns) if len(turns) else 0
 
     def run(mark: int) -> int:
         def part(low: int, high: int) -> int:
-            args = (low, high, epoch, column.id, told.widths, told.fill, to, mark)
+            args = (low, high, epoch, column.id, told.widths, told.fill, to, order, mark)
             return int(kernels.cells(*known.told, of_pages, of_rows, *args))
 
         return pool.spread(part, len(pages), smallest=4096)
@@ -221,7 +238,7 @@ def gather(
     one = _gather_compiled if _loaded(index) or wide else _gather
     found = []
     for column in columns:
-        out = filled(column, total)
+        out = np.empty(total, dtype_of(column))
         one(index, kind, column, epoch, _Target(places, counts, out))
         found.append(frozen(out))
     return found, frozen(offsets)
@@ -237,26 +254,33 @@ class _Target:
 
 
 def row_counts(index: Index, kind: Kind, epoch: int) -> Array:
-    """Rows of every page of a kind as of the epoch, u32 by page. O(deltas of the kind)."""
+    """Rows of every page of a kind as of the epoch, u32 by page, read-only.
+
+    O(deltas of the kind since an epoch for which it was asked before).
+    """
+    after, before = index.counted(kind.id, epoch)
+    if after == epoch:
+        return before
     counts = np.zeros(index.catalog.counted(epoch), "<u4")
+    counts[: len(before)] = before
     if _loaded(index) or (index.compiled is None and index.delta_count > _MANY_CELLS):
         kernels, known = _many(), index.described()
 
         def run(mark: int) -> int:
             def part(low: int, high: int) -> int:
-                args = (kind.id, epoch, low, high, counts, mark)
+                args = (kind.id, after, epoch, low, high, counts, mark)
                 return int(kernels.row_counts(*known.told_runs, *args))
 
             return pool.spread(part, len(counts), smallest=65536)
 
         index.verified(known, run)
-        return counts
-    for run_ in index.runs_to(epoch):
-        chosen = run_.chosen(kind.id, epoch)
-        numbers = run_.members(chosen)
-        if len(numbers):
-            _, _, stops, _ = run_.spans(numbers)
-            np.maximum.at(counts, run_.pages(numbers), stops.astype("<u4"))
+    else:
+        for run_ in index.runs_to(epoch):
+            numbers = run_.members(run_.chosen(kind.id, after, epoch))
+            if len(numbers):
+                _, _, stops, _ = run_.spans(numbers)
+                np.maximum.at(counts, run_.pages(numbers), stops.astype("<u4"))
+    index.count(kind.id, epoch, frozen(counts))
     return counts
 
 
@@ -265,9 +289,12 @@ def _gather_compiled(index: Index, kind: Kind, column: Column, epoch: int, targe
     places, counts, to = target.places, target.counts, address_of(target.out)
 
     def run(mark: int) -> int:
+        base = np.zeros(len(places), np.int64)
+
         def part(low: int, high: int) -> int:
-            args = (kind.id, epoch, column.id, told.widths, low, high, places, counts, to, mark)
-            return int(kernels.gather(*known.told_runs, *args))
+            args = (low, high, places, counts, base, to, mark)
+            about = (kind.id, epoch, column.id, told.widths, told.fill)
+            return int(kernels.gather(*known.told_runs, *about, *args))
 
         return pool.spread(part, len(places), smallest=65536)
 
@@ -276,8 +303,9 @@ def _gather_compiled(index: Index, kind: Kind, column: Column, epoch: int, targe
 
 def _gather(index: Index, kind: Kind, column: Column, epoch: int, target: _Target) -> None:
     dtype, widths = dtype_of(column), index.widths(kind.id)
+    target.out[:] = column.fill
     for run in index.runs_to(epoch):
-        for at in run.chosen(kind.id, epoch).tolist():
+        for at in run.chosen(kind.id, -1, epoch).tolist():
             place = run.places(at, widths).get(column.id)
             if place is None:
                 continue

@@ -252,12 +252,12 @@ class Run:
         end = rows if own + 1 == deltas else int(words[offsets + own + 1])
         return start, int(words[(int(row[STOPS]) >> 2) + own]), int(words[offsets + own]), end
 
-    def chosen(self, kind: int, epoch: int) -> Array:
-        """Batches of a kind up to the epoch that hold cells."""
+    def chosen(self, kind: int, after: int, epoch: int) -> Array:
+        """Batches of a kind, of the epochs (after, epoch], that hold cells."""
         table = self.table
-        meta = table[:, META]
-        cells = (meta & 0xFFFF == kind) & (meta >> 16 & TOMBSTONE == 0) & (table[:, EPOCH] <= epoch)
-        return np.flatnonzero(cells)
+        meta, epochs = table[:, META], table[:, EPOCH]
+        cells = (meta & 0xFFFF == kind) & (meta >> 16 & TOMBSTONE == 0)
+        return np.flatnonzero(cells & (epochs > after) & (epochs <= epoch))
 
     def members(self, batches: Array) -> Array:
         """The deltas of batches, i64."""
@@ -294,7 +294,7 @@ class Run:
     def cell_bytes(self, kind: int, widths: Array) -> int:
         """Bytes of the cells and row numbers of a kind, without padding. O(batches)."""
         total = 0
-        for at in self.chosen(kind, self.last_epoch).tolist():
+        for at in self.chosen(kind, -1, self.last_epoch).tolist():
             row = self.table[at]
             width = int(widths[self.columns(at)].sum()) + (4 if row[SPARSE_AT] >= 0 else 0)
             total += int(row[ROWS]) * width

@@ -139,7 +139,11 @@ class Snapshot:
 
     def cell(self, kind: Kind | str, page: int, name: str, row: int) -> Any:
         """One cell, a numpy scalar; the fill value where nothing was written."""
-        return self.cells(kind, name, [page], [row])[0]
+        shown, page, row = self._live(kind, page), whole(page, "page"), whole(row, "row")
+        column = self._index.column(shown, name)
+        if not 0 <= row < 2**32:
+            raise UsageError(f"row {row} is no row number; rows are 0 … 2**32 - 2")
+        return replay.cell(self._index, shown, column, page=page, row=row, epoch=self.epoch)
 
     def cells(self, kind: Kind | str, name: str, pages: Any, rows: Any) -> Array:
         """One column's cells at (pages[i], rows[i]), in that order; fill where nothing was written.
@@ -252,10 +256,8 @@ class Snapshot:
         bad = np.flatnonzero(~fits)
         if len(bad):
             self._live(kind, int(pages[bad[0]]))
-        if catalog.deleted:
-            dead = np.fromiter(catalog.deleted, np.int64)
-            for page in np.intersect1d(dead, pages).tolist():
-                self._live(kind, page)
+        for page in catalog.dead_among(pages, self.epoch):
+            self._live(kind, page)
 
     def _live(self, kind: Kind | str, page: int) -> Kind:
         shown, actual = self._index.kind(kind), self.kind_of(page)

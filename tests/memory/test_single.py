@@ -1,0 +1,74 @@
+"""A commit of one delta takes a shorter way: the bytes are the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from mmsb.base import errors
+from mmsb.base.rect import Rows
+from mmsb.memory.memory import Memory
+from mmsb.testing.strategies import KINDS, THING, columns, row_lists
+
+
+@given(st.lists(row_lists().flatmap(lambda r: st.tuples(st.just(r), columns(THING, len(r))))))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_short_way_writes_what_the_long_way_does(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[list[int], dict[str, Any]]]
+) -> None:
+    folder = tmp_path_factory.mktemp("single")
+    for name in ("short", "long"):
+        with Memory.create(folder / name, KINDS, segment_bytes=4096) as memory:
+            page = memory.create_page(THING, "f")
+            for rows, held in writes:
+                if name == "short":
+                    memory.update_page(page, rows, held, source=40_000)
+                else:
+                    changes = memory.changes()
+                    changes.patch_rows(THING, page, rows, held)
+                    memory.commit(changes, source=40_000)
+            table = memory._index.runs[-1].table.copy()
+        with Memory.open(folder / name, kinds=KINDS) as again:
+            assert np.array_equal(again._index.runs[-1].table, table)
+    names = sorted(file.name for file in (folder / "short").iterdir())
+    assert names == sorted(file.name for file in (folder / "long").iterdir())
+    for name in names:
+        assert (folder / "short" / name).read_bytes() == (folder / "long" / name).read_bytes()
+
+
+@pytest.mark.parametrize("rows", [Rows(3, 6), range(3, 6), [3, 4, 5], np.array([3, 4, 5])])
+def test_rows_may_be_given_in_any_way(path: Path, rows: Any) -> None:
+    with Memory.create(path, KINDS) as memory:
+        page = memory.create_page(THING, "f")
+        memory.update_page(page, rows, {"big": [7, 8, 9], "byte": np.array([1, 2, 3], "u1")})
+        found = memory.query_page(page)
+        assert found["big"][3:].tolist() == [7, 8, 9]
+        assert found["byte"].tolist() == [0, 0, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("rows", "held", "error"),
+    [
+        ([0, 1], {"byte": [1]}, errors.UsageError),
+        ([1, 0], {"byte": [1, 2]}, errors.UsageError),
+        ([2**27], {"byte": [1]}, errors.UsageError),
+        ([0], {"byte": [256]}, errors.UsageError),
+        ([0], {"none such": [1]}, errors.UnknownName),
+        ([0], {}, errors.UsageError),
+    ],
+)
+def test_what_is_wrong_is_refused_as_ever(
+    path: Path, rows: Any, held: Any, error: type[errors.MmsbError]
+) -> None:
+    with Memory.create(path, KINDS) as memory:
+        page = memory.create_page(THING, "f")
+        with pytest.raises(error):
+            memory.update_page(page, rows, held)
+        assert memory.head == 1
+        with pytest.raises(errors.UnknownName):
+            memory.update_page(page + 1, [0], {"byte": [1]})
