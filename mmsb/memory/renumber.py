@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from mmsb.base.model import VALUE_OF, Tag
 from mmsb.base.schema import Kind
 from mmsb.memory.cells import Array, cast, frozen
+
+#: Columns that hold rows of an append-only kind and have no ``ref``: the digest takes them for the
+#: numbers that they are.
+_ROWS_OF: Mapping[tuple[str, str], str] = MappingProxyType(
+    {
+        ("invalidation", "tree"): "invalidation_tree",
+        ("invalidation_tree", "parent"): "invalidation_tree",
+        ("inference", "parent"): "inference",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +46,12 @@ def renumbered(
 ) -> dict[str, Array]:
     """Columns whose references name moved rows as they are called now.
 
-    What a column refers to is said by the schema (``ref``), and for operands by ``tags``, one a
-    row: their value and a line's "type". A number in any other column is a number.
+    What a column refers to is said by the schema (``ref``) or `_ROWS_OF`, and for operands by
+    ``tags``, one a row: their value and a line's "type". A number in any other column is a number.
     """
     out = {}
     for name, values in columns.items():
-        ref = kind.column(name).ref
+        ref = kind.column(name).ref or _ROWS_OF.get((kind.name, name), "")
         new = moved[ref].of(values) if ref in moved else values
         if tags is not None:
             new = _by_tag(name, values, new, moved, tags)

@@ -69,9 +69,9 @@ class Transaction:
 
     Ids given out (pages, symbols, rows of append-only kinds) hold inside the transaction. Other
     commits may take the same ids first; then these move, also in the cells of columns whose schema
-    says what they refer to and of operands, and a text or page that the other commit made too
-    becomes that one. `final` says what they are in the end. An id in any other column stays as it
-    was written: put none there.
+    says what they refer to (and of the recorder's that hold ids without it, see `renumber`), and a
+    text or page that the other commit made too becomes that one. `final` says what they are in the
+    end. An id in any other column stays as it was written: put none there.
 
     Any number may be open at once, in any threads; one transaction belongs to one thread.
     Its writes are held in memory twice until it ends.

@@ -19,7 +19,8 @@ from mmsb.testing.strategies import KINDS, SMALL, THING
 
 @pytest.fixture
 def memory(path: Path) -> Iterator[Memory]:
-    with Memory.create(path, (*KINDS, schema.OPERAND)) as made:
+    known = (*KINDS, schema.OPERAND, schema.INVALIDATION_TREE, schema.INFERENCE)
+    with Memory.create(path, known) as made:
         yield made
 
 
@@ -227,6 +228,38 @@ def test_ids_move_in_operands_by_their_tag(memory: Memory) -> None:
     held = now.columns("operand", t.final("page", page))
     assert held["value"].tolist() == [symbol, kind, name, 0, symbol]
     assert held["type"].tolist() == [kind, 99, kind, file, kind]
+
+
+def test_rows_that_name_rows_move_with_them(memory: Memory) -> None:
+    none = 2**32 - 1
+    with memory.transaction() as t:
+        trees = t.append("invalidation_tree", {"parent": [none, 0]})
+        t.append("invalidation", {"tree": [trees + 1, none]})
+        t.append("inference", {"parent": [none, 0, 1]})
+        changes = memory.changes()
+        changes.append("invalidation_tree", {"parent": [none, 0, 1]})
+        changes.append("inference", {"parent": [none]})
+        memory.commit(changes)
+    now = memory.at()
+    assert now.table("invalidation_tree")["parent"].tolist() == [none, 0, 1, none, 3]
+    assert now.table("invalidation")["tree"].tolist() == [4, none]
+    assert now.table("inference")["parent"].tolist() == [none, none, 1, 2]
+
+
+def test_every_column_of_ids_says_of_what(memory: Memory) -> None:
+    """Columns of 32 bits without a reference, each looked at once: these hold no id that moves."""
+    plain = {
+        f"{kind.name}.{column.name.split('@')[0]}"
+        for kind in schema.KINDS
+        for column in kind.columns
+        if column.dtype == "u32" and not column.ref
+    }
+    numbers = "lines window depth arguments definition effects position operands slot flags start "
+    numbers += "count first last outcome cost threshold length version origin derived_from "
+    rows_of_pages = {"edge.source", "edge.target", "call.statement", "decision.statement"}
+    moved = {"inference.parent", "invalidation_tree.parent", "invalidation.tree", "operand.value"}
+    left = {name for name in plain if name.split(".")[1] not in numbers.split()}
+    assert left == rows_of_pages | moved
 
 
 def test_what_others_made_meanwhile_is_taken_over(memory: Memory) -> None:
