@@ -55,14 +55,15 @@ def main() -> None:
         parser.error(f"there is no claim {sorted(unknown)[0]!r}; there are {', '.join(CLAIMS)}")
     folder = Path(tempfile.mkdtemp(prefix="mmsb-bench-", dir=asked.folder))
     try:
-        bench = Bench(folder, quick=asked.quick, peers=not asked.no_peers)
+        write = not asked.quick and not asked.no_write
+        bench = Bench(folder, quick=asked.quick, peers=not asked.no_peers, write=write)
         for claim in asked.claims or CLAIMS:
             start = time.monotonic()
             result = importlib.import_module(f"benchmarks.memory.{claim}").run(bench)
             text = f"{result.text()}\n\n{machine(folder)}"
             print(text, end="\n\n", flush=True)
             print(f"{claim}: {time.monotonic() - start:.0f} s", file=sys.stderr)
-            if not asked.quick and not asked.no_write:
+            if write:
                 publish(claim, text)
     finally:
         shutil.rmtree(folder)

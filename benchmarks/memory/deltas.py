@@ -30,6 +30,7 @@ def run(bench: Bench) -> Result:
             memory.close()
         memory = ours.open_(room / "mmsb", write=True, durability="none")
         try:
+            _visible(bench, result, memory, known)
             _alone(bench, result, memory, known)
         finally:
             memory.close()
@@ -86,6 +87,20 @@ def _together(bench: Bench, room: Path, result: Result, memory: Memory, known: A
         "input is laid out for them before the clock runs. The floors carry the cells alone."
     )
     result.figures(timings, "mmsb", "ns")
+
+
+def _visible(bench: Bench, result: Result, memory: Memory, known: Any) -> None:
+    """The same commit where nobody waits for the disk."""
+    random = np.random.default_rng(5)
+    starts = random.integers(0, ROWS - CELLS, len(known), np.uint32)
+    values = {"value": random.integers(0, 2**32, len(known) * CELLS, np.uint32)}
+
+    def commit() -> None:
+        ours.commit_many(memory, SMALL, known, values, starts=starts, count=CELLS)
+
+    timings = measured(bench, {"mmsb, none": Way(commit, times=2, per=len(known))})
+    rate = 1 / timings["mmsb, none"].middle
+    result.goals.append(Goal("the same, visible", rate, 10e6, "M/s", at_least=True))
 
 
 def _alone(bench: Bench, result: Result, memory: Memory, known: Any) -> None:

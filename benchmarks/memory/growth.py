@@ -135,7 +135,7 @@ def _growth(bench: Bench, room: Path, result: Result) -> None:
         for name, costs in grown.items()
     ]
     result.table(heads, rows)
-    if not bench.quick:
+    if bench.write:
         plot(sizes, grown)
         result.say(f"![Growth of every cost with the deltas]({PLOT.name})")
 

@@ -36,6 +36,8 @@ class Bench:
     folder: Path
     quick: bool = False
     peers: bool = True
+    #: May the docs be written?
+    write: bool = False
 
     @property
     def rounds(self) -> int:
