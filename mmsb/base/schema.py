@@ -29,6 +29,14 @@ DTYPES: Mapping[str, tuple[int, str]] = MappingProxyType(
 )
 
 
+def _fits(fill: object, dtype: str) -> bool:
+    if not isinstance(fill, int):
+        return dtype == "f64" and isinstance(fill, float)
+    bits = 8 * DTYPES[dtype][0]
+    half: int = 1 << (1023 if dtype == "f64" else bits - 1)
+    return 0 <= fill < 2 * half if dtype[0] == "u" else -half <= fill < half
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One typed attribute.
@@ -50,6 +58,8 @@ class Column:
             raise ValueError(f"column {self.name!r} has the unknown dtype {self.dtype!r}")
         if not 0 <= self.id < 0x1_0000:
             raise ValueError(f"column {self.name!r} has id {self.id}, outside 0 … 65535")
+        if not _fits(self.fill, self.dtype):
+            raise ValueError(f"column {self.name!r}: its fill {self.fill!r:.40} is no {self.dtype}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from mmsb.memory.cells import U32, Array, dtype_of
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import SPARSE, TOMBSTONE, UNIFORM, Broken, Frame, padded
 
+#: A page that is not append-only has at most so many rows: what one far row asks to be filled.
+PAGE_ROWS = 2**27
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
@@ -140,7 +143,7 @@ def batches_of(frame: Frame, kinds: Mapping[int, Kind]) -> list[Batch]:
         for id, width in zip(ids, widths, strict=True):
             places[id], place = place, place + padded(width * rows, 8)
         made = Batch(frame, kind, flags, ids, delta, span, column, deltas, rows, sparse, places)
-        _check_deltas(made)
+        _check_deltas(made, kinds[kind].append_only)
         batches.append(made)
         delta, column = delta + deltas, column + columns
         span += 0 if flags & UNIFORM else deltas
@@ -159,20 +162,28 @@ def _widths(kinds: Mapping[int, Kind], kind: int, ids: tuple[int, ...]) -> list[
     return [dtype_of(known[id]).itemsize for id in ids]
 
 
-def _check_deltas(batch: Batch) -> None:
-    """Broken unless each delta's rows lie in its buffers, as many as its range says."""
+def _check_deltas(batch: Batch, append_only: bool) -> None:
+    """Broken unless each delta's rows lie in its buffers, as many as its range says.
+
+    What is read of a page is as long as its last row says: that has a limit too.
+    """
     table, end = batch.frame.table, batch.first + batch.deltas
+    limit = 2**32 - 1 if append_only else PAGE_ROWS
     spans = 0 if batch.flags & UNIFORM else batch.deltas
     sound = end <= len(table.delta_page) and batch.span + spans <= len(table.span_stop)
+    sound = sound and batch.flags <= SPARSE | TOMBSTONE | UNIFORM
+    bare = not (batch.rows or batch.columns or batch.flags & SPARSE)
+    sound = sound and (bare if batch.tombstone else len(batch.columns) > 0)
+    sound = sound and not (append_only and batch.flags & SPARSE)
     if sound and batch.flags & UNIFORM:
         whole = not batch.rows if not batch.deltas else batch.rows % batch.deltas == 0
         each = batch.rows // max(batch.deltas, 1)
         last = int(batch.starts().max(initial=0)) + each
-        sound = whole and not batch.flags & SPARSE and last < 2**32
+        sound = whole and not batch.flags & SPARSE and last <= limit
     elif sound:
-        edges, ranges = batch.edges(), batch.stops() - batch.starts()
-        counts = np.diff(edges)
-        sound = edges[0] == 0 and bool((counts >= 0).all())
+        edges, stops = batch.edges(), batch.stops()
+        counts, ranges = np.diff(edges), stops - batch.starts()
+        sound = edges[0] == 0 and bool((counts >= 0).all()) and int(stops.max(initial=0)) <= limit
         fits = counts <= ranges if batch.flags & SPARSE else counts == ranges
         sound = sound and bool(fits.all())
     if not sound:

@@ -13,6 +13,7 @@ from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
+from mmsb.memory.batch import PAGE_ROWS
 from mmsb.memory.cells import Array, cast, cells, common_length, filled, frozen, sorted_rows, whole
 from mmsb.memory.delta import Delta, merge, new_delta
 from mmsb.memory.grow import Grow
@@ -20,8 +21,6 @@ from mmsb.memory.index import Index
 from mmsb.memory.many import Many, many
 from mmsb.memory.symbols import Symbols, to_bytes
 
-#: A page that is not append-only has at most so many rows: what one far row asks to be filled.
-PAGE_ROWS = 2**27
 _TEXT_KINDS = (schema.HEAP.id, schema.SYMBOL.id)
 
 

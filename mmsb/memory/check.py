@@ -15,6 +15,7 @@ from mmsb.memory.files import HEADER_BYTES, Manifest, Marks, load_manifest, read
 from mmsb.memory.frame import ALIGN, HEADER, MAGIC, Broken, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log, floor
+from mmsb.memory.rows import rows_hold
 from mmsb.memory.segment import FIRST, Segment, file_name
 
 
@@ -199,10 +200,5 @@ def _sparse_rows_hold(batch: Batch) -> bool:
     """Each delta's row numbers increase and lie inside its rows."""
     if batch.sparse is None or not batch.rows:
         return True
-    edges = batch.edges()
-    counts = np.diff(edges)
     rows = batch.row_numbers(0, batch.rows)
-    starts, stops = np.repeat(batch.starts(), counts), np.repeat(batch.stops(), counts)
-    rising = np.append(True, rows[1:] > rows[:-1])
-    rising[edges[:-1][counts > 0]] = True
-    return bool((rising & (rows >= starts) & (rows < stops)).all())
+    return rows_hold(rows, batch.edges(), batch.starts(), batch.stops())

@@ -95,9 +95,10 @@ class Index:
     def add(self, frame: Frame) -> list[Batch]:
         """Takes in the next epoch's frame; CorruptData if a bound does not hold, and no change."""
         try:
-            stored = self.stored | {kind.id: kind for kind in self._schema(frame)}
+            stored = self._schema(frame)
             batches = batches_of(frame, stored)
             self._check_pages(frame, stored, batches)
+            rows = self._continued(stored, batches)
         except Broken as error:
             problem = Problem(frame.segment.name, frame.offset, (frame.epoch,), (), str(error))
             raise corrupt(self.folder, problem) from error
@@ -109,9 +110,8 @@ class Index:
         if not self.runs or self.runs[-1].segment is not frame.segment:
             self.runs.append(Run(frame.segment, frame.epoch, self))
         self.runs[-1].add(frame, batches)
-        for batch in batches:
-            if stored[batch.kind].append_only and not batch.tombstone:
-                self.tables.add(batch.kind, frame.epoch, int(batch.stops().max(initial=0)))
+        for kind, count in rows.items():
+            self.tables.add(kind, frame.epoch, count)
         dead = [batch.pages() for batch in batches if batch.tombstone]
         table = frame.table
         self.catalog.add(
@@ -122,10 +122,12 @@ class Index:
         )
         return batches
 
-    def _schema(self, frame: Frame) -> tuple[Kind, ...]:
+    def _schema(self, frame: Frame) -> dict[int, Kind]:
+        if not len(frame.table.schema):
+            return self.stored
         try:
-            return schemas.decode(frame.table.schema)
-        except (ValueError, KeyError, TypeError) as error:
+            return schemas.replaced(self.stored, schemas.decode(frame.table.schema))
+        except (ValueError, TypeError, RecursionError) as error:
             raise Broken(f"its schemas cannot be read ({error})") from error
 
     def _check_pages(self, frame: Frame, stored: dict[int, Kind], batches: list[Batch]) -> None:
@@ -135,13 +137,26 @@ class Index:
         if not set(np.unique(table.page_kind).tolist()) <= stored.keys():
             raise Broken("it creates a page of a kind that no schema names")
         old = self.catalog.kinds.values[:before]
-        page_kind = np.concatenate([old, table.page_kind]) if len(table.page_kind) else old
         for batch in batches:
             pages = batch.pages()
-            if len(pages) and int(pages.max()) >= len(page_kind):
+            if len(pages) and int(pages.max()) >= before + len(table.page_kind):
                 raise Broken("it writes to a page that does not exist")
-            if (page_kind[pages] != batch.kind).any():
+            known = pages < before
+            new = table.page_kind[pages[~known] - np.uint32(before)]
+            if (old[pages[known]] != batch.kind).any() or (new != batch.kind).any():
                 raise Broken("it writes to a page of another kind")
+
+    def _continued(self, stored: dict[int, Kind], batches: list[Batch]) -> dict[int, int]:
+        """The append-only kinds that the frame appends to, and their rows then."""
+        rows: dict[int, int] = {}
+        for batch in batches:
+            kind = batch.kind
+            if stored[kind].append_only:
+                before = rows.get(kind, self.tables.rows(kind, self.head))
+                if batch.starts().tolist() != [before]:
+                    raise Broken("it does not append to the rows of an append-only kind")
+                rows[kind] = int(batch.stops()[0])
+        return rows
 
     # What there is.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from mmsb.base.errors import UsageError
-from mmsb.base.schema import Column, Kind
+from mmsb.base.schema import HEAP, SYMBOL, Column, Kind
+
+_TEXT = {HEAP.id: HEAP, SYMBOL.id: SYMBOL}
 
 
 def encode(kinds: Iterable[Kind]) -> bytes:
@@ -23,12 +26,42 @@ def _column(column: Column) -> list[object]:
 
 
 def decode(stored: bytes) -> tuple[Kind, ...]:
-    """The kinds of one frame; ValueError, KeyError or TypeError if the bytes are no schema."""
+    """The kinds of one frame; ValueError, TypeError, RecursionError if the bytes are no schema."""
     rows = json.loads(stored) if stored else []
-    return tuple(
-        Kind(id, name, tuple(Column(*column) for column in columns), append_only)
-        for id, name, append_only, columns in rows
-    )
+    return tuple(_kind(*row) for row in rows)
+
+
+def _kind(id: object, name: object, append_only: object, columns: list[list[object]]) -> Kind:
+    own = tuple(_stored_column(*column) for column in columns)
+    if type(id) is not int or not 0 <= id < 2**16 or type(name) is not str:
+        raise ValueError(f"kind {id!r:.40} is none")
+    return Kind(id, name, own, append_only is True)
+
+
+def _stored_column(
+    id: object, name: object, dtype: object, fill: object, ref: object, digest: object
+) -> Column:
+    if type(id) is not int or not {str} == {type(name), type(dtype), type(ref)}:
+        raise ValueError(f"column {id!r:.40} is none")
+    return Column(id, str(name), str(dtype), cast(int, fill), str(ref), digest is True)
+
+
+def replaced(stored: Mapping[int, Kind], new: Iterable[Kind]) -> dict[int, Kind]:
+    """The stored kinds after a frame that lists ``new``; ValueError if one does more than grow.
+
+    Cells are found by the widths of columns: what was said of them holds for good.
+    """
+    after = dict(stored)
+    for kind in new:
+        for before in (after.get(kind.id), _TEXT.get(kind.id)):
+            same = before is None or (
+                (kind.name, kind.append_only) == (before.name, before.append_only)
+                and kind.columns[: len(before.columns)] == before.columns
+            )
+            if not same:
+                raise ValueError(f"kind {kind.name!r:.40} is not what it was with columns added")
+        after[kind.id] = kind
+    return after
 
 
 def joined(known: Mapping[int, Kind], stored: Mapping[int, Kind]) -> dict[int, Kind]:

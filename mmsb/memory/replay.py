@@ -133,10 +133,10 @@ def _cells(
         first, last = begin + low - start, begin + high - start
         where: slice | Array = slice(low - rows.start, high - rows.start)
     else:
-        touched = run.view(at, sparse + 4 * begin, sparse + 4 * end, "<u4")
+        touched = run.listed(at, np.array([begin, end]), np.array([start]), np.array([stop]))
         low, high = np.searchsorted(touched, [rows.start, rows.stop]).tolist()
         first, last = begin + low, begin + high
-        where = touched[low:high].astype(np.int64) - rows.start
+        where = touched[low:high] - rows.start
     width = dtype.itemsize
     if first >= last:
         return None, run.segment.bytes[:0]

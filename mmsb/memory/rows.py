@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from struct import Struct
 
+import numpy as np
+
 from mmsb.memory.batch import Batch
+from mmsb.memory.cells import Array
 from mmsb.memory.frame import UNIFORM
 
 #: What a batch row says, i64 each. Places are bytes from the start of the segment; -1: none.
@@ -54,6 +57,18 @@ def row_of(batch: Batch, places: dict[str, int], first: int, block: int) -> byte
         frame.offset,
         0,
     )
+
+
+def rows_hold(rows: Array, edges: Array, starts: Array, stops: Array) -> bool:
+    """Do the row numbers of each sparse delta increase inside its rows [start, stop)?
+
+    Delta d has ``rows[edges[d]:edges[d + 1]]``.
+    """
+    counts = np.diff(edges)
+    inside = (rows >= np.repeat(starts, counts)) & (rows < np.repeat(stops, counts))
+    rising = np.append(True, rows[1:] > rows[:-1])
+    rising[edges[:-1][counts > 0]] = True
+    return bool(inside.all() and rising[: len(rows)].all())
 
 
 def meta_of(kind: int, flags: int, columns: int, source: int) -> int:

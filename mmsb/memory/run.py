@@ -43,6 +43,7 @@ from mmsb.memory.rows import (
     STARTS,
     STOPS,
     row_of,
+    rows_hold,
 )
 from mmsb.memory.segment import Segment
 
@@ -284,12 +285,26 @@ class Run:
             begin = int(row[OFFSETS]) >> 2
             edges = np.append(words[begin : begin + deltas].astype(np.int64), rows)
         counts = np.diff(edges)
-        sparse = int(row[SPARSE_AT])
-        if sparse >= 0:
-            return counts, self.view(at, sparse, sparse + 4 * rows, "<u4").astype(np.int64)
         begin = int(row[STARTS]) >> 2
-        shift = words[begin : begin + deltas].astype(np.int64) - edges[:-1]
-        return counts, np.arange(rows) + np.repeat(shift, counts)
+        starts = words[begin : begin + deltas].astype(np.int64)
+        if row[SPARSE_AT] >= 0:
+            begin = int(row[STOPS]) >> 2
+            stops = words[begin : begin + deltas].astype(np.int64)
+            return counts, self.listed(at, edges, starts, stops)
+        return counts, np.arange(rows) + np.repeat(starts - edges[:-1], counts)
+
+    def listed(self, at: int, edges: Array, starts: Array, stops: Array) -> Array:
+        """The row of every cell of some deltas of a sparse batch, i64. CorruptData.
+
+        ``edges``: the first cell of each, and one past the last; ``starts``, ``stops``: its rows.
+        """
+        place, first = int(self.table[at, SPARSE_AT]), int(edges[0])
+        found = self.view(at, place + 4 * first, place + 4 * int(edges[-1]), "<u4")
+        if not rows_hold(found, edges - first, starts, stops):
+            frame, epoch = int(self.table[at, FRAME]), int(self.table[at, EPOCH])
+            about = (epoch,), (), "the row numbers of a delta do not increase inside its rows"
+            raise corrupt(self.segment.path.parent, Problem(self.segment.name, frame, *about))
+        return found.astype(np.int64)
 
     def cell_bytes(self, kind: int, widths: Array) -> int:
         """Bytes of the cells and row numbers of a kind, without padding. O(batches)."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
+from mmsb.memory.batch import PAGE_ROWS
 from mmsb.memory.cells import Array, cells, dtype_of, sorted_rows
-from mmsb.memory.changes import PAGE_ROWS
 from mmsb.memory.frame import COUNTS, SPARSE, UNIFORM, Draft
 from mmsb.memory.index import Index
 from mmsb.memory.rows import meta_of

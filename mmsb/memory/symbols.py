@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import UnknownName
+from mmsb.base.errors import CorruptData, UnknownName
 from mmsb.base.rect import Rows
 from mmsb.memory import replay
 from mmsb.memory.cells import Array
@@ -70,8 +70,14 @@ class Symbols:
         rows, head = Rows(start, stop), self._index.head
         offsets = self._read(schema.SYMBOL.id, "offset", rows, head).tolist()
         lengths = self._read(schema.SYMBOL.id, "length", rows, head).tolist()
-        low = offsets[0]
-        heap = self._read(schema.HEAP.id, "byte", Rows(low, offsets[-1] + lengths[-1]), head)
+        low, end = offsets[0], offsets[-1] + lengths[-1]
+        ends = [at + length for at, length in zip(offsets, lengths, strict=True)]
+        if ends[:-1] != offsets[1:] or end > self.heap_bytes(head):
+            raise CorruptData(
+                f"{self._index.folder}: the texts of symbols {start} … {stop - 1} do not follow "
+                "one another in kind 'heap'; restore the memory from a copy"
+            )
+        heap = self._read(schema.HEAP.id, "byte", Rows(low, end), head)
         held = heap.tobytes()
         return [held[at - low : at - low + n] for at, n in zip(offsets, lengths, strict=True)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from mmsb.base import errors
-from mmsb.memory import encode
+from mmsb.base.schema import Column, Kind
+from mmsb.memory import encode, kinds
 from mmsb.memory.check import check
-from mmsb.memory.frame import SPARSE, UNIFORM, Draft, Table
+from mmsb.memory.frame import SPARSE, TOMBSTONE, UNIFORM, Draft, Table
 from mmsb.memory.memory import Memory
 from mmsb.testing.strategies import KINDS, SMALL, THING
 
@@ -43,6 +45,10 @@ def with_(field: str, at: int, value: int) -> Callable[[Table], Table]:
         return replace(table, **{field: array})
 
     return change
+
+
+def schema_of(kind: Kind) -> Callable[[Table], Table]:
+    return lambda table: replace(table, schema=kinds.encode((kind,)))
 
 
 @pytest.fixture
@@ -83,6 +89,18 @@ TAMPERED = {
     "fewer columns than the table holds": with_("batch_columns", -1, 0),
     "a schema that is none": lambda table: replace(table, schema=b'[[1,"x"]]'),
     "a schema that is no JSON": lambda table: replace(table, schema=b"\xff"),
+    "a schema without an end": lambda table: replace(table, schema=b"[" * 100_000),
+    "a column that becomes wider": schema_of(Kind(41, "small", (Column(0, "value", "u64", 0),))),
+    "a column that goes": schema_of(Kind(41, "small", (Column(1, "other", "u8", 0),))),
+    "a kind that becomes append-only": schema_of(replace(SMALL, append_only=True)),
+    "texts of another shape": schema_of(Kind(1, "symbol", (Column(0, "offset", "f64", 0),), True)),
+    "a fill that does not fit": lambda table: replace(
+        table, schema=b'[[50,"new",false,[[0,"value","u8",256,"",true]]]]'
+    ),
+    "flags that mean nothing": with_("batch_flags", -1, 8),
+    "a tombstone with cells": with_("batch_flags", -1, TOMBSTONE),
+    "a page longer than pages are": with_("span_stop", 0, 2**27 + 1),
+    "a table that does not go on where it ended": with_("delta_start", 0, 6),
 }
 
 
@@ -108,3 +126,20 @@ def test_sparse_rows_outside_their_range_are_found_by_check(memory: Path, stop: 
     append(memory, lambda t: with_("span_stop", 0, stop)(with_("delta_start", 2, 0)(t)))
     (problem,) = check(memory).problems
     assert "rows" in problem.what
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_sparse_rows_outside_their_range_are_never_followed(memory: Path, compiled: bool) -> None:
+    append(memory, lambda t: with_("span_stop", 0, 4)(with_("delta_start", 2, 0)(t)))
+    with Memory.open(memory, kinds=KINDS) as after:
+        after._index.compiled = compiled
+        snapshot = after.at()
+        page = snapshot.page(THING, "f")
+        assert page is not None
+        for read in (
+            lambda: snapshot.column(THING, page, "byte"),
+            lambda: snapshot.gather(THING, "byte")[0],
+            lambda: snapshot.blame(THING, page, "byte"),
+        ):
+            with suppress(errors.CorruptData):
+                assert len(read()) == 4
