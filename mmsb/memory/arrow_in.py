@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 class Collects(Protocol):
     """What rows are put into: a `Changes` or a `Transaction`."""
 
-    def symbol(self, text: str) -> int: ...
-    def page(self, kind: Kind, subject: str) -> int: ...
     def append(self, kind: Kind, columns: Mapping[str, Any]) -> int: ...
+    def pages(self, kind: Kind, subjects: Sequence[str]) -> Array: ...
+    def symbols(self, texts: Sequence[str]) -> Array: ...
     def patch(self, kind: Kind, page: int, columns: Mapping[str, Any], start: int = 0) -> None: ...
     def patch_rows(self, kind: Kind, page: int, rows: Any, columns: Mapping[str, Any]) -> None: ...
+    def patch_many(
+        self, kind: Kind, pages: Any, columns: Mapping[str, Any], starts: Any, counts: Any
+    ) -> None: ...
 
 
 def read(data: Any) -> list[pa.RecordBatch]:
@@ -49,18 +52,23 @@ def put(changes: Collects, kind: Kind, batches: list[pa.RecordBatch]) -> int:
     either ``page`` or ``subject``, say which row is written: of two that are the same the later
     wins. A null is the fill value. Texts may stand in columns that refer to symbols.
     """
-    count = 0
-    for batch in batches:
-        names = batch.schema.names
-        if len(set(names)) != len(names):
-            raise UsageError(f"a column's name stands twice among {names}; rename one")
-        given = {name: batch.column(name) for name in names}
-        if kind.append_only:
-            _append(changes, kind, given)
-        else:
-            _patch(changes, kind, given)
-        count += len(batch)
-    return count
+    import pyarrow as pa
+
+    if not batches:
+        return 0
+    table = pa.Table.from_batches(batches).unify_dictionaries()
+    names = table.column_names
+    if len(set(names)) != len(names):
+        raise UsageError(f"a column's name stands twice among {names}; rename one")
+    given = {name: table.column(name).combine_chunks() for name in names}
+    for name, column in given.items():
+        if isinstance(column, pa.ChunkedArray):
+            raise UsageError(f"{name}: more text than fits one commit; pass the rows in parts")
+    if kind.append_only:
+        _append(changes, kind, given)
+    else:
+        _patch(changes, kind, given)
+    return int(table.num_rows)
 
 
 def _append(changes: Collects, kind: Kind, given: dict[str, pa.Array]) -> None:
@@ -80,21 +88,25 @@ def _patch(changes: Collects, kind: Kind, given: dict[str, pa.Array]) -> None:
     if "page" in place:
         pages = _numbers(place["page"], U32, "page")
     else:
-        pages = _by_text(place["subject"], lambda text: changes.page(kind, text), None, "subject")
+        pages = _by_text(
+            place["subject"], lambda texts: changes.pages(kind, texts), None, "subject"
+        )
     buffers = _buffers(changes, kind, given)
     order = np.lexsort((rows, pages))
     pages, rows = pages[order], rows[order]
     # Sorting is stable: of equal places the last came last.
     last = np.append((pages[1:] != pages[:-1]) | (rows[1:] != rows[:-1]), True)[: len(rows)]
     pages, rows, order = pages[last], rows[last], order[last]
-    edges = np.flatnonzero(np.append(True, pages[1:] != pages[:-1]))[: len(pages)].tolist()
-    for low, high in zip(edges, [*edges[1:], len(pages)], strict=True):
+    starts = np.flatnonzero(np.append(True, pages[1:] != pages[:-1]))[: len(pages)]
+    stops = np.append(starts[1:], len(pages))[: len(starts)]
+    dense = rows[stops - 1] - rows[starts] == stops - starts - 1
+    for low, high in zip(starts[~dense].tolist(), stops[~dense].tolist(), strict=True):
         own = {name: values[order[low:high]] for name, values in buffers.items()}
-        first, end = int(rows[low]), int(rows[high - 1]) + 1
-        if end - first == high - low:
-            changes.patch(kind, int(pages[low]), own, first)
-        else:
-            changes.patch_rows(kind, int(pages[low]), rows[low:high], own)
+        changes.patch_rows(kind, int(pages[low]), rows[low:high], own)
+    counts = (stops - starts)[dense]
+    at = order[np.repeat(dense, stops - starts)]
+    own = {name: values[at] for name, values in buffers.items()}
+    changes.patch_many(kind, pages[starts[dense]], own, rows[starts[dense]], counts)
 
 
 def _buffers(changes: Collects, kind: Kind, given: dict[str, pa.Array]) -> dict[str, Array]:
@@ -111,7 +123,7 @@ def _cells(changes: Collects, kind: Kind, column: Column, array: pa.Array) -> Ar
     if _is_text(array):
         if column.ref != "symbol":
             raise UsageError(f"{where} holds numbers, not texts; leave it out or pass numbers")
-        ids = _by_text(array, changes.symbol, column.fill, where)
+        ids = _by_text(array, changes.symbols, column.fill, where)
         return cast(ids, dtype_of(column), where)
     return _numbers(array, dtype_of(column), where, column.fill)
 
@@ -124,7 +136,9 @@ def _is_text(array: pa.Array) -> bool:
     return any(is_kind(type) for is_kind in kinds)
 
 
-def _by_text(array: pa.Array, id_of: Callable[[str], int], none: int | None, where: str) -> Array:
+def _by_text(
+    array: pa.Array, ids_of: Callable[[list[str]], Array], none: int | None, where: str
+) -> Array:
     """An id for each text, i64; each distinct text is asked for once, in the order they come."""
     import pyarrow as pa
 
@@ -134,7 +148,7 @@ def _by_text(array: pa.Array, id_of: Callable[[str], int], none: int | None, whe
     encoded = plain.cast(pa.large_string()).dictionary_encode()
     if encoded.null_count and none is None:
         raise UsageError(f"{where}: a row has none; each must say where it belongs")
-    ids = np.array([id_of(text) for text in encoded.dictionary.to_pylist()], np.int64)
+    ids = ids_of(encoded.dictionary.to_pylist()).astype(np.int64)
     codes = encoded.indices.fill_null(len(ids)).to_numpy(zero_copy_only=False)
     found: Array = np.append(ids, 0 if none is None else none)[codes]
     return found

@@ -74,7 +74,8 @@ class Catalog:
             return []
         gone = np.zeros(self.count, bool)
         gone[dead] = True
-        return [int(page) for page in pages[gone[pages]]]
+        known = pages[pages < len(gone)]  # those that a commit makes are not here yet
+        return [int(page) for page in known[gone[known]]]
 
     def exists(self, page: int, epoch: int) -> bool:
         """Was the page created up to the epoch? It may be deleted since."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmsb.base.errors import UsageError
+from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory.cells import U32, Array, cast, common_length, frozen, whole
 
@@ -26,6 +27,19 @@ class Many:
     stops: Array  # i64
     each: int | None
     buffers: Mapping[str, Array]
+
+    def of(self, page: int) -> list[tuple[Rows, dict[str, Array]]]:
+        """Its deltas of one page, as rows and their cells. O(deltas)."""
+        found = np.flatnonzero(self.pages == page).tolist()
+        if not found:
+            return []
+        ends = np.cumsum(self.stops - self.starts).tolist()
+        out = []
+        for at in found:
+            rows = Rows(int(self.starts[at]), int(self.stops[at]))
+            own = slice(ends[at] - len(rows), ends[at])
+            out.append((rows, {name: values[own] for name, values in self.buffers.items()}))
+        return out
 
     def without(self, page: int) -> Many:
         """The same less what it writes to a page."""

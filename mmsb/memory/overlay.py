@@ -11,6 +11,7 @@ from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
 from mmsb.memory.cells import U32, Array, filled, frozen, whole
+from mmsb.memory.many import Many
 from mmsb.memory.snapshot import Snapshot
 
 #: Touched rows (a range, or sorted u32) and a buffer for each column, all frozen.
@@ -31,10 +32,21 @@ class Own:
     deleted: set[int] = field(default_factory=set)
     #: By page, oldest first.
     patched: dict[int, list[Cells]] = field(default_factory=dict)
+    #: Over those: an earlier one may not be patched singly again.
+    many: list[Many] = field(default_factory=list)
     #: By id of an append-only kind: consecutive rows that follow the base's.
     appended: dict[int, list[Cells]] = field(default_factory=dict)
     #: Texts whose symbols follow the base's.
     texts: list[str] = field(default_factory=list)
+
+    def written(self) -> set[int]:
+        """Pages that it wrote or deleted, tables of append-only kinds not among them."""
+        found = self.patched.keys() | self.deleted
+        return found.union(*(made.pages.tolist() for made in self.many))
+
+    def cells(self, page: int) -> list[Cells]:
+        """What it wrote to a page that is no table, oldest first. O(deltas of the kind)."""
+        return self.patched.get(page, []) + [one for made in self.many for one in made.of(page)]
 
 
 class Overlay:
@@ -86,7 +98,7 @@ class Overlay:
 
     def symbols(self, ids: Iterable[int] | Array) -> list[str]:
         """The texts of symbols."""
-        first, own = table_rows(self.base, "symbol"), self._own.texts
+        first, own = self.base.symbol_count, self._own.texts
         numbers = [int(id) for id in ids]
         stored = iter(self.base.symbols([n for n in numbers if not 0 <= n - first < len(own)]))
         return [own[n - first] if 0 <= n - first < len(own) else next(stored) for n in numbers]
@@ -148,7 +160,7 @@ class Overlay:
     def _writes(self, kind: Kind, page: int) -> list[Cells]:
         if kind.append_only:
             return self._own.appended.get(kind.id, [])
-        return self._own.patched.get(page, [])
+        return self._own.cells(page)
 
     def _live(self, kind: Kind | str, page: int) -> Kind:
         shown, actual = self.kind(kind), self.kind_of(page)

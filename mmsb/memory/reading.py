@@ -8,7 +8,7 @@ from typing import Any
 
 from mmsb.base.errors import StateError, UnknownName, UsageError
 from mmsb.base.schema import Kind
-from mmsb.memory.cells import whole
+from mmsb.memory.cells import Array, whole
 from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
 from mmsb.memory.follow import Bell, Follower
@@ -103,6 +103,11 @@ class Reading:
         if low > high:
             raise UsageError(f"diff goes from an older to a newer epoch; swap {old} and {new}")
         return diff(self._index, low, high)
+
+    def written_since(self, epoch: int) -> Array:
+        """Pages that later epochs wrote or deleted, u32, increasing. Cost follows their deltas."""
+        self._check_open()
+        return self._index.written_since(self._epoch(epoch))
 
     def stats(self) -> dict[str, Any]:
         """Bytes on disk and counts; see `mmsb.memory.stats`."""

@@ -169,6 +169,11 @@ class Snapshot:
         return self._symbols.texts(ids, self._symbols.count(self.epoch))
 
     @property
+    def page_count(self) -> int:
+        """How many pages were ever created; the next one has this number."""
+        return self._index.catalog.counted(self.epoch)
+
+    @property
     def symbol_count(self) -> int:
         """How many symbols there are."""
         return self._symbols.count(self.epoch)

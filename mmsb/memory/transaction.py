@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mmsb.base.errors import Conflict, UnknownName, UsageError
+from mmsb.base.errors import Conflict, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory.cells import Array, cells, frozen, sorted_rows, whole
-from mmsb.memory.changes import Changes
+from mmsb.memory.changes import Changes, as_ids
+from mmsb.memory.many import Many, many
 from mmsb.memory.overlay import Overlay, Own, table_rows
 from mmsb.memory.renumber import Moved, refers_by_tag, renumbered
 from mmsb.memory.snapshot import Snapshot
@@ -25,6 +26,7 @@ class Store(Protocol):
     """What a transaction asks of its memory."""
 
     def at(self) -> Snapshot: ...
+    def written_since(self, epoch: int) -> Array: ...
     def changes(self) -> Changes: ...
     def commit(self, changes: Changes, *, source: int = 0) -> int: ...
 
@@ -55,7 +57,7 @@ class _Delete:
     page: int
 
 
-_Step = _Create | _Append | _Patch | _Delete
+_Step = _Create | _Append | _Patch | Many | _Delete
 
 
 class Transaction:
@@ -87,7 +89,7 @@ class Transaction:
         self._own = Own()
         self._steps: list[_Step] = []
         self._moved: dict[str, Moved] = {}
-        self._first_symbol = table_rows(self.base, "symbol")
+        self._first_symbol, self._first_page = self.base.symbol_count, self.base.page_count
         self._first_row: dict[int, int] = {}
 
     def __enter__(self) -> Transaction:
@@ -114,16 +116,28 @@ class Transaction:
         """The id of a text, new or known."""
         return self._named(self._open().symbol(text), text)
 
+    def symbols(self, texts: Sequence[str]) -> Array:
+        """`symbol` for many texts, u32."""
+        ids = self._open().symbols(texts)
+        for at in np.flatnonzero(ids >= self._first_symbol + len(self._own.texts)).tolist():
+            self._named(int(ids[at]), texts[at])
+        return ids
+
     def page(self, kind: Kind | str, subject: str) -> int:
         """The live page of a subject, created by this transaction if there is none."""
         changes = self._open()
         page = changes.page(kind, subject)
         self._named(changes.symbol(subject), subject)
-        if page not in self._own.created and not self._is_stored(page):
-            shown = self.base.kind(kind)
-            self._own.created[page] = (shown, _normal(subject))
-            self._steps.append(_Create(page, shown, subject))
+        self._found(page, kind, subject)
         return page
+
+    def pages(self, kind: Kind | str, subjects: Sequence[str]) -> Array:
+        """`page` for many subjects, u32."""
+        pages = self._open().pages(kind, subjects)
+        self.symbols(subjects)
+        for at in np.flatnonzero(pages >= self._first_page).tolist():
+            self._found(int(pages[at]), kind, subjects[at])
+        return pages
 
     def append(self, kind: Kind | str, columns: Mapping[str, Any]) -> int:
         """Appends rows to an append-only kind; returns the number of the first."""
@@ -154,11 +168,28 @@ class Transaction:
         shown, held = self._held(kind, columns)
         self._patched(_Patch(whole(page, "page"), shown, touched, held))
 
+    def patch_many(
+        self,
+        kind: Kind | str,
+        pages: Any,
+        columns: Mapping[str, Any],
+        starts: Any = 0,
+        counts: Any = None,
+    ) -> None:
+        """One dense delta for each of many pages."""
+        self._open().patch_many(kind, pages, columns, starts, counts)
+        shown, held = self._held(kind, columns)
+        made = many(shown, as_ids(pages), held, starts, counts)
+        if len(made.pages):
+            self._own.many.append(made)
+            self._steps.append(made)
+
     def delete(self, page: int) -> None:
         """A tombstone: gone from the epoch of this transaction on."""
         self._open().delete(page)
         page = whole(page, "page")
         self._own.patched.pop(page, None)
+        self._own.many = [made.without(page) for made in self._own.many]
         self._own.deleted.add(page)
         self._steps.append(_Delete(page))
 
@@ -206,12 +237,11 @@ class Transaction:
             self._own.texts.append(_normal(text))
         return id
 
-    def _is_stored(self, page: int) -> bool:
-        try:
-            self.base.kind_of(page)
-        except UnknownName:
-            return False
-        return True
+    def _found(self, page: int, kind: Kind | str, subject: str) -> None:
+        if page >= self._first_page and page not in self._own.created:
+            shown = self.base.kind(kind)
+            self._own.created[page] = (shown, _normal(subject))
+            self._steps.append(_Create(page, shown, subject))
 
     def _held(self, kind: Kind | str, columns: Mapping[str, Any]) -> tuple[Kind, dict[str, Array]]:
         """The kind and copies of the buffers, which `Changes` found to be sound."""
@@ -241,18 +271,16 @@ class Transaction:
 
     def _check_unwritten(self, head: Snapshot) -> None:
         """Conflict if a page written here was written by others since the base epoch."""
-        since, ours = self.base.epoch, self._own.patched.keys() | self._own.deleted
+        since, theirs = self.base.epoch, set(self._memory.written_since(self.base.epoch).tolist())
         both = []
-        for page in sorted(ours):
+        for page in sorted(self._own.written()):
             made = self._own.created.get(page)
-            theirs = page
-            if made is not None:
-                found = head.page(*made)
-                if found is None or found in self._own.deleted:
-                    continue
-                theirs = found
-            if made is not None or int(head.written(theirs)[-1:].max(initial=0)) > since:
-                both.append(theirs)
+            if made is None:
+                both += [page] if page in theirs else []
+                continue
+            found = head.page(*made)
+            if found is not None and found not in self._own.deleted:
+                both.append(found)
         if both:
             shown = ", ".join(f"{page} ({head.subject(page)!r:.80})" for page in both[:8])
             more = f" and {len(both) - 8} more" if len(both) > 8 else ""
@@ -273,17 +301,31 @@ class Transaction:
             case _Delete(page):
                 changes.delete(pages.get(page, page))
             case _Patch(page, kind, rows, columns):
-                tags = None
                 if page in self._own.deleted:
                     return
-                if refers_by_tag(kind, columns):
-                    tags = self.at().column(kind, page, "tag")[_index(rows)]
-                held = renumbered(kind, columns, moved, tags)
+                held = renumbered(kind, columns, moved, self._tags(step))
                 page = pages.get(page, page)
                 if isinstance(rows, Rows):
                     changes.patch(kind, page, held, rows.start)
                 else:
                     changes.patch_rows(kind, page, rows, held)
+            case Many():
+                for page in self._own.deleted:
+                    step = step.without(page)
+                held = renumbered(step.kind, step.buffers, moved, self._tags(step))
+                where = [pages.get(page, page) for page in step.pages.tolist()]
+                counts = step.stops - step.starts
+                changes.patch_many(step.kind, where, held, step.starts, counts)
+
+    def _tags(self, step: _Patch | Many) -> Array | None:
+        """What an operand's cells refer to by, in the order of the step's cells."""
+        if not refers_by_tag(step.kind, step.columns if isinstance(step, _Patch) else step.buffers):
+            return None
+        if isinstance(step, _Patch):
+            return self.at().column(step.kind, step.page, "tag")[_index(step.rows)]
+        spans = zip(step.pages.tolist(), step.starts.tolist(), step.stops.tolist(), strict=True)
+        read, kind = self.at().column, step.kind
+        return np.concatenate([read(kind, page, "tag", Rows(*span)) for page, *span in spans])
 
     def _name(self, id: int) -> str:
         return next(kind.name for kind in self.base.kinds if kind.id == id)

@@ -138,6 +138,25 @@ class OracleChanges:
             for row, value in zip(listed, np.array(values, dtype), strict=True):
                 self.writes[page, name, row] = value
 
+    def pages(self, kind: Kind | str, subjects: Iterable[str]) -> list[int]:
+        """The pages of many subjects."""
+        return [self.page(kind, subject) for subject in subjects]
+
+    def patch_many(
+        self,
+        kind: Kind | str,
+        pages: Iterable[int],
+        columns: Mapping[str, Sequence[Any]],
+        starts: Iterable[int],
+        counts: Iterable[int],
+    ) -> None:
+        """A range of rows of each page; cells lie behind one another."""
+        at = 0
+        for page, start, count in zip(pages, starts, counts, strict=True):
+            own = {name: values[at : at + count] for name, values in columns.items()}
+            self.patch(kind, page, own, start)
+            at += count
+
     def delete(self, page: int) -> None:
         """A tombstone, which also drops what this commit wrote to the page."""
         self.writes = {cell: value for cell, value in self.writes.items() if cell[0] != page}

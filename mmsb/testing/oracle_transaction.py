@@ -60,6 +60,25 @@ class OracleTransaction:
         if listed:
             self._log.append(("patch", (kind, page, listed, columns)))
 
+    def pages(self, kind: Kind, subjects: Iterable[str]) -> list[int]:
+        """The pages of many subjects."""
+        return [self.page(kind, subject) for subject in subjects]
+
+    def patch_many(
+        self,
+        kind: Kind,
+        pages: Iterable[int],
+        columns: Mapping[str, Sequence[Any]],
+        starts: Iterable[int],
+        counts: Iterable[int],
+    ) -> None:
+        """A range of rows of each page."""
+        at = 0
+        for page, start, count in zip(pages, starts, counts, strict=True):
+            own = {name: values[at : at + count] for name, values in columns.items()}
+            self.patch(kind, page, own, start)
+            at += count
+
     def delete(self, page: int) -> None:
         """A tombstone."""
         self._changes.delete(page)

@@ -61,6 +61,20 @@ class Scatter:
 
 
 @dataclass(frozen=True)
+class WriteMany:
+    """A dense patch for each of some subjects: the i-th has ``counts[i]`` rows from ``starts[i]``.
+
+    Cells lie behind one another. A page that it wrote is not patched singly in the same commit.
+    """
+
+    kind: Kind
+    subjects: list[str]
+    starts: list[int]
+    counts: list[int]
+    columns: dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
 class Append:
     """Rows of an append-only kind."""
 
@@ -83,7 +97,7 @@ class Intern:
     text: str
 
 
-Operation = Write | Scatter | Append | Delete | Intern
+Operation = Write | Scatter | WriteMany | Append | Delete | Intern
 
 
 def play(operations: list[Operation], changes: Any) -> None:
@@ -94,6 +108,9 @@ def play(operations: list[Operation], changes: Any) -> None:
                 changes.patch(kind, changes.page(kind, subject), columns, start)
             case Scatter(kind, subject, rows, columns):
                 changes.patch_rows(kind, changes.page(kind, subject), rows, columns)
+            case WriteMany(kind, subjects, starts, counts, columns):
+                pages = changes.pages(kind, subjects)
+                changes.patch_many(kind, pages, columns, starts, counts)
             case Append(kind, columns):
                 changes.append(kind, columns)
             case Delete(kind, subject):
@@ -138,6 +155,16 @@ def _backward(kind: Kind, columns: dict[str, list[Any]]) -> dict[str, list[Any]]
 
 
 @st.composite
+def many_writes(draw: st.DrawFn) -> WriteMany:
+    """Some pages at once, perhaps one twice, perhaps some with no rows."""
+    kind, count = draw(st.sampled_from(_PAGED)), draw(st.integers(1, 4))
+    names = draw(st.lists(subjects, min_size=count, max_size=count))
+    starts = draw(st.lists(st.integers(0, 8), min_size=count, max_size=count))
+    counts = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
+    return WriteMany(kind, names, starts, counts, draw(columns(kind, sum(counts))))
+
+
+@st.composite
 def operations(draw: st.DrawFn) -> Operation:
     """One operation."""
     kind, subject = draw(st.sampled_from(_PAGED)), draw(subjects)
@@ -155,7 +182,11 @@ def operations(draw: st.DrawFn) -> Operation:
     return Delete(kind, subject) if which == 8 else Intern(draw(st.text(max_size=8)))
 
 
-commits = st.lists(operations(), max_size=6)
+#: Without `WriteMany`: any number of these can follow each other in one commit.
+single_commits = st.lists(operations(), max_size=6)
+commits = st.tuples(single_commits, st.lists(many_writes(), max_size=1)).map(
+    lambda both: [*both[0], *both[1]]
+)
 
 
 @st.composite

@@ -18,7 +18,7 @@ from mmsb.memory.transaction import Transaction
 from mmsb.testing.contracts import assert_same_diff, assert_same_epoch, assert_same_overlay
 from mmsb.testing.oracle import Oracle
 from mmsb.testing.oracle_transaction import OracleTransaction
-from mmsb.testing.strategies import KINDS, Operation, commits, play
+from mmsb.testing.strategies import KINDS, Operation, commits, play, single_commits
 
 
 class SideBySide(RuleBasedStateMachine):
@@ -52,7 +52,7 @@ class SideBySide(RuleBasedStateMachine):
         self.open.append((self.memory.transaction(), OracleTransaction(self.oracle)))
 
     @precondition(lambda self: self.open)
-    @rule(operations=commits, data=st.data())
+    @rule(operations=single_commits, data=st.data())
     def go_on(self, operations: list[Operation], data: st.DataObject) -> None:
         ours, theirs = data.draw(st.sampled_from(self.open))
         play(operations, ours)

@@ -230,6 +230,46 @@ def test_ids_move_in_operands_by_their_tag(memory: Memory) -> None:
     assert held["type"].tolist() == [kind, 99, kind, file, kind]
 
 
+def test_many_at_once(memory: Memory) -> None:
+    old = put(memory, "old", 5)
+    with memory.transaction() as t:
+        names = t.symbols(["old", "new", "newer", "new"])
+        assert names.tolist() == [0, 1, 2, 1]
+        pages = t.pages(THING, ["f", "old", "f"])
+        assert len(set(pages.tolist())) == 2
+        t.patch_many(THING, pages, {"name": names[[1, 1, 2, 2, 0]]}, [0, 1, 4], [2, 2, 1])
+        operands = t.pages("operand", ["f", "g"])
+        tags = [Tag.GLOBAL, Tag.SSA]
+        t.patch_many("operand", operands, {"tag": tags * 2, "value": [names[1]] * 4})
+        now = t.at()
+        assert now.column(THING, int(pages[0]), "name").tolist()[:2] == [1, 1]
+        assert now.column(THING, int(pages[0]), "name", Rows(4, 6)).tolist() == [0, 2**32 - 1]
+        assert now.row_count(THING, int(pages[1])) == 3
+        t.delete(int(pages[1]))
+        put(memory, "other", 1)
+        with pytest.raises(errors.UsageError, match="earlier patch_many"):
+            t.patch(THING, int(pages[0]), {"name": [0]})
+    now = memory.at()
+    assert now.pages(THING).tolist() == [t.final("page", int(pages[0]))]
+    new, newer = t.final("symbol", names[[1, 2]])
+    assert (new, newer) != (names[1], names[2])
+    held = now.column(THING, int(now.pages(THING)[0]), "name")
+    assert held.tolist() == [new, new, 2**32 - 1, 2**32 - 1, 0]
+    for page in now.pages("operand").tolist():
+        assert now.column("operand", page, "value").tolist() == [new, names[1]]
+    assert cells(memory, old) == [5]
+
+
+def test_many_at_once_conflict_too(memory: Memory) -> None:
+    pages = [put(memory, name, 1) for name in "abc"]
+    t = memory.transaction()
+    t.patch_many(SMALL, pages, {"value": [2, 3, 4]})
+    memory.update_page(pages[1], [0], {"value": [9]})
+    with pytest.raises(errors.Conflict) as caught:
+        t.commit()
+    assert caught.value.pages == (pages[1],)
+
+
 def test_rows_that_name_rows_move_with_them(memory: Memory) -> None:
     none = 2**32 - 1
     with memory.transaction() as t:
