@@ -15,7 +15,16 @@ from typing import Any, NamedTuple, TypeGuard
 
 from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 
-from mmsb.base.errors import CorruptData, MemoryLocked, NewerFormat, NotAMemory, ReadOnly
+from mmsb.base.errors import (
+    CorruptData,
+    EnvironmentProblem,
+    MemoryLocked,
+    MmsbError,
+    NewerFormat,
+    NoSpace,
+    NotAMemory,
+    ReadOnly,
+)
 from mmsb.memory.disk import DISK, PAGE_BYTES, Disk, File
 from mmsb.memory.frame import Broken
 from mmsb.memory.opening import read_start, unreadable
@@ -31,6 +40,8 @@ _MAGIC = b"mmsb"
 #: magic, version, sequence, visible (epoch, segment, offset), durable (the same), check
 _SLOT = struct.Struct("<4sI7QQ")
 _HEAD, _CHECK = struct.Struct("<4sI7Q"), struct.Struct("<Q")
+#: What a full disk says.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -206,6 +217,19 @@ def denied(path: Path, error: OSError) -> ReadOnly | None:
     return ReadOnly(f"{path} cannot be written here; open it for reading or copy it elsewhere")
 
 
+def refused(folder: Path, path: Path, error: OSError) -> MmsbError:
+    """Why a file of a memory cannot be opened for writing, or made."""
+    if error.errno in FULL:
+        return NoSpace(f"no room for {path} ({error.strerror}); free some space and try again")
+    return (
+        denied(folder, error)
+        or unreadable(path, error)
+        or EnvironmentProblem(
+            f"{path} cannot be written ({error.strerror}); check that disk, or choose another place"
+        )
+    )
+
+
 class Lock:
     """The one writer's flock. The kernel drops it with the process: a stale pid locks nobody."""
 
@@ -219,7 +243,7 @@ class Lock:
         try:
             file = disk.make(path, anew=False)
         except OSError as error:
-            raise denied(folder, error) or unreadable(path, error) or error from error
+            raise refused(folder, path, error) from error
         try:
             fcntl.flock(file.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -16,14 +15,12 @@ from mmsb.memory.disk import DISK, Disk, File
 from mmsb.memory.files import Lock, Manifest, Mark, Marks
 from mmsb.memory.group import Group
 from mmsb.memory.log import Log
-from mmsb.memory.opening import unreadable
 from mmsb.memory.segment import FIRST, Segment, capacity, file_name, header
 
 Durability = Literal["none", "group", "every"]
 #: How far the durable mark may stay behind under "group".
 GROUP_BYTES = 16 * 1024 * 1024
 _File = TypeVar("_File", bound=File)
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Draft(Protocol):
@@ -69,9 +66,7 @@ def create(folder: Path, draft: Draft, segment_bytes: int, disk: Disk = DISK) ->
         for left in ("manifest", "manifest.new", "header", "lock", file_name(1)):
             with suppress(OSError):
                 disk.unlink(folder / left)
-        if error.errno in _FULL:
-            raise _no_space(folder, error) from error
-        raise files.denied(folder, error) or error from error
+        raise files.refused(folder, folder, error) from error
 
 
 def _make_folder(folder: Path, disk: Disk) -> None:
@@ -115,7 +110,7 @@ class Writer:
         self._written = self._synced = 0
         # Up to here the header says durable on the disk, not only in memory.
         self._safe = Mark(0, 0, -1)
-        with self._guard("cut"):
+        with self._guard("cut", full=False):
             self._cut()
         if durability != "none" and log.marks.durable != log.marks.visible:
             self.sync()
@@ -125,8 +120,7 @@ class Writer:
         try:
             return how(path)
         except OSError as error:
-            known = files.denied(self.log.folder, error) or unreadable(path, error)
-            raise known or error from error
+            raise files.refused(self.log.folder, path, error) from error
 
     def _cut(self) -> None:
         """Drops bytes after the last sound frame; whole frames found above the mark stay.
@@ -305,7 +299,7 @@ class Writer:
             try:
                 self._allocate(wanted)
             except OSError as error:
-                if error.errno not in _FULL:
+                if error.errno not in files.FULL:
                     raise
                 self._allocate(needed)  # not a whole segment fits: at least this frame may
         if len(self._segment.bytes) < self._allocated:
@@ -322,7 +316,7 @@ class Writer:
     def _take_back(self, error: BaseException) -> NoReturn:
         """What was written of a frame that did not fit, or was interrupted."""
         with self._guard("write"):
-            if not isinstance(error, OSError) or error.errno in _FULL:
+            if not isinstance(error, OSError) or error.errno in files.FULL:
                 self._file.truncate(self._at)
                 self._allocated = self._at
         if not isinstance(error, OSError):
@@ -350,7 +344,7 @@ class Writer:
             files.write_manifest(folder, manifest, disk)
         except (OSError, MmsbError) as error:
             # Other errors may have come after the rename; after these nothing names the file.
-            if not isinstance(error, OSError) or error.errno in _FULL:
+            if not isinstance(error, OSError) or error.errno in files.FULL:
                 for left in (path, folder / "manifest.new"):
                     with suppress(OSError):
                         disk.unlink(left)
@@ -375,7 +369,7 @@ class Writer:
         except MmsbError:
             raise
         except BaseException as error:
-            if full and isinstance(error, OSError) and error.errno in _FULL:
+            if full and isinstance(error, OSError) and error.errno in files.FULL:
                 raise _no_space(self.log.folder, error) from error
             self._failure = (
                 f"a {step} failed in {self.log.folder} ({error}), so what is on the disk is not "

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from mmsb.memory import group
 from mmsb.memory.memory import Memory
 from mmsb.testing.contracts import fill
 from mmsb.testing.strategies import KINDS
@@ -48,3 +51,12 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield on
     for where in made:
         subprocess.run(["umount", "-l", str(where)], check=False)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder in memory, where syncs cost nothing; and the thread of "group" sleeps."""
+    monkeypatch.setattr(group, "DELAY", 3600.0)
+    where = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    yield where
+    shutil.rmtree(where)
