@@ -24,6 +24,7 @@ from mmsb.memory.catalog import Catalog
 from mmsb.memory.cells import Array, address_of, dtype_of
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import Broken, Frame
+from mmsb.memory.meter import Meter
 from mmsb.memory.run import ORDER_FIELDS, Held, Run
 from mmsb.memory.tables import Tables
 
@@ -83,6 +84,7 @@ class Index:
         #: Does the log hold all kinds as they are shown?
         self.complete = not self._known
         self.catalog, self.tables = Catalog(), Tables()
+        self.meter = Meter()
         self.runs: list[Run] = []
         self._widths: dict[int, Array] = {}
         self._told: dict[tuple[int, int], Told] = {}

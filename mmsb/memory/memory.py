@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from time import perf_counter_ns
 from types import TracebackType
 from typing import Any
 
@@ -128,6 +129,7 @@ class Memory(Reading):
 
         O(bytes). Nothing of it is kept on NoSpace or Conflict. ReadOnly, WriterFailed, UsageError.
         """
+        began, meter = perf_counter_ns(), self._index.meter
         with self._lock:
             out = self._check_writable()
             if not isinstance(changes, Changes):
@@ -145,9 +147,10 @@ class Memory(Reading):
             content = changes.seal()
             draft = encode.draft(content, epoch, source, self._index.page_count)
             segment, at = out.append(draft)
-            self._index.add(Frame(segment, at, at + draft.size))
+            batches = self._index.add(Frame(segment, at, at + draft.size))
             changes.committed = True
             out.settle()
+            meter.committed(began, sum(batch.deltas for batch in batches), draft.size, epoch)
             return epoch
 
     def transaction(self, *, source: int = 0) -> Transaction:
@@ -194,6 +197,8 @@ class Memory(Reading):
 
         The quickest way to commit one delta. UsageError, UnknownName; else as `commit`.
         """
+        meter = self._index.meter
+        began = meter.begin_commit()
         with self._lock:
             out = self._check_writable()
             plain = self._single.draft(page, rows, columns, source)
@@ -205,6 +210,11 @@ class Memory(Reading):
                 else:
                     self._index.add(Frame(segment, at, at + draft.size))
                 out.settle()
+                if began:
+                    meter.committed(began, 1, draft.size, draft.epoch)
+                else:
+                    meter.deltas += 1
+                    meter.bytes += draft.size
                 return draft.epoch
             changes = self.changes()
             kind = self.at().kind_of(page)

@@ -26,6 +26,8 @@ class Reading:
     def __init__(self, log: Log, index: Index, writer: Writer | None) -> None:
         """A memory without a writer reads what others write."""
         self._log, self._index, self._writer = log, index, writer
+        if writer is not None:
+            index.meter = writer.meter
         self._symbols = Symbols(index)
         self._lock = threading.RLock()
         self._closed = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -82,20 +83,31 @@ class Snapshot:
 
         Zero-copy where one patch covers them and none after it touches them.
         """
+        meter = self._index.meter
+        began = meter.begin()
         shown = self._live(kind, page)
         if rows is None:
             rows = Rows(0, replay.row_count(self._index, page, self.epoch))
-        return self._read(shown, page, name, rows)
+        found = self._read(shown, page, name, rows)
+        if began:
+            meter.read(meter.column, began, page, self.epoch, found.nbytes)
+        return found
 
     def columns(
         self, kind: Kind | str, page: int, names: Sequence[str] | None = None
     ) -> dict[str, Array]:
         """Whole columns by name, all of them by default, each ``row_count`` cells."""
+        meter = self._index.meter
+        began = meter.begin()
         shown = self._live(kind, page)
         rows = Rows(0, replay.row_count(self._index, page, self.epoch))
         named = (self._index.column(shown, name) for name in names or ())
         wanted = shown.columns if names is None else tuple(named)
-        return replay.read_all(self._index, shown, page, wanted, rows=rows, epoch=self.epoch)
+        found = replay.read_all(self._index, shown, page, wanted, rows=rows, epoch=self.epoch)
+        if began:
+            size = sum(cells.nbytes for cells in found.values())
+            meter.read(meter.columns, began, page, self.epoch, size)
+        return found
 
     def table(self, kind: Kind | str) -> dict[str, Array]:
         """Whole columns of an append-only kind by name. UsageError for another kind."""
@@ -125,6 +137,7 @@ class Snapshot:
         pages: Iterable[int] | Array | None = None,
     ) -> tuple[dict[str, Array], Array]:
         """`gather` for several columns (default: all), by name, and their common offsets."""
+        meter, began = self._index.meter, perf_counter_ns()
         shown = self._index.kind(kind)
         chosen = shown.columns
         if names is not None:
@@ -135,28 +148,38 @@ class Snapshot:
             if len(np.unique(wanted)) != len(wanted):
                 return self._one_by_one(shown, chosen, wanted)
         found, offsets = replay.gather(self._index, shown, chosen, pages=wanted, epoch=self.epoch)
+        size = sum(cells.nbytes for cells in found)
+        meter.read_many(meter.gather, began, None, self.epoch, size)
         return {c.name: values for c, values in zip(chosen, found, strict=True)}, offsets
 
     def cell(self, kind: Kind | str, page: int, name: str, row: int) -> Any:
         """One cell, a numpy scalar; the fill value where nothing was written."""
+        meter = self._index.meter
+        began = meter.begin()
         shown, page, row = self._live(kind, page), whole(page, "page"), whole(row, "row")
         column = self._index.column(shown, name)
         if not 0 <= row < 2**32:
             raise UsageError(f"row {row} is no row number; rows are 0 … 2**32 - 2")
-        return replay.cell(self._index, shown, column, page=page, row=row, epoch=self.epoch)
+        found = replay.cell(self._index, shown, column, page=page, row=row, epoch=self.epoch)
+        if began:
+            meter.read(meter.cell, began, page, self.epoch, found.nbytes)
+        return found
 
     def cells(self, kind: Kind | str, name: str, pages: Any, rows: Any) -> Array:
         """One column's cells at (pages[i], rows[i]), in that order; fill where nothing was written.
 
         O(log deltas) for each, on all cores. The first call loads the kernels.
         """
+        meter, began = self._index.meter, perf_counter_ns()
         shown = self._index.kind(kind)
         column = self._index.column(shown, name)
         wanted, at = as_ids(_listed(pages)), as_ids(_listed(rows))
         if len(wanted) != len(at):
             raise UsageError(f"pass a row for each page: {len(wanted)} pages, {len(at)} rows")
         self._all_live(shown, wanted)
-        return replay.cells(self._index, shown, column, pages=wanted, rows=at, epoch=self.epoch)
+        found = replay.cells(self._index, shown, column, pages=wanted, rows=at, epoch=self.epoch)
+        meter.read_many(meter.cells, began, wanted, self.epoch, found.nbytes)
+        return found
 
     # Symbols.
 

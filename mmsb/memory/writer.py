@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Literal, NoReturn, Protocol, TypeVar
 
 from mmsb.base.errors import MmsbError, NoSpace, StateError, UsageError, WriterFailed
@@ -15,6 +16,7 @@ from mmsb.memory.disk import DISK, Disk, File
 from mmsb.memory.files import Lock, Manifest, Mark, Marks
 from mmsb.memory.group import Group
 from mmsb.memory.log import Log
+from mmsb.memory.meter import Meter
 from mmsb.memory.segment import FIRST, Segment, capacity, file_name, header
 
 Durability = Literal["none", "group", "every"]
@@ -101,6 +103,7 @@ class Writer:
         self._quiet = True  # the thread of "group" has nothing to do
         self._failure: str | None = None
         self._told = False  # has anybody heard of the failure?
+        self.meter = Meter()
         self._number, self._at = log.end
         self._allocated = self._at
         self._segment = log.segments[self._number]
@@ -187,6 +190,7 @@ class Writer:
             done, synced = self._safe == target, self.log.marks.durable == target
         if done:
             return
+        began = self.meter.sync_begins()
         try:
             if not synced:
                 file.sync()
@@ -200,6 +204,7 @@ class Writer:
         with self._lock:
             if self._safe.epoch < target.epoch:
                 self._safe, self._synced = target, written
+        self.meter.synced(began, target.epoch)
 
     def _ring(self) -> None:
         """Something is behind: wakes the thread, or starts it."""
@@ -208,7 +213,7 @@ class Writer:
         except RuntimeError:  # no further thread: then every commit waits for the disk
             self.sync()
         else:
-            self._quiet = False
+            self._quiet, self.meter.behind = False, perf_counter_ns()
             self._group.ring()
 
     def _sync_behind(self) -> bool:
