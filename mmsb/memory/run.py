@@ -393,8 +393,13 @@ class Run:
 
     def _corrupt(self, place: int, block: int) -> CorruptData:
         """The error for a block of buffers: names the pages that have cells in it."""
-        frame = Frame(self.segment, place, len(self.segment.bytes))
-        span, kinds = frame.blocks.span(block), self._known.stored
-        pages = [b.pages_in(*span, kinds[b.kind]) for b in batches_of(frame, kinds)]
+        frame, kinds = Frame(self.segment, place, len(self.segment.bytes), table=False), self._known
+        span = frame.blocks.span(block)
+        try:
+            frame = Frame(self.segment, place, len(self.segment.bytes))
+            batches = batches_of(frame, kinds.stored)
+        except Broken as error:  # its table held when it was opened
+            return self._broken(place, frame.epoch, error)
+        pages = [batch.pages_in(*span, kinds.stored[batch.kind]) for batch in batches]
         concerned = np.unique(np.concatenate(pages))
         return corrupt(self.segment.path.parent, block_problem(frame, concerned, block))
