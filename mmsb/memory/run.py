@@ -378,12 +378,12 @@ class Run:
             place, base = int(row[FRAME]), int(row[BLOCK])
             try:
                 frame = Frame(self.segment, place, len(self.segment.bytes), table=False)
+                own = blocks[begin:end] - base + frame.blocks.of_table
+                for block in own.tolist():
+                    if not frame.holds(block):
+                        raise self._corrupt(place, block)
             except Broken as error:
                 raise self._broken(place, int(row[EPOCH]), error) from error
-            own = blocks[begin:end] - base + frame.blocks.of_table
-            for block in own.tolist():
-                if not frame.holds(block):
-                    raise self._corrupt(place, block)
             seen[blocks[begin:end]] = SEEN
 
     def _broken(self, place: int, epoch: int, error: Broken) -> CorruptData:
@@ -393,13 +393,8 @@ class Run:
 
     def _corrupt(self, place: int, block: int) -> CorruptData:
         """The error for a block of buffers: names the pages that have cells in it."""
-        frame, kinds = Frame(self.segment, place, len(self.segment.bytes), table=False), self._known
-        span = frame.blocks.span(block)
-        try:
-            frame = Frame(self.segment, place, len(self.segment.bytes))
-            batches = batches_of(frame, kinds.stored)
-        except Broken as error:  # its table held when it was opened
-            return self._broken(place, frame.epoch, error)
-        pages = [batch.pages_in(*span, kinds.stored[batch.kind]) for batch in batches]
+        frame = Frame(self.segment, place, len(self.segment.bytes))
+        span, kinds = frame.blocks.span(block), self._known.stored
+        pages = [b.pages_in(*span, kinds[b.kind]) for b in batches_of(frame, kinds)]
         concerned = np.unique(np.concatenate(pages))
         return corrupt(self.segment.path.parent, block_problem(frame, concerned, block))
