@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from mmsb.base.errors import UnknownName
-from mmsb.base.schema import Column, Kind
+from mmsb.base.model import NONE_U32
+from mmsb.base.schema import SYMBOL, Column, Kind
 from mmsb.memory import kinds as schemas
 from mmsb.memory.batch import Batch, batches_of
 from mmsb.memory.catalog import Catalog
@@ -101,6 +102,7 @@ class Index:
             batches = batches_of(frame, stored)
             self._check_pages(frame, stored, batches)
             rows = self._continued(stored, batches)
+            self._check_subjects(frame, stored, rows)
         except Broken as error:
             problem = Problem(frame.segment.name, frame.offset, (frame.epoch,), (), str(error))
             raise corrupt(self.folder, problem) from error
@@ -159,6 +161,20 @@ class Index:
                     raise Broken("it does not append to the rows of an append-only kind")
                 rows[kind] = int(batch.stops()[0])
         return rows
+
+    def _check_subjects(self, frame: Frame, stored: dict[int, Kind], rows: dict[int, int]) -> None:
+        """An append-only kind has the page that its schema came with; others are a symbol's."""
+        table = frame.table
+        tables = {id for id, kind in stored.items() if kind.append_only}
+        new = sorted(tables - self.stored.keys())
+        named = table.page_subject != NONE_U32
+        if np.sort(table.page_kind[~named]).tolist() != new:
+            raise Broken("it does not create one page for each append-only kind that is new")
+        symbols = rows.get(SYMBOL.id, self.tables.rows(SYMBOL.id, self.head))
+        if (table.page_subject[named] >= symbols).any():
+            raise Broken("it creates a page whose subject is no symbol")
+        if not tables.isdisjoint(table.page_kind[named].tolist()):
+            raise Broken("it creates another page of an append-only kind")
 
     # What there is.
 

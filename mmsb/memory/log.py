@@ -10,6 +10,9 @@ from mmsb.memory.files import Manifest, Mark, Marks, read_manifest, read_marks
 from mmsb.memory.frame import HEADER, Broken, Frame
 from mmsb.memory.segment import FIRST, Segment, file_name
 
+#: A problem names so many epochs at most: a mark may say anything.
+_NAMED = 100_000
+
 
 def floor(manifest: Manifest, marks: Marks) -> tuple[int, int]:
     """Where durable bytes end: at the durable mark, but sealed segments were synced when sealed."""
@@ -115,13 +118,16 @@ class Log:
         return self.segments[number]
 
     def _problem(self, place: tuple[int, int], what: str) -> Problem:
-        epochs = range(self.position.epoch + 1, self.marks.visible.epoch + 1)
+        first = self.position.epoch + 1
+        epochs = range(first, min(self.marks.visible.epoch + 1, first + _NAMED))
         return Problem(file_name(place[0]), place[1], tuple(epochs), (), what)
 
     def _judge(self, problem: Problem | None) -> None:
         """Damage or torn tail? Nothing at all if the scan reached the visible mark in peace."""
         if self.position.place < self.marks.visible.place and problem is None:
             problem = self._problem(self.end, "the log ends here, before the visible mark")
+        if self.position.epoch < 0:
+            raise corrupt(self.folder, problem or self._problem(self.end, "no epoch is there"))
         if problem is None:
             return
         if not self.both_slots or self.end < self.floor:

@@ -1,0 +1,56 @@
+"""Memories whose checksums are right and whose numbers are not: what a decoder must survive.
+
+Edits are made to the bytes of segments, then every checksum that covers them is made right again,
+so that they reach the bounds checks behind the checksums.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
+
+from mmsb.memory.frame import BLOCK, HEADER, Frame
+from mmsb.memory.log import Log
+
+_PAYLOAD, _TABLE, _SUMS, _CHECK = 24, 32, 48, 56
+_U64 = struct.Struct("<Q")
+
+
+def frames(folder: Path) -> list[Frame]:
+    """All frames up to the visible mark."""
+    return list(Log(folder).scan(beyond=False))
+
+
+def edit(raw: bytearray, at: int, value: int, width: int) -> None:
+    """Stores the lowest ``width`` bytes of a number; nothing where it does not fit."""
+    if 0 <= at <= len(raw) - width:
+        raw[at : at + width] = (value & (1 << 8 * width) - 1).to_bytes(width, "little")
+
+
+def seal_frame(raw: bytearray, segment: int, offset: int) -> None:
+    """Makes the checksums of the frame at ``offset`` right, as its header says it is laid out."""
+    payload, table = (_U64.unpack_from(raw, offset + at)[0] for at in (_PAYLOAD, _TABLE))
+    if table <= payload <= len(raw):
+        sums = [(at, min(at + BLOCK, table)) for at in range(0, table, BLOCK)]
+        sums += [(at, min(at + BLOCK, payload)) for at in range(table, payload, BLOCK)]
+        begin = offset + HEADER.size
+        base = begin + 8 * len(sums)
+        for number, (low, high) in enumerate(sums):
+            found = xxh3_64_intdigest(bytes(raw[base + low : base + high]))
+            edit(raw, begin + 8 * number, found, 8)
+        edit(raw, offset + _SUMS, xxh3_64_intdigest(bytes(raw[begin:base])), 8)
+    place = segment << 40 | offset
+    edit(raw, offset + _CHECK, xxh3_64_intdigest(bytes(raw[offset : offset + _CHECK]), place), 8)
+
+
+def seal_manifest(line: bytes) -> bytes:
+    """A manifest that holds this line."""
+    return line + b"\n" + xxh3_64_hexdigest(line).encode() + b"\n"
+
+
+def seal_slot(numbers: tuple[int, ...]) -> bytes:
+    """A header slot: format, sequence, and two marks of epoch, segment, offset."""
+    head = struct.pack("<4sI7Q", b"mmsb", *(number & 2**64 - 1 for number in numbers))
+    return head + _U64.pack(xxh3_64_intdigest(head))

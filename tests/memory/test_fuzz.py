@@ -1,0 +1,306 @@
+"""Any bytes end in data or in a named error: no crash, no hang, no allocation without a bound.
+
+Checksums are made right after each mutation. Each example runs in a child process.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmsb.base.errors import MmsbError
+from mmsb.base.rect import Rows
+from mmsb.memory.check import check
+from mmsb.memory.files import HEADER_BYTES
+from mmsb.memory.frame import HEADER, table_places
+from mmsb.memory.memory import Memory
+from mmsb.memory.snapshot import Snapshot
+from mmsb.testing.contracts import fill
+from mmsb.testing.forge import edit, frames, seal_frame, seal_manifest, seal_slot
+from mmsb.testing.strategies import KINDS, SMALL
+
+#: A child may take so much more address space, and so many seconds.
+ROOM, SECONDS = 8 * 2**30, 60
+EXAMPLES = pytest.mark.parametrize(
+    "examples", [50, pytest.param(2000, marks=pytest.mark.long)], ids=["some", "many"]
+)
+
+
+def fuzz(examples: int, body: Callable[..., None], *given_: st.SearchStrategy[Any]) -> None:
+    """Runs the body on so many examples."""
+    run = given(*given_)(body)
+    settings(max_examples=examples, suppress_health_check=list(HealthCheck), deadline=None)(run)()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed memory with some of everything; the kernels are loaded."""
+    path = tmp_path_factory.mktemp("fuzz") / "a.mmsb"
+    with Memory.create(path, KINDS, segment_bytes=8192) as memory:
+        fill(memory, 3)
+        memory.update_page(memory.create_page(SMALL, "one"), [1, 5], {"value": [1, 2]})
+    read_everything(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def copy(base: Path) -> Iterator[Path]:
+    shm = Path("/dev/shm") if Path("/dev/shm").is_dir() else base.parent
+    folder = shm / f"mmsb-fuzz-{os.getpid()}"
+    yield folder / "a.mmsb"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def attempt(read: Callable[[], Any]) -> None:
+    with suppress(MmsbError):
+        read()
+
+
+def reads(memory: Memory, snapshot: Snapshot) -> Iterator[Callable[[], Any]]:
+    """Every read there is, of every page."""
+    for kind in snapshot.kinds:
+        names = [column.name for column in kind.columns]
+        pages = snapshot.pages(kind).tolist()
+        yield lambda kind=kind: snapshot.gather_columns(kind)
+        yield lambda kind=kind: snapshot.page(kind, "gone")
+        for page in pages[:4]:
+            yield lambda page=page: snapshot.subject(page)
+            yield lambda page=page: snapshot.written(page)
+            yield lambda kind=kind, page=page: snapshot.row_count(kind, page)
+            yield lambda kind=kind, page=page: snapshot.columns(kind, page)
+            yield lambda kind=kind, page=page, names=names: snapshot.blame(kind, page, names)
+            for name in names[:3]:
+                yield lambda kind=kind, page=page, name=name: snapshot.column(
+                    kind, page, name, Rows(1, 9)
+                )
+        for name in names[:3]:
+            yield lambda kind=kind, name=name, pages=pages: snapshot.cells(
+                kind, name, np.repeat(pages, 3), np.tile([0, 2, 2**32 - 2], len(pages))
+            )
+    yield snapshot.symbol_bytes
+    yield lambda: snapshot.symbols(range(4))
+    yield lambda: memory.digest(snapshot.epoch)
+    yield lambda: memory.diff(0, snapshot.epoch)
+
+
+def read_everything(path: Path) -> None:
+    """All of a memory, with the kernels and without; errors have names."""
+    attempt(lambda: check(path))
+    for kinds, compiled in ((KINDS, True), ((), False)):
+        try:
+            memory = Memory.open(path, kinds=kinds)
+        except MmsbError:
+            continue
+        with memory:
+            memory._index.compiled = compiled
+            for epoch in sorted({memory.head, memory.head // 2}):
+                for read in reads(memory, memory.at(epoch)):
+                    attempt(read)
+            attempt(memory.stats)
+
+
+def survives(path: Path) -> None:
+    """Runs `read_everything` in a fork and fails with what the fork died of."""
+    sys.stdout.flush()
+    out, into = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(out)
+        code = 1
+        try:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
+            resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            faulthandler.enable(into)
+            signal.alarm(SECONDS)
+            read_everything(path)
+            code = 0
+        except BaseException:
+            os.write(into, traceback.format_exc().encode()[-4000:])
+        finally:
+            os._exit(code)
+    os.close(into)
+    with os.fdopen(out, "rb") as pipe:
+        said = pipe.read().decode(errors="replace")
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == 0, f"ended with {status}: {said}"
+
+
+def anew(base: Path, copy: Path) -> None:
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(base, copy)
+
+
+#: Numbers near all edges, and small ones that mean something.
+edges = (7, 8, 15, 16, 27, 31, 32, 40, 62, 63)
+near = st.sampled_from([2**bits + off for bits in edges for off in (-1, 0, 1)])
+numbers = st.integers(0, 40) | near | st.integers(0, 2**64 - 1)
+FIELDS = [
+    *("page_subject", "batch_deltas", "batch_rows", "batch_columns", "delta_page", "delta_start"),
+    *("span_stop", "span_offset", "page_kind", "batch_kind", "batch_flags", "column_id"),
+]
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> tuple[str, int, int, int]:
+    """(where, a number that chooses the place, what is written, bytes of it)."""
+    where = draw(st.sampled_from([*FIELDS, *FIELDS, "counts", "header", "buffers", "schema"]))
+    value = draw(numbers)
+    return where, draw(st.integers(0, 2**16)), value, draw(st.sampled_from([1, 2, 4, 8]))
+
+
+@EXAMPLES
+def test_frames_with_wrong_numbers(base: Path, copy: Path, examples: int) -> None:
+    def body(which: int, changes: list[tuple[str, int, int, int]]) -> None:
+        anew(base, copy)
+        chosen = frames(base)
+        frame = chosen[which % len(chosen)]
+        path = copy / frame.segment.name
+        raw, places = bytearray(path.read_bytes()), table_places(frame.table)
+        for where, choice, value, width in changes:
+            if where in places:
+                array = getattr(frame.table, where)
+                if len(array):
+                    at = frame.at + places[where] + choice % len(array) * array.itemsize
+                    edit(raw, at, value, array.itemsize)
+                continue
+            split = frame.at + frame.table_bytes
+            low, high, step = {
+                "counts": (frame.at, frame.at + 32, 4),
+                "header": (frame.offset + 8, frame.offset + 48, 4),
+                "buffers": (split, frame.at + frame.payload, 4),
+                "schema": (split - len(frame.table.schema) - 8, split, 1),
+            }[where]
+            if low + step < high:
+                edit(raw, low + choice * step % (high - low), value, width)
+        seal_frame(raw, frame.segment.number, frame.offset)
+        path.write_bytes(raw)
+        survives(copy)
+
+    fuzz(examples, body, st.integers(0, 20), st.lists(edits(), min_size=1, max_size=4))
+
+
+@EXAMPLES
+def test_any_bytes_where_a_frame_was(base: Path, copy: Path, examples: int) -> None:
+    def body(data: bytes, which: int, at: int) -> None:
+        anew(base, copy)
+        chosen = frames(base)
+        frame = chosen[which % len(chosen)]
+        path = copy / frame.segment.name
+        raw = bytearray(path.read_bytes())
+        start = frame.offset + HEADER.size + at % (frame.size - HEADER.size)
+        raw[start : start + len(data)] = data
+        seal_frame(raw, frame.segment.number, frame.offset)
+        path.write_bytes(raw)
+        survives(copy)
+
+    fuzz(
+        examples,
+        body,
+        st.binary(min_size=1, max_size=400),
+        st.integers(0, 20),
+        st.integers(0, 2**12),
+    )
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | numbers | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=8,
+)
+segments = st.lists(st.lists(numbers | st.none(), min_size=2, max_size=2), max_size=4)
+
+
+@EXAMPLES
+def test_manifests(base: Path, copy: Path, examples: int) -> None:
+    def body(body: Any) -> None:
+        anew(base, copy)
+        if isinstance(body, bytes):
+            line = body.replace(b"\n", b"")
+        else:
+            whole = json.loads((base / "manifest").read_bytes().partition(b"\n")[0])
+            line = json.dumps(whole | body if isinstance(body, dict) else body).encode()
+        (copy / "manifest").write_bytes(seal_manifest(line))
+        survives(copy)
+
+    fuzz(
+        examples,
+        body,
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "format": json_values,
+                "magic": json_values,
+                "segment_bytes": json_values,
+                "segments": json_values | segments,
+            },
+        )
+        | json_values
+        | st.integers(1, 10**5).map(lambda depth: b"[" * depth)
+        | st.binary(max_size=60),
+    )
+
+
+slots = st.tuples(st.sampled_from([1, 1, 1, 0, 2]), *([numbers] * 7))
+
+
+@EXAMPLES
+def test_header_slots(base: Path, copy: Path, examples: int) -> None:
+    def body(one: tuple[int, ...], two: tuple[int, ...] | None, which: int) -> None:
+        anew(base, copy)
+        page = bytearray((base / "header").read_bytes())
+        chosen = frames(base)
+        frame = chosen[which % len(chosen)]
+        for at, numbers in ((0, one), (HEADER_BYTES // 2, two)):
+            if numbers is not None:
+                mark = (frame.epoch, frame.segment.number, frame.offset + frame.size)
+                own = (*numbers[:2], *mark, *numbers[5:]) if which % 3 else numbers
+                page[at : at + 72] = seal_slot(own)
+        (copy / "header").write_bytes(page)
+        survives(copy)
+
+    fuzz(examples, body, slots, slots | st.none(), st.integers(0, 20))
+
+
+@EXAMPLES
+def test_files_cut_or_replaced(base: Path, copy: Path, examples: int) -> None:
+    def body(files: dict[str, int | bytes]) -> None:
+        anew(base, copy)
+        for name, what in files.items():
+            held = (copy / name).read_bytes()
+            (copy / name).write_bytes(held[:what] if isinstance(what, int) else what)
+        survives(copy)
+
+    fuzz(
+        examples,
+        body,
+        st.dictionaries(
+            st.sampled_from(["segment-000001", "header", "manifest"]),
+            st.integers(0, 2**14) | st.binary(max_size=300),
+            min_size=1,
+        ),
+    )
+
+
+def test_the_children_see_what_kills_them(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(path: Path) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    monkeypatch.setitem(globals(), "read_everything", crash)
+    with pytest.raises(AssertionError, match="-11"):
+        survives(base)
