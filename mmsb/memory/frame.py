@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from xxhash import xxh3_64_intdigest
+from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from mmsb.base.errors import NewerFormat
 from mmsb.memory.cells import Array
@@ -182,11 +183,17 @@ class Draft:
         source: int,
         first_page: int,
         table: bytes,
-        buffers: Sequence[bytes | memoryview],
+        buffers: Sequence[Any],
+        total: int | None = None,
     ) -> None:
-        """``table``, and all ``buffers`` together, are multiples of 8 bytes long. O(bytes)."""
+        """``table``, and all ``buffers`` together (``total``), are multiples of 8 bytes long.
+
+        Buffers are what has contiguous bytes, arrays too where ``total`` is given; they are copied
+        once. O(bytes).
+        """
         self.epoch, self.source, self.first_page = epoch, source, first_page
-        total = sum(map(len, buffers))
+        if total is None:
+            total = sum(map(len, buffers))
         self.table = len(table)
         #: How many blocks of buffers there are.
         self.blocks = (total + BLOCK - 1) // BLOCK
@@ -201,16 +208,29 @@ class Draft:
         """The frame's bytes at that place; the header's checksum covers the place too."""
         raw, at, end = self.bytes, self.at, self.end
         view, split = memoryview(raw), at + self.table
-        sums = [xxh3_64_intdigest(view[i : min(i + BLOCK, split)]) for i in range(at, split, BLOCK)]
-        sums += [xxh3_64_intdigest(view[i : min(i + BLOCK, end)]) for i in range(split, end, BLOCK)]
-        struct.pack_into(f"<{len(sums)}Q", raw, HEADER.size, *sums)
-        sums_check = xxh3_64_intdigest(view[HEADER.size : at])
-        size, pages = end - at, self.first_page
-        head = (MAGIC, VERSION, self.source, 0, self.epoch, size, self.table, pages, 0, sums_check)
-        _HEAD.pack_into(raw, 0, *head)
-        check = xxh3_64_intdigest(view[: _HEAD.size], _place(segment, offset))
-        _CHECK.pack_into(raw, _HEAD.size, check)
+        if self.blocks == 1 and self.table <= BLOCK:
+            sums = _TWO.pack(xxh3_64_intdigest(view[at:split]), xxh3_64_intdigest(view[split:end]))
+        else:
+            cuts = [*range(at, split, BLOCK), *range(split, end, BLOCK), end]
+            sums = b"".join(xxh3_64_digest(view[low:high])[::-1] for low, high in pairwise(cuts))
+        head = _HEAD.pack(
+            MAGIC,
+            VERSION,
+            self.source,
+            0,
+            self.epoch,
+            end - at,
+            self.table,
+            self.first_page,
+            0,
+            xxh3_64_intdigest(sums),
+        )
+        check = xxh3_64_intdigest(head, _place(segment, offset))
+        raw[:at] = head + _CHECK.pack(check) + sums
         return raw
+
+
+_TWO = struct.Struct("<2Q")
 
 
 def _place(segment: int, offset: int) -> int:

@@ -16,12 +16,13 @@ class Grow:
     One thread appends while others read: what is new is in its place before it is counted.
     """
 
-    __slots__ = ("count", "held")
+    __slots__ = ("count", "held", "size")
 
     def __init__(self, dtype: str) -> None:
         self.count = 0
-        #: The array behind the values.
+        #: The array behind the values, and how many it has room for.
         self.held: Array = np.zeros(64, dtype)
+        self.size = 64
 
     @property
     def values(self) -> Array:
@@ -39,28 +40,34 @@ class Grow:
     def append(self, value: int) -> None:
         """Appends one value."""
         count = self.count
-        self.room(count + 1)[count] = value
+        if count == self.size:
+            self.room(count + 1)
+        self.held[count] = value
         self.count = count + 1
 
     def pack(self, struct: Struct, *numbers: int) -> None:
         """Appends numbers, laid out as one struct of this array's dtype."""
         count = self.count
         end = count + len(numbers)
-        held = self.room(end)
+        if end > self.size:
+            self.room(end)
+        held = self.held
         struct.pack_into(held.data, count * held.itemsize, *numbers)
         self.count = end
 
     def grow(self, count: int) -> None:
         """Appends zeros: what lies behind the values was never written."""
         end = self.count + count
-        self.room(end)
+        if end > self.size:
+            self.room(end)
         self.count = end
 
     def room(self, end: int) -> Array:
         """The array, with room for ``end`` values."""
         held = self.held
-        if end > len(held):
-            grown = np.zeros(max(end, 2 * len(held)), held.dtype)
+        if end > self.size:
+            grown = np.zeros(max(end, 2 * self.size), held.dtype)
             grown[: self.count] = held[: self.count]
-            self.held = held = grown
+            self.held, self.size = grown, len(grown)
+            return grown
         return held

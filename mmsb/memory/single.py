@@ -50,16 +50,20 @@ class Shape:
         first_page: int,
     ) -> Draft | None:
         """The frame; None if columns and rows are not of one length."""
-        raw, count = [], len(rows)
+        raw: list[Any] = []
+        total, count = 0, len(rows)
         for column, name, dtype in self.columns:
             given = columns[name]
             if type(given) is not np.ndarray or given.dtype != dtype or given.ndim != 1:
                 given = cells(self.kind, column, given)
             if len(given) != count:
                 return None
-            raw.append(given.tobytes())
-            if len(raw[-1]) & 7:
-                raw.append(_EIGHT[len(raw[-1]) & 7 :])
+            raw.append(given if given.flags.c_contiguous else given.tobytes())
+            bytes_ = count * dtype.itemsize
+            total += bytes_
+            if bytes_ & 7:
+                raw.append(_EIGHT[bytes_ & 7 :])
+                total += -bytes_ & 7
         size, head = len(self.ids), (0, 0, 1, len(self.ids), 1)
         if isinstance(rows, Rows):
             table = self.dense.pack(
@@ -74,7 +78,8 @@ class Shape:
             )
             listed = rows.tobytes()
             raw.insert(0, listed + _EIGHT[len(listed) & 7 or 8 :])
-        return Draft(epoch, source, first_page, table, raw)
+            total += len(raw[0])
+        return Draft(epoch, source, first_page, table, raw, total)
 
 
 class Single:
