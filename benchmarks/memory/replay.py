@@ -147,8 +147,8 @@ def _checkpoints(bench: Bench, room: Path, result: Result) -> None:
     if timings:
         result.say(
             f"{PAGES} pages of {rows} rows × 4 columns (i64), 1 KiB each, written in three "
-            f"commits; the copy on the disk takes {size:,} bytes. In memory: all cells as of an epoch taken "
-            "out (`gather_columns`), and written back in one commit."
+            f"commits; the copy on the disk takes {size:,} bytes. In memory: all cells as of an "
+            "epoch taken out (`gather_columns`), and written back in one commit."
         )
         result.figures(timings, "write + fdatasync")
 
