@@ -29,6 +29,7 @@ def appearing(path: Path, disk: Disk) -> Iterator[Path]:
     UsageError if something is at ``path`` (an empty folder is replaced) or its folder is missing;
     NoSpace, ReadOnly, EnvironmentProblem. On any error nothing is left.
     """
+    path = Path(os.path.abspath(path))
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent} is no folder; make it first, or choose another path")
     if os.path.lexists(path) and not _is_empty_folder(path):
@@ -72,7 +73,7 @@ def _held(folder: Path) -> int | None:
     """A handle that holds the folder; None if another process does, or has removed it."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,7 +93,8 @@ def _remove_left(path: Path, disk: Disk) -> None:
         handle = _held(folder)
         if handle is not None:
             try:
-                _remove(folder, disk)
+                with suppress(OSError):  # somebody else's: it takes no name away
+                    _remove(folder, disk)
             finally:
                 os.close(handle)
 

@@ -34,14 +34,25 @@ class _State:
     rows: dict[int, int] = field(default_factory=dict)
     written: dict[int, list[int]] = field(default_factory=dict)
 
+    def make_tables(self, kinds: Mapping[str, Kind]) -> None:
+        """The page of each append-only kind that has none."""
+        for kind in kinds.values():
+            if kind.append_only and self.table(kind) is None:
+                self.pages.append((kind, ""))
+
+    def table(self, kind: Kind) -> int | None:
+        """The page of an append-only kind."""
+        found = [page for page, (own, _) in enumerate(self.pages) if own.id == kind.id]
+        return found[0] if found else None
+
 
 class Oracle:
     """Commits and reads like a `Memory`; every epoch is a full copy."""
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
-        self.kinds = {kind.name: kind for kind in sorted(kinds, key=lambda kind: kind.id)}
-        tables = [(kind, "") for kind in self.kinds.values() if kind.append_only]
-        self._states = [_State(pages=tables)]
+        self.learn(kinds)
+        self._states = [_State()]
+        self._states[0].make_tables(self.kinds)
         self._touched: list[set[Cell]] = [set()]
         self._dead: list[set[int]] = [set()]
 
@@ -50,9 +61,15 @@ class Oracle:
         """The last epoch."""
         return len(self._states) - 1
 
+    def learn(self, kinds: Iterable[Kind]) -> None:
+        """From now on it knows these kinds; what is new in them reads as fill at any epoch."""
+        self.kinds = {kind.name: kind for kind in sorted(kinds, key=lambda kind: kind.id)}
+
     def changes(self) -> OracleChanges:
-        """Collects the next commit."""
-        return OracleChanges(self.kinds, copy.deepcopy(self._states[-1]))
+        """Collects the next commit, which makes the tables of kinds that are new."""
+        state = copy.deepcopy(self._states[-1])
+        state.make_tables(self.kinds)
+        return OracleChanges(self.kinds, state)
 
     def commit(self, changes: OracleChanges, *, source: int = 0) -> int:
         """Takes the changes as the next epoch."""
@@ -103,7 +120,7 @@ class OracleChanges:
         self.symbol(subject)
         for page, entry in enumerate(self.state.pages):
             gone = page in self.dead or page in self.state.deleted
-            if entry == (shown, subject) and not gone:
+            if (entry[0].id, entry[1]) == (shown.id, subject) and not gone:
                 return page
         self.state.pages.append((shown, subject))
         return len(self.state.pages) - 1
@@ -111,7 +128,8 @@ class OracleChanges:
     def append(self, kind: Kind | str, columns: Mapping[str, Sequence[Any]]) -> int:
         """New rows of an append-only kind; the number of the first."""
         shown = self._kind(kind)
-        page = self.state.pages.index((shown, ""))
+        page = self.state.table(shown)
+        assert page is not None
         pending = [row + 1 for at, _, row in self.writes if at == page]
         start = max([self.state.rows.get(page, 0), *pending])
         self.patch(shown, page, columns, start)
@@ -186,7 +204,7 @@ class OracleSnapshot:
     def pages(self, kind: Kind | str) -> Array:
         """Live pages of a kind."""
         shown, state = self._kind(kind), self.state
-        live = [p for p, (own, _) in enumerate(state.pages) if own == shown]
+        live = [p for p, (own, _) in enumerate(state.pages) if own.id == shown.id]
         return np.array([page for page in live if page not in state.deleted], "<u4")
 
     def page(self, kind: Kind | str, subject: str) -> int | None:
@@ -253,12 +271,14 @@ class OracleSnapshot:
     def content(self) -> Any:
         """The facts without ids, order of storing, history or layout: what a digest stands for."""
         skipped = {"heap", "symbol", "type", "file", "scope", "recording"}
-        return sorted(
-            (kind.id, "" if kind.append_only else self.subject(page), self._page(kind, page))
+        found = [
+            (kind, "" if kind.append_only else self.subject(page), self._page(kind, page))
             for kind in self.kinds.values()
             if kind.name not in skipped
             for page in self.pages(kind).tolist()
-        )
+        ]
+        counted = [one for one in found if one[2] or not one[0].append_only]
+        return sorted((kind.id, subject, facts) for kind, subject, facts in counted)
 
     def _page(self, kind: Kind, page: int) -> Any:
         columns = [column for column in kind.columns if column.digest]
@@ -282,8 +302,8 @@ class OracleSnapshot:
         if ref == "symbol":
             return repr(self.state.symbols[id] if id < self.symbol_count else id)
         kind = self.kinds[ref]
-        page = int(self.pages(kind)[0])
-        if id >= self.row_count(kind, page):
+        page = self.state.table(kind)
+        if page is None or id >= self.row_count(kind, page):
             return repr(id)
         row = Rows(id, id + 1)
         columns = [column for column in kind.columns if column.digest]

@@ -104,7 +104,8 @@ class OracleTransaction:
     def written_by_both(self) -> set[int]:
         """The pages for which a commit now would conflict."""
         head = self._oracle.at()
-        tables = {p for p, (kind, _) in enumerate(self.base.state.pages) if kind.append_only}
+        pages = self._changes.state.pages
+        tables = {page for page, (kind, _) in enumerate(pages) if kind.append_only}
         found = set()
         for page in ({cell[0] for cell in self._changes.writes} | self._changes.dead) - tables:
             if page in self._made:
@@ -116,8 +117,14 @@ class OracleTransaction:
         return found
 
     def _move_rows(self, kind: Kind, head: OracleSnapshot) -> None:
-        page = self.base.state.pages.index((kind, ""))
-        before, now = (side.row_count(kind, page) for side in (self.base, head))
+        page = self._changes.state.table(kind)
+        if page is None:  # it was learned of later
+            return
+        before, now = (
+            0 if own is None else side.row_count(kind, own)
+            for side in (self.base, head)
+            for own in [side.state.table(kind)]
+        )
         for row in {row for at, _, row in self._changes.writes if at == page}:
             self.moved[kind.name, row] = now + row - before
 

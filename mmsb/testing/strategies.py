@@ -36,6 +36,14 @@ THING = Kind(
 )
 SMALL = Kind(41, "small", (Column(0, "value", "u32", 0),))
 KINDS = (*schema.KINDS[:8], THING, SMALL)
+#: What a later program knows besides: a new column, a new kind of pages, a new table.
+GROWN = (
+    *KINDS[:8],
+    Kind(THING.id, THING.name, (*THING.columns, Column(20, "later", "i64", -1))),
+    SMALL,
+    Kind(50, "new", (Column(0, "note", "u32", 0xFFFF_FFFF, "note"), Column(3, "x", "f64", 0))),
+    Kind(51, "note", (Column(0, "text", "u32", 0xFFFF_FFFF, "symbol"),), append_only=True),
+)
 _PAGED = (THING, SMALL)
 _APPENDED = (schema.TYPE, schema.SCOPE, schema.EVENT, schema.RECORDING)
 
@@ -180,6 +188,19 @@ def operations(draw: st.DrawFn) -> Operation:
         held = draw(st.integers(1, 3).flatmap(lambda count: columns(table, count)))
         return Append(table, _backward(table, held))
     return Delete(kind, subject) if which == 8 else Intern(draw(st.text(max_size=8)))
+
+
+def grown_operations() -> st.SearchStrategy[Operation]:
+    """One operation on what only `GROWN` has."""
+    thing, new, note = (kind for kind in GROWN if kind.name in ("thing", "new", "note"))
+    later = st.lists(cell(thing.columns[-1]), min_size=1, max_size=3)
+    written = later.map(lambda values: {"later": values})
+    return st.one_of(
+        st.builds(Write, st.just(thing), subjects, st.integers(0, 8), written),
+        st.builds(Write, st.just(new), subjects, st.integers(0, 8), columns(new, 2)),
+        st.builds(Append, st.just(note), columns(note, 2)),
+        st.builds(Delete, st.just(new), subjects),
+    )
 
 
 #: Without `WriteMany`: any number of these can follow each other in one commit.

@@ -218,6 +218,17 @@ def test_an_empty_folder_is_taken_over(memory: Memory, other: Path) -> None:
     assert check(other).sound
 
 
+def test_a_path_is_taken_from_where_one_is(
+    memory: Memory, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other.mkdir()
+    monkeypatch.chdir(other)
+    memory.checkpoint("inside")
+    assert check(other / "inside").sound
+    with pytest.raises(errors.UsageError, match="taken"):
+        memory.checkpoint(".")
+
+
 def test_what_cannot_be_asked(memory: Memory, other: Path) -> None:
     for make in (memory.checkpoint, lambda path, epoch: memory.fork(epoch, path)):
         with pytest.raises(errors.UnknownName, match="epochs are 0"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,7 +19,19 @@ from mmsb.memory.transaction import Transaction
 from mmsb.testing.contracts import assert_same_diff, assert_same_epoch, assert_same_overlay
 from mmsb.testing.oracle import Oracle
 from mmsb.testing.oracle_transaction import OracleTransaction
-from mmsb.testing.strategies import KINDS, Operation, commits, play, single_commits
+from mmsb.testing.strategies import (
+    GROWN,
+    KINDS,
+    SMALL,
+    Operation,
+    columns,
+    commits,
+    grown_operations,
+    play,
+    row_lists,
+    single_commits,
+    subjects,
+)
 
 
 class SideBySide(RuleBasedStateMachine):
@@ -31,6 +44,7 @@ class SideBySide(RuleBasedStateMachine):
         self.oracle = Oracle(KINDS)
         self.digests: dict[int, str] = {}
         self.open: list[tuple[Transaction, OracleTransaction]] = []
+        self.kinds = KINDS
 
     @initialize(durability=st.sampled_from(["none", "group", "every"]))
     def create(self, durability: str) -> None:
@@ -78,11 +92,66 @@ class SideBySide(RuleBasedStateMachine):
     def sync(self) -> None:
         assert self.memory.sync() == self.memory.durable == self.oracle.head
 
-    @rule()
-    def close_and_open(self) -> None:
+    @rule(operations=single_commits)
+    def close_and_open(self, operations: list[Operation]) -> None:
+        for ours, _ in self.open:  # what is not committed is lost
+            play(operations, ours)
         self.memory.close()
+        self.again()
+
+    @rule()
+    def crash(self) -> None:
+        del self.memory
         self.open.clear()
-        self.memory = Memory.open(self.path, write=True, kinds=KINDS)
+        gc.collect()
+        self.again()
+
+    def again(self) -> None:
+        self.open.clear()
+        self.memory = Memory.open(self.path, write=True, kinds=self.kinds)
+
+    @precondition(lambda self: self.kinds is KINDS)
+    @rule()
+    def a_later_program_knows_more(self) -> None:
+        self.memory.close()
+        self.kinds = GROWN
+        self.again()
+        self.oracle.learn(GROWN)
+        assert self.memory.commit(self.memory.changes()) == self.oracle.commit(
+            self.oracle.changes()
+        )
+
+    @precondition(lambda self: self.kinds is GROWN)
+    @rule(operations=st.lists(grown_operations(), max_size=3), inside=st.booleans())
+    def write_what_is_new(self, operations: list[Operation], inside: bool) -> None:
+        if inside and self.open:
+            play(operations, self.open[0][0])
+            play(operations, self.open[0][1])
+            assert_same_overlay(*self.open[0])
+        else:
+            self.commit(operations)
+
+    @rule(data=st.data(), subject=subjects, rows=row_lists())
+    def update_a_page(self, data: st.DataObject, subject: str, rows: list[int]) -> None:
+        page = self.oracle.at().page(SMALL, subject)
+        if page is None:
+            changes = self.oracle.changes()
+            assert self.memory.create_page(SMALL, subject) == changes.page(SMALL, subject)
+            self.oracle.commit(changes)
+            return
+        held = data.draw(columns(SMALL, len(rows)))
+        changes = self.oracle.changes()
+        changes.patch_rows(SMALL, page, rows, held)
+        assert self.memory.update_page(page, rows, held) == self.oracle.commit(changes)
+
+    @rule(data=st.data(), durable=st.booleans())
+    def follow(self, data: st.DataObject, durable: bool) -> None:
+        if durable:
+            self.memory.sync()
+        first, head = data.draw(st.integers(0, self.oracle.head)), self.oracle.head
+        for source in (self.memory, self.reader):
+            shown = source.follow(first, durable=durable, timeout=0)
+            assert [snapshot.epoch for snapshot in shown] == list(range(first, head + 1))
 
     @rule(kinds=st.sampled_from([KINDS, ()]))
     def look_from_outside(self, kinds: tuple[object, ...]) -> None:
@@ -126,7 +195,7 @@ class SideBySide(RuleBasedStateMachine):
         other, oracle = self.folder / "b.mmsb", self.oracle.fork(epoch)
         if how == "checkpoint":
             assert source.checkpoint(other, epoch) == epoch
-            made = Memory.restore(other, self.folder / "c.mmsb", kinds=KINDS)
+            made = Memory.restore(other, self.folder / "c.mmsb", kinds=self.kinds)
         else:
             made = source.fork(epoch, other)
         with made:
@@ -160,10 +229,24 @@ class SideBySide(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
+@pytest.mark.long
+class TestSideBySideLong(SideBySide.TestCase):  # type: ignore[misc,name-defined]
+    """100,000 steps, others each time."""
+
+    settings = settings(
+        max_examples=1000,
+        stateful_step_count=100,
+        deadline=None,
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+#: 5,000 steps, the same each time.
 TestSideBySide = SideBySide.TestCase
 TestSideBySide.settings = settings(
-    max_examples=60,
-    stateful_step_count=20,
+    max_examples=100,
+    stateful_step_count=50,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
