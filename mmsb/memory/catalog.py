@@ -10,6 +10,7 @@ from mmsb.base.model import NONE_U32
 from mmsb.base.schema import Kind
 from mmsb.memory.cells import Array
 from mmsb.memory.grow import Grow
+from mmsb.memory.sidecar import Opening
 
 NEVER = 2**64 - 1
 #: New pages that may wait in a dictionary before all are sorted again.
@@ -43,6 +44,27 @@ class Catalog:
         for page in dead.tolist():
             self.deleted[page] = epoch
         self.seal()
+
+    def recall(self, held: Opening) -> None:
+        """Several epochs' pages at once, as an index file has them."""
+        self.kinds.extend(held.page_kind)
+        self.subjects.extend(held.page_subject)
+        self.deleted |= dict(zip(held.dead_page.tolist(), held.dead_epoch.tolist(), strict=True))
+        self._upto.extend(held.upto)
+        self.count = self.kinds.count
+        self.head += len(held.upto)
+
+    def during(self, first: int, last: int) -> dict[str, Array]:
+        """What an index file holds of the epochs first … last."""
+        low, high = self.counted(first - 1) if first else 0, self.counted(last)
+        dead = [(gone, at) for gone, at in tuple(self.deleted.items()) if first <= at <= last]
+        return {
+            "upto": self._upto.values[first : last + 1],
+            "page_kind": self.kinds.values[low:high],
+            "page_subject": self.subjects.values[low:high],
+            "dead_page": np.array([gone for gone, _ in dead], "<u4"),
+            "dead_epoch": np.array([at for _, at in dead], "<i8"),
+        }
 
     def seal(self) -> None:
         """The epoch is complete: its pages count from now on."""

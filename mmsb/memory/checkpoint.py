@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from mmsb.memory.frame import Broken, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.segment import Segment, file_name, header
+from mmsb.memory.sidecar import file_name as index_name
 
 _LOG = logging.getLogger("mmsb.memory")
 #: A hard link is not possible here; a copy is.
@@ -49,7 +51,7 @@ def parts(log: Log, index: Index, epoch: int) -> Parts:
     frame = _frame(log, index, epoch)
     end = Mark(frame.segment.number, frame.offset + frame.size, epoch)
     held = tuple(
-        (log.segments[number], end.offset if size is None or number == end.segment else size)
+        (log.segment(number), end.offset if size is None or number == end.segment else size)
         for number, size in log.manifest.segments
         if number <= end.segment
     )
@@ -72,6 +74,8 @@ def checkpoint(held: Parts, path: Path, disk: Disk) -> None:
     with appearing(path, disk) as folder:
         for segment, size in held.segments:
             _copy(segment, size, folder, disk)
+        for segment, _ in held.segments[:-1]:
+            _bring_index(segment, folder, disk, link=False)
         last = held.segments[-1][0].number
         sealed = [(segment.number, size) for segment, size in held.segments[:-1]]
         _complete(folder, held, [*sealed, (last, None)], disk)
@@ -93,6 +97,8 @@ def fork(held: Parts, path: Path, disk: Disk) -> int:
                 why = error.strerror
                 _copy(segment, size, folder, disk)
                 copied += size
+        for segment, _ in held.segments[:-1]:
+            _bring_index(segment, folder, disk, link=True)
         own = held.segments[-1][0].number + 1
         disk.write_file(folder / file_name(own), header(own))
         sealed = [(segment.number, size) for segment, size in held.segments]
@@ -106,6 +112,18 @@ def fork(held: Parts, path: Path, disk: Disk) -> int:
 
 def _copy(segment: Segment, size: int, folder: Path, disk: Disk) -> None:
     disk.write_file(folder / segment.name, segment.bytes[:size].data)
+
+
+def _bring_index(segment: Segment, folder: Path, disk: Disk, *, link: bool) -> None:
+    """The index file of a segment that is there as a whole; without it, it is made again."""
+    file = segment.path.parent / index_name(segment.number)
+    if not file.exists():
+        return
+    if link:
+        with suppress(OSError):
+            disk.link(file, folder / file.name)
+            return
+    disk.write_file(folder / file.name, file.read_bytes())
 
 
 def _complete(

@@ -125,13 +125,16 @@ class Disk:
         finally:
             os.close(handle)
 
-    def write_file(self, path: Path, data: bytes | memoryview, *, anew: bool = True) -> None:
-        """A whole file, its content synced, its name not."""
+    def write_file(
+        self, path: Path, data: bytes | memoryview, *, anew: bool = True, sync: bool = True
+    ) -> None:
+        """A whole file, its content synced if asked, its name not."""
         file = self.make(path, anew=anew)
         try:
             file.truncate(0)
             file.write(data, 0)
-            file.sync()
+            if sync:
+                file.sync()
         finally:
             file.close()
 

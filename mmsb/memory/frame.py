@@ -237,6 +237,27 @@ def _place(segment: int, offset: int) -> int:
     return (segment << 40 | offset) & (2**64 - 1)
 
 
+def table_epoch(raw: memoryview, segment: int, offset: int) -> int:
+    """The epoch of the frame at a place whose header, list and table hold; Broken."""
+    head = raw[offset : offset + HEADER.size]
+    if len(head) < HEADER.size:
+        raise Broken("the segment ends inside its header")
+    _, _, _, _, epoch, payload, table, _, _, sums, check = HEADER.unpack(head)
+    if check != xxh3_64_intdigest(head[:-8], _place(segment, offset)):
+        raise Broken("its header does not match its checksum")
+    own = -(-table // BLOCK)
+    begin = offset + HEADER.size
+    at = begin + 8 * (own + -(-(payload - table) // BLOCK))
+    if sums != xxh3_64_intdigest(raw[begin:at]):
+        raise Broken("its list of checksums does not match its checksum")
+    listed = struct.unpack_from(f"<{own}Q", raw, begin)
+    for block, wanted in enumerate(listed):
+        low = at + block * BLOCK
+        if xxh3_64_intdigest(raw[low : min(low + BLOCK, at + table)]) != wanted:
+            raise Broken("its table does not match its checksum")
+    return int(epoch)
+
+
 class Frame:
     """A stored frame. Its header and table are verified; buffers when `unsound` is asked."""
 

@@ -24,6 +24,13 @@ class Grow:
         self.held: Array = np.zeros(64, dtype)
         self.size = 64
 
+    @classmethod
+    def of(cls, values: Array) -> Grow:
+        """Begins with values that are held as they are, until it grows."""
+        made = cls.__new__(cls)
+        made.count, made.held = len(values), values
+        return made
+
     @property
     def values(self) -> Array:
         """What was appended."""

@@ -27,6 +27,7 @@ from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import Broken, Frame
 from mmsb.memory.meter import Meter
 from mmsb.memory.run import ORDER_FIELDS, Held, Run
+from mmsb.memory.sidecar import Opening
 from mmsb.memory.tables import Tables
 
 #: Row counts of a kind are kept for so many epochs.
@@ -86,7 +87,11 @@ class Index:
         self.complete = not self._known
         self.catalog, self.tables = Catalog(), Tables()
         self.meter = Meter()
-        self.runs: list[Run] = []
+        self._runs: list[Run] = []
+        self._late = False  # is a run there that has not read its index file?
+        self.schemas: list[tuple[int, tuple[Kind, ...]]] = []  # (epoch, kinds that it listed)
+        #: Segments whose index file did not hold, or was not there though it should be.
+        self.rebuilt: list[str] = []
         self._widths: dict[int, Array] = {}
         self._told: dict[tuple[int, int], Told] = {}
         #: May the kernels be used? None: once they are loaded, and where it is worth loading them.
@@ -107,13 +112,13 @@ class Index:
             problem = Problem(frame.segment.name, frame.offset, (frame.epoch,), (), str(error))
             raise corrupt(self.folder, problem) from error
         if len(frame.table.schema):
-            self.kinds = schemas.joined(self._known, stored)
-            self.stored = stored
-            self._widths, self._told = {}, {}
-            self.complete = not self.unstored()
-        if not self.runs or self.runs[-1].segment is not frame.segment:
-            self.runs.append(Run(frame.segment, frame.epoch, self))
-        self.runs[-1].add(frame, batches)
+            self._join(stored, frame.epoch)
+        last = self._runs[-1] if self._runs else None
+        if last is None or last.recalled or last.segment is not frame.segment:
+            segment = frame.segment
+            last = Run(lambda: segment, frame.epoch, self)
+            self._runs = [*self._runs, last]
+        last.add(frame, batches)
         for kind, count in rows.items():
             self.tables.add(kind, frame.epoch, count)
         dead = [batch.pages() for batch in batches if batch.tombstone]
@@ -125,6 +130,42 @@ class Index:
             frame.epoch,
         )
         return batches
+
+    def recall(self, run: Run, held: Opening) -> None:
+        """Takes in all epochs of an index file, of which the run knows the rest."""
+        listed = schemas.decode(held.schema.tobytes())
+        if listed:
+            self._join(schemas.replaced(self.stored, listed), run.last_epoch)
+        self._runs, self._late = [*self._runs, run], True
+        self.tables.recall(held)
+        self.catalog.recall(held)
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, oldest first, each ready. CorruptData."""
+        if self._late:
+            for run in self._runs:
+                run.ready()
+            self._late = False
+        return self._runs
+
+    @property
+    def open_run(self) -> Run | None:
+        """The run that the next frame of its segment goes to, if it is not an index file's."""
+        last = self._runs[-1] if self._runs else None
+        return None if last is None or last.recalled else last
+
+    def runs_of(self, segment: int) -> list[Run]:
+        """The runs of a segment, oldest first."""
+        return [run for run in self.runs if run.segment.number == segment]
+
+    def _join(self, stored: dict[int, Kind], epoch: int) -> None:
+        changed = tuple(kind for id, kind in stored.items() if self.stored.get(id) != kind)
+        self.kinds = schemas.joined(self._known, stored)
+        self.stored = stored
+        self._widths, self._told = {}, {}
+        self.complete = not self.unstored()
+        self.schemas.append((epoch, changed))
 
     def _schema(self, frame: Frame) -> dict[int, Kind]:
         if not len(frame.table.schema):
@@ -191,7 +232,7 @@ class Index:
     @property
     def delta_count(self) -> int:
         """Deltas ever committed."""
-        return sum(run.deltas for run in self.runs)
+        return sum(run.deltas for run in self._runs)
 
     def widths(self, kind: int) -> Array:
         """Bytes of a cell by column id, u8, of the columns that are stored."""
@@ -234,7 +275,8 @@ class Index:
 
     def end_of(self, epoch: int) -> tuple[int, int]:
         """Where an epoch's frame ends: (segment number, offset). O(log segments)."""
-        run = self.runs[bisect_right(self.runs, epoch, key=lambda run: run.first_epoch) - 1]
+        runs = self._runs
+        run = runs[bisect_right(runs, epoch, key=lambda run: run.first_epoch) - 1].ready()
         place = int(run.frames.values[epoch - run.first_epoch])
         frame = Frame(run.segment, place, len(run.segment.bytes), table=False)
         return run.segment.number, place + frame.size
@@ -244,8 +286,9 @@ class Index:
     def written_since(self, epoch: int) -> Array:
         """Pages that later epochs wrote or deleted, u32, increasing. O(their deltas)."""
         found = [np.zeros(0, "<u4")]
-        for run in self.runs:
+        for run in self._runs:
             if run.last_epoch > epoch:
+                run.ready()
                 batches = np.array(run.batches(epoch, self.head), np.int64)
                 run.check_tables(batches)
                 found.append(run.pages(run.members(batches)))
@@ -253,7 +296,7 @@ class Index:
 
     def runs_to(self, epoch: int) -> list[Run]:
         """Runs with deltas committed up to the epoch, oldest first."""
-        return [run for run in self.runs if run.first_epoch <= epoch]
+        return [run.ready() for run in self._runs if run.first_epoch <= epoch]
 
     def described(self) -> Described:
         """What the kernels are told. O(orders), and sorts what was not sorted yet."""

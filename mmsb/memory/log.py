@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Protocol
 
+from mmsb.base.errors import CorruptData
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.files import Manifest, Mark, Marks, read_manifest, read_marks
 from mmsb.memory.frame import HEADER, Broken, Frame
@@ -17,6 +19,16 @@ _NAMED = 100_000
 def floor(manifest: Manifest, marks: Marks) -> tuple[int, int]:
     """Where durable bytes end: at the durable mark, but sealed segments were synced when sealed."""
     return max(marks.durable.place, (manifest.segments[-1][0], FIRST))
+
+
+class Recalls(Protocol):
+    """What else may tell of a segment (`mmsb.memory.recall`)."""
+
+    def __call__(self, number: int, size: int | None) -> Mark | None:
+        """The place from which its frames must be read; None: from its beginning."""
+
+    def ends(self, mark: Mark) -> bool:
+        """Does an epoch that was recalled end at the mark?"""
 
 
 class Log:
@@ -44,8 +56,10 @@ class Log:
         self.marks, self.both_slots = read_marks(self.folder)
         self.manifest = read_manifest(self.folder)
 
-    def scan(self, *, beyond: bool) -> Iterator[Frame]:
+    def scan(self, *, beyond: bool, recall: Recalls | None = None) -> Iterator[Frame]:
         """Frames from ``position`` to the visible mark; with ``beyond`` as far as they are sound.
+
+        ``recall`` may take the beginning of a segment, or all of it, from somewhere else.
 
         Frames above the floor are verified whole before they are yielded. Where one header slot is
         damaged the other may be a commit behind: the scan goes beyond, and since the durable mark
@@ -57,8 +71,12 @@ class Log:
         for number, sealed in self.manifest.segments:
             if number < self.end[0] or (number > visible.segment and not beyond):
                 continue
+            if recall is not None and (number, FIRST) >= self.end:
+                self._recalled(recall, recall(number, sealed))
+                if self.end == (number, sealed):
+                    continue
             try:
-                segment = self._segment(number)
+                segment = self.segment(number)
             except (OSError, Broken) as error:
                 problem = self._problem((number, 0), f"the segment cannot be read ({error})")
                 break
@@ -68,6 +86,15 @@ class Log:
             if problem is not None:
                 break
         self._judge(problem)
+
+    def _recalled(self, recall: Recalls, mark: Mark | None) -> None:
+        """Goes on behind what was recalled; CorruptData if a mark in it is no epoch's end."""
+        if mark is None:
+            return
+        before, self.position, self.end = self.end, mark, mark.place
+        for own in (self.marks.visible, self.marks.durable):
+            if before < own.place <= self.end and own != mark and not recall.ends(own):
+                raise self._stray(own)
 
     def _frames(
         self, segment: Segment, limit: int | None
@@ -103,16 +130,20 @@ class Log:
         """CorruptData if a mark lies in the frame just read, or at its end with another epoch."""
         for mark in (self.marks.visible, self.marks.durable):
             if before < mark.place <= self.end and mark != self.position:
-                place = f"{file_name(mark.segment)} at offset {mark.offset}"
-                what = f"it says that epoch {mark.epoch} ends in {place}, where no frame of it ends"
-                raise corrupt(self.folder, Problem("header", 0, (mark.epoch,), (), what))
+                raise self._stray(mark)
+
+    def _stray(self, mark: Mark) -> CorruptData:
+        place = f"{file_name(mark.segment)} at offset {mark.offset}"
+        what = f"it says that epoch {mark.epoch} ends in {place}, where no frame of it ends"
+        return corrupt(self.folder, Problem("header", 0, (mark.epoch,), (), what))
 
     def _is_blank(self, segment: Segment, at: int) -> bool:
         """Preallocated bytes, never written, above all that was ever visible."""
         above = (segment.number, at) >= self.marks.visible.place
         return above and not segment.bytes[at : at + HEADER.size].any()
 
-    def _segment(self, number: int) -> Segment:
+    def segment(self, number: int) -> Segment:
+        """A segment, opened when first asked for. OSError, Broken."""
         if number not in self.segments:
             self.segments[number] = Segment(self.folder, number)
         return self.segments[number]

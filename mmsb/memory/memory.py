@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter_ns
 from types import TracebackType
@@ -12,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import Conflict, ReadOnly, StateError, UsageError
+from mmsb.base.errors import Conflict, MmsbError, ReadOnly, StateError, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory import arrow_in, checkpoint, encode, writer
+from mmsb.memory import arrow_in, checkpoint, encode, recall, writer
 from mmsb.memory.cells import Array
 from mmsb.memory.changes import Changes, Sealed
 from mmsb.memory.checkpoint import Parts
@@ -27,12 +28,15 @@ from mmsb.memory.frame import ALIGN, Draft, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.reading import Reading
+from mmsb.memory.recall import Recall
 from mmsb.memory.single import Single
 from mmsb.memory.transaction import Transaction
 from mmsb.memory.writer import Durability, Writer
 
 Pathlike = str | os.PathLike[str]
 SEGMENT_BYTES = 4 * 1024 * 1024
+#: An open segment with so many frames gets an index file when it is closed.
+_FRAMES = 512
 
 
 class Memory(Reading):
@@ -89,7 +93,7 @@ class Memory(Reading):
         lock = Lock(folder, disk) if write else None
         try:
             log, index = Log(folder), Index(folder, kinds)
-            for frame in log.scan(beyond=write):
+            for frame in log.scan(beyond=write, recall=Recall(index, log)):
                 index.add(frame)
             writing = None if lock is None else Writer(log, lock, durability, disk)
             return cls(log, index, writing, disk)
@@ -104,6 +108,7 @@ class Memory(Reading):
             if not self._closed:
                 self._closed = True
                 if self._writer is not None:
+                    self._index_tail(self._writer)
                     self._writer.close()
 
     def __enter__(self) -> Memory:
@@ -146,8 +151,10 @@ class Memory(Reading):
             epoch = self.head + 1
             content = changes.seal()
             draft = encode.draft(content, epoch, source, self._index.page_count)
+            before = self._log.end
             segment, at = out.append(draft)
             batches = self._index.add(Frame(segment, at, at + draft.size))
+            self._sealed(before)
             changes.committed = True
             out.settle()
             meter.committed(began, sum(batch.deltas for batch in batches), draft.size, epoch)
@@ -204,11 +211,14 @@ class Memory(Reading):
             plain = self._single.draft(page, rows, columns, source)
             if plain is not None:
                 draft, shape, touched = plain
+                before = self._log.end
                 segment, at = out.append(draft)
-                if segment is self._index.runs[-1].segment:
+                run = self._index.open_run
+                if run is not None and run.segment is segment:
                     self._single.add(draft, shape, touched, at)
                 else:
                     self._index.add(Frame(segment, at, at + draft.size))
+                    self._sealed(before)
                 out.settle()
                 if began:
                     meter.committed(began, 1, draft.size, draft.epoch)
@@ -291,6 +301,27 @@ class Memory(Reading):
     def _parts(self, epoch: int | None) -> Parts:
         self._check_open()
         return checkpoint.parts(self._log, self._index, self._epoch(epoch))
+
+    def _index_tail(self, out: Writer) -> None:
+        """An index file of the open segment, if reading its frames again would take long."""
+        run = self._index.open_run
+        if run is None or run.frames.count < _FRAMES or out.durability == "none" or out.failed:
+            return
+        with suppress(MmsbError):  # closing says it
+            out.sync()
+            self._write_index(*self._log.end)
+
+    def _write_index(self, number: int, end: int) -> None:
+        """An index file; the memory is whole without it, so what fails is only told."""
+        try:
+            recall.write(self._index, number, end, self._disk)
+        except (OSError, MmsbError) as error:
+            self._index.rebuilt.append(f"the index of segment {number} was not written: {error}")
+
+    def _sealed(self, before: tuple[int, int]) -> None:
+        """Writes the index of the segment that a commit has sealed, if it has."""
+        if self._log.end[0] != before[0]:
+            self._write_index(*before)
 
     def _from_deltas(self, deltas: Iterable[Delta]) -> Changes:
         changes = self.changes()

@@ -48,7 +48,7 @@ def sorted_by_page(pages: Array, low: int) -> Order:
     if count <= _FEW:
         by_page = np.argsort(pages, kind="stable")
         ordered = pages[by_page]
-        first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+        first = np.flatnonzero(np.append(count > 0, ordered[1:] != ordered[:-1]))
         begins = np.append(first, count).astype("<u4")
         return Order(low, low + count, (by_page + low).astype("<u4"), ordered[first], begins)
     from mmsb.memory import kernels_many

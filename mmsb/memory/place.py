@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmsb.base.errors import MemoryLocked, NoSpace, NotAMemory, ReadOnly, UsageError
 
-_OWN_FILES = re.compile(r"manifest(\..*)?|header|lock|segment-\d+")
+_OWN_FILES = re.compile(r"manifest(\..*)?|header|lock|segment-\d+|index-\d+(\.new)?")
 _LONGEST_NAME = 200  # bytes; a file system's limit is 255 and we add to it
 
 

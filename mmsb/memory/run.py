@@ -9,31 +9,24 @@ merged as they grow, so that a page's deltas are found in a few of them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 
-from mmsb.base.errors import CorruptData
-from mmsb.base.schema import Kind
-from mmsb.memory.batch import Batch, batches_of, block_problem
+from mmsb.memory.batch import Batch
 from mmsb.memory.cells import Array, address_of
 from mmsb.memory.damage import Problem, corrupt
-from mmsb.memory.frame import BLOCK as BLOCK_BYTES
-from mmsb.memory.frame import COUNTS, TOMBSTONE, Broken, Draft, Frame, padded, table_places
+from mmsb.memory.frame import COUNTS, TOMBSTONE, Draft, Frame, padded, table_places
 from mmsb.memory.grow import Grow
 from mmsb.memory.order import Order, sorted_by_page
 from mmsb.memory.rows import (
     BATCH_FIELDS,
-    BLOCK,
-    BUFFERS,
     CELLS,
     DELTAS,
     EPOCH,
     FIRST,
     FRAME,
-    IDS,
     META,
     OFFSETS,
     PAGES,
@@ -46,10 +39,11 @@ from mmsb.memory.rows import (
     rows_hold,
 )
 from mmsb.memory.segment import Segment
+from mmsb.memory.sidecar import Reading
+from mmsb.memory.verified import SEEN, WANTED, Schemas, Verified
 
 #: What an order is described to the kernels by, i64 each (`mmsb.memory.kernels`).
 ORDER_FIELDS = 12
-SEEN, WANTED = 1, 2
 
 
 @dataclass(slots=True, eq=False)
@@ -94,27 +88,47 @@ class Held:
             self.seen[blocks] = SEEN
 
 
-class Schemas(Protocol):
-    """Who knows the stored kinds by id."""
-
-    stored: dict[int, Kind]
-
-
-class Run:
+class Run(Verified):
     """One segment's batches, epochs [first, last], and which of its bytes were verified."""
 
-    def __init__(self, segment: Segment, first_epoch: int, known: Schemas) -> None:
-        """``known`` holds the kinds that batches are of."""
-        self.segment = segment
+    def __init__(self, segment: Callable[[], Segment], first_epoch: int, known: Schemas) -> None:
+        """``segment`` opens it when it is first needed; ``known`` has the kinds of its batches."""
+        super().__init__(segment, known)
         self.first_epoch = first_epoch
-        self._known = known
         self.frames = Grow("<i8")  # by epoch: where its frame lies
-        self._table = Grow("<i8")  # batch rows, end to end
-        self._checked = Grow("u1")  # by batch: is its part of the delta table verified?
-        self._seen = Grow("u1")  # by block of buffers: is it verified?
         self.deltas = 0
         self.orders: tuple[Order, ...] = ()
+        #: Is it as an index file has it? Then later frames of its segment go to another run.
+        self.recalled = False
+        self._late: Callable[[], Reading] | None = None
+        self._epochs = 0
         self._lock = threading.Lock()
+
+    def recall(self, epochs: int, deltas: int, late: Callable[[], Reading]) -> None:
+        """It is as an index file has it; ``late`` reads that when it is first needed (`ready`)."""
+        self.recalled, self._late = True, late
+        self._epochs, self.deltas = epochs, deltas
+
+    def ready(self) -> Run:
+        """Itself, all of it in its place; nothing of the segment is verified yet. CorruptData."""
+        if self._late is not None:
+            with self._lock:
+                if self._late is not None:
+                    self._take(self._late())
+                    self._late = None
+        return self
+
+    def _take(self, reading: Reading) -> None:
+        self._table, self.frames = Grow.of(reading.table), Grow.of(reading.frames)
+        self._checked.grow(len(reading.table) // len(BATCH_FIELDS))
+        self._seen.grow(reading.blocks)
+        self.deltas, self.orders = reading.order.high, (reading.order,)
+
+    def reading(self) -> Reading:
+        """What an index file holds of it. O(deltas)."""
+        nothing = np.zeros(0, "<u4")
+        order = Order(0, self.deltas, nothing, nothing, nothing)
+        return Reading(self.frames.values, self._table.values, order, self._seen.count)
 
     # Taking in.
 
@@ -162,14 +176,9 @@ class Run:
         self.deltas += 1
 
     @property
-    def table(self) -> Array:
-        """The batch rows, i64[batches, 16], in the order of the log."""
-        return self._table.values.reshape(-1, len(BATCH_FIELDS))
-
-    @property
     def last_epoch(self) -> int:
         """The last epoch it holds."""
-        return self.first_epoch + self.frames.count - 1
+        return self.first_epoch + (self.frames.count or self._epochs) - 1
 
     # Asking.
 
@@ -178,32 +187,12 @@ class Run:
         epochs = self.table[:, EPOCH]
         return range(*np.searchsorted(epochs, [after, upto], side="right").tolist())
 
-    def columns(self, at: int) -> Array:
-        """The ids of a batch's columns, u16. Its table is verified. CorruptData."""
-        self.check_tables(np.array([at]))
-        row = self.table[at]
-        begin, count = int(row[IDS]), int(row[META]) >> 32 & 0xFFFF
-        return self.segment.bytes[begin : begin + 2 * count].view("<u2")
-
     def places(self, at: int, widths: Array) -> dict[int, int]:
         """Column id → where its buffer begins in the segment; ``widths`` in bytes by column id."""
         row, found = self.table[at], {}
         place, rows = int(row[CELLS]), int(row[ROWS])
         for id in self.columns(at).tolist():
             found[id], place = place, place + padded(int(widths[id]) * rows, 8)
-        return found
-
-    def view(self, at: int, begin: int, end: int, dtype: np.dtype[Any] | str) -> Array:
-        """Bytes [begin, end) of the segment, of a batch's buffers: a verified read-only view."""
-        if begin < end:
-            row = self.table[at]
-            block, buffers = int(row[BLOCK]), int(row[BUFFERS])
-            first = block + (begin - buffers) // BLOCK_BYTES
-            last = block + (end - 1 - buffers) // BLOCK_BYTES + 1
-            seen = self._seen.values[first:last]
-            if not seen.all() or (seen != SEEN).any():
-                self.check_blocks(np.arange(first, last)[seen != SEEN])
-        found: Array = self.segment.bytes[begin:end].view(dtype)
         return found
 
     def numbers(self, page: int, epoch: int) -> Array:
@@ -328,10 +317,10 @@ class Run:
             while orders and 4 * (high - low) >= orders[-1].high - orders[-1].low:
                 low, orders = orders[-1].low, orders[:-1]
             if low < high:
-                self.orders = (*orders, sorted_by_page(self._pages(low, high), low))
+                self.orders = (*orders, sorted_by_page(self.pages_in(low, high), low))
             return self.orders
 
-    def _pages(self, low: int, high: int) -> Array:
+    def pages_in(self, low: int, high: int) -> Array:
         """The page of each of the deltas [low, high), u32."""
         table, words = self.table, self.segment.words
         first, last = self.batch_of(np.array([low, high - 1])).tolist()
@@ -353,48 +342,3 @@ class Run:
         batches = self._table.count // len(BATCH_FIELDS)
         table, checked, seen = self._table.held, self._checked.held, self._seen.held
         return Held(self, orders, batches, table, checked, seen, self.segment.bytes)
-
-    # Verifying.
-
-    def check_tables(self, batches: Array) -> None:
-        """Verifies the delta tables of batches that were not; CorruptData."""
-        checked = self._checked.values
-        for at in batches[checked[batches] != SEEN].tolist():
-            if checked[at] != SEEN:
-                place = int(self.table[at, FRAME])
-                try:
-                    Frame(self.segment, place, len(self.segment.bytes))
-                except Broken as error:
-                    raise self._broken(place, int(self.table[at, EPOCH]), error) from error
-                checked[self.table[:, FRAME] == place] = SEEN
-
-    def check_blocks(self, blocks: Array) -> None:
-        """Hashes blocks of buffers, numbers increasing; those that hold are never hashed again."""
-        table, seen = self.table, self._seen.values
-        owners = np.searchsorted(table[:, BLOCK], blocks, side="right") - 1
-        starts = np.flatnonzero(np.append(True, np.diff(table[owners, FRAME]) != 0))
-        for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(blocks)], strict=True):
-            row = table[owners[begin]]
-            place, base = int(row[FRAME]), int(row[BLOCK])
-            try:
-                frame = Frame(self.segment, place, len(self.segment.bytes), table=False)
-                own = blocks[begin:end] - base + frame.blocks.of_table
-                for block in own.tolist():
-                    if not frame.holds(block):
-                        raise self._corrupt(place, block)
-            except Broken as error:
-                raise self._broken(place, int(row[EPOCH]), error) from error
-            seen[blocks[begin:end]] = SEEN
-
-    def _broken(self, place: int, epoch: int, error: Broken) -> CorruptData:
-        what = f"the frame there does not hold: {error}"
-        problem = Problem(self.segment.name, place, (epoch,), (), what)
-        return corrupt(self.segment.path.parent, problem)
-
-    def _corrupt(self, place: int, block: int) -> CorruptData:
-        """The error for a block of buffers: names the pages that have cells in it."""
-        frame = Frame(self.segment, place, len(self.segment.bytes))
-        span, kinds = frame.blocks.span(block), self._known.stored
-        pages = [b.pages_in(*span, kinds[b.kind]) for b in batches_of(frame, kinds)]
-        concerned = np.unique(np.concatenate(pages))
-        return corrupt(self.segment.path.parent, block_problem(frame, concerned, block))

@@ -112,7 +112,8 @@ class Single:
 
     def add(self, draft: Draft, shape: Shape, rows: Rows | Array, offset: int) -> None:
         """Takes the frame in that was just written at that place of the last run's segment."""
-        run, sparse = self._index.runs[-1], not isinstance(rows, Rows)
+        run, sparse = self._index.open_run, not isinstance(rows, Rows)
+        assert run is not None
         flags = SPARSE if sparse else UNIFORM
         meta = meta_of(shape.kind.id, flags, len(shape.ids), draft.source)
         ids = COUNTS.size + (32 if sparse else 24)

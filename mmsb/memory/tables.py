@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmsb.memory.cells import Array
 from mmsb.memory.grow import Grow
+from mmsb.memory.sidecar import Opening
 
 
 class Tables:
@@ -29,3 +31,20 @@ class Tables:
         at = len(known) if len(known) and known[-1] <= epoch else 0
         at = at or int(np.searchsorted(known, epoch, side="right"))
         return int(counts.held[at - 1]) if at else 0
+
+    def recall(self, held: Opening) -> None:
+        """Several epochs' rows at once, as an index file has them."""
+        entries = (held.grown_kind, held.grown_epoch, held.grown_rows)
+        for entry in zip(*(array.tolist() for array in entries), strict=True):
+            self.add(*entry)
+
+    def during(self, first: int, last: int) -> dict[str, Array]:
+        """What an index file holds of the epochs first … last, kind by kind."""
+        kinds, epochs, rows = [np.zeros(0, "<u2")], [np.zeros(0, "<i8")], [np.zeros(0, "<i8")]
+        for kind, (grown, counts) in sorted(self._grown.items()):
+            low, high = np.searchsorted(grown.values, [first, last + 1]).tolist()
+            epochs.append(grown.values[low:high])
+            rows.append(counts.values[low:high])
+            kinds.append(np.full(len(epochs[-1]), kind, "<u2"))
+        found = (np.concatenate(parts) for parts in (kinds, epochs, rows))
+        return dict(zip(("grown_kind", "grown_epoch", "grown_rows"), found, strict=True))

@@ -79,8 +79,13 @@ def test_a_flipped_bit_is_found(
             assert report is None or not report.sound, f"{name} byte {at}"
             assert report is None or report.problems[0].file == name
             found = outcome(copy)
-            assert isinstance(found, str), f"{name} byte {at} was read as if nothing were wrong"
-            assert name in found or part == "manifest", found
+            if isinstance(found, dict) and (copy / name.replace("segment", "index")).exists():
+                # What a frame's table says is in the index file too, and is used from there.
+                assert part in ("frame header", "checksums", "table", "segment header")
+                assert found == content
+            else:
+                assert isinstance(found, str), f"{name} byte {at} was read as if it were sound"
+                assert name in found or part == "manifest", found
             shutil.rmtree(copy)
 
 
@@ -123,7 +128,7 @@ def test_truncation_is_found(filled: Path, content: dict[object, bytes], tmp_pat
         # A header cut between its slots still has one; a frame's padding carries nothing.
         if isinstance(found, dict):
             assert found == content
-            assert name == "header" or size >= frames(filled)[-1].offset
+            assert name.startswith(("header", "index")) or size >= frames(filled)[-1].offset
         shutil.rmtree(copy)
 
 
@@ -245,8 +250,7 @@ def test_sealed_segments_are_durable_whatever_the_header_says(path: Path) -> Non
         assert memory.torn
     flip(path / found[3].segment.name, found[3].offset)
     for write in (False, True):
-        with pytest.raises(errors.CorruptData, match=f"{found[3].segment.name} at offset"):
-            Memory.open(path, write=write, kinds=KINDS)
+        assert f"{found[3].segment.name} at offset" in str(outcome(path, write))
 
 
 def test_with_a_slot_lost_a_bad_frame_is_damage(behind: Path) -> None:

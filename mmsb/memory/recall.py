@@ -1,0 +1,147 @@
+"""Opening by index files: what they tell of sealed segments, and of the tail as it was closed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+
+from mmsb.base.errors import MmsbError
+from mmsb.memory import kinds as schemas
+from mmsb.memory import sidecar
+from mmsb.memory.batch import batches_of
+from mmsb.memory.damage import Problem, corrupt
+from mmsb.memory.disk import Disk
+from mmsb.memory.files import Mark
+from mmsb.memory.frame import HEADER, Broken, Frame
+from mmsb.memory.index import Index
+from mmsb.memory.log import Log
+from mmsb.memory.order import sorted_by_page
+from mmsb.memory.run import Run
+from mmsb.memory.segment import FIRST, Segment, file_name
+from mmsb.memory.sidecar import Opening, Reading, Sidecar
+
+
+class Recall:
+    """Takes segments from their index files into an index, as a scan of the log comes to them."""
+
+    def __init__(self, index: Index, log: Log) -> None:
+        self._index, self._log = index, log
+
+    def __call__(self, number: int, size: int | None) -> Mark | None:
+        """The place in the segment from which frames must be read, if its file holds.
+
+        ``size`` is a sealed segment's. Of the last one only durable bytes are taken from a file,
+        since others may be gone after the loss of power.
+        """
+        index, log = self._index, self._log
+        durable = log.marks.durable
+        reach = size
+        if size is None:
+            reach = durable.offset if durable.segment == number and log.both_slots else FIRST
+        try:
+            held = Sidecar(log.folder, number)
+            counts = held.counts
+            fits = counts["end"] == reach if size is not None else counts["end"] <= (reach or 0)
+            if not fits:
+                return None
+            if (counts["first_epoch"], counts["first_page"]) != (index.head + 1, index.page_count):
+                raise Broken("it continues somewhere else")
+            run = Run(lambda: self._open(number, counts["end"]), counts["first_epoch"], index)
+            run.recall(counts["epochs"], counts["deltas"], lambda: self._read(held, run))
+            index.recall(run, held.opening)
+        except FileNotFoundError:
+            return None
+        except (Broken, MmsbError, ValueError, KeyError, TypeError) as error:
+            index.rebuilt.append(f"{sidecar.file_name(number)}: {error}")
+            return None
+        return Mark(number, counts["end"], index.head)
+
+    def ends(self, mark: Mark) -> bool:
+        """Does the mark's epoch end where the mark says?"""
+        return 0 <= mark.epoch <= self._index.head and self._index.end_of(mark.epoch) == mark.place
+
+    def _open(self, number: int, end: int) -> Segment:
+        """The segment, as long as its index file says: reading goes by that."""
+        try:
+            segment = self._log.segment(number)
+            if len(segment.bytes) < end:
+                segment.remap()
+            if len(segment.bytes) < end:
+                raise Broken(f"it ends at {len(segment.bytes)}, before {end}")
+            return segment
+        except (OSError, Broken) as error:
+            problem = Problem(file_name(number), 0, (), (), f"the segment cannot be read ({error})")
+            raise corrupt(self._log.folder, problem) from error
+
+    def _read(self, held: Sidecar, run: Run) -> Reading:
+        """The file's second part; if that does not hold, the same from the segment's frames."""
+        segment, counts = run.segment, held.counts
+        try:
+            reading = held.reading()
+            last = int(reading.frames[-1])
+            if _mark_of(segment, last) != counts["mark"]:
+                raise Broken("it was made for another segment")
+        except (Broken, IndexError) as error:
+            self._index.rebuilt.append(f"{held.path.name}: {error}")
+            return self._again(run, segment, counts["end"])
+        return reading
+
+    def _again(self, run: Run, segment: Segment, end: int) -> Reading:
+        made, at = Run(lambda: segment, run.first_epoch, self._index), FIRST
+        while at < end:
+            try:
+                frame = Frame(segment, at, min(end, len(segment.bytes)))
+                if frame.epoch != made.last_epoch + 1:
+                    raise Broken(f"it says epoch {frame.epoch}, not {made.last_epoch + 1}")
+                made.add(frame, batches_of(frame, self._index.stored))
+            except Broken as error:
+                what = f"the frame there does not hold: {error}"
+                problem = Problem(segment.name, at, (made.last_epoch + 1,), (), what)
+                raise corrupt(self._log.folder, problem) from error
+            at += frame.size
+        reading = made.reading()
+        order = sorted_by_page(made.pages_in(0, made.deltas), 0) if made.deltas else reading.order
+        return Reading(reading.frames, reading.table, order, reading.blocks)
+
+
+def _mark_of(segment: Segment, place: int) -> int:
+    check = segment.bytes[place + HEADER.size - 8 : place + HEADER.size].tobytes()
+    return int.from_bytes(check, "little")
+
+
+def write(index: Index, number: int, end: int, disk: Disk) -> bool:
+    """Writes a segment's index file, which holds up to ``end``; not synced: it can be made again.
+
+    False if there is nothing to write. OSError. O(deltas of the segment).
+    """
+    runs = index.runs_of(number)
+    if not runs or not all(run.frames.count for run in runs):
+        return False
+    first, last, folder = runs[0].first_epoch, runs[-1].last_epoch, index.folder
+    page = index.catalog.counted(first - 1) if first else 0
+    listed = [own for epoch, own in index.schemas if first <= epoch <= last]
+    kinds = {kind.id: kind for own in listed for kind in own}
+    schema = np.frombuffer(schemas.encode(kinds.values()), np.uint8)
+    pages, grown = index.catalog.during(first, last), index.tables.during(first, last)
+    opening = Opening(**pages, **grown, schema=schema)
+    written = [run.pages_in(0, run.deltas) for run in runs if run.deltas]
+    data = sidecar.pack(
+        opening,
+        [run.reading() for run in runs],
+        np.concatenate([np.zeros(0, "<u4"), *written]),
+        segment=number,
+        end=end,
+        mark=_mark_of(runs[-1].segment, int(runs[-1].frames.values[-1])),
+        first_epoch=first,
+        first_page=page,
+    )
+    new = folder / (sidecar.file_name(number) + ".new")
+    try:
+        disk.write_file(new, data, anew=False, sync=False)
+        disk.rename(new, folder / sidecar.file_name(number))
+    except BaseException:
+        with suppress(OSError):
+            disk.unlink(new)
+        raise
+    return True

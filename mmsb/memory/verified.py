@@ -1,0 +1,120 @@
+"""Which bytes of a segment were verified: tables by batch, buffers by block, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from mmsb.base.errors import CorruptData
+from mmsb.base.schema import Kind
+from mmsb.memory.batch import batches_of, block_problem
+from mmsb.memory.cells import Array
+from mmsb.memory.damage import Problem, corrupt
+from mmsb.memory.frame import BLOCK as BLOCK_BYTES
+from mmsb.memory.frame import Broken, Frame, table_epoch
+from mmsb.memory.grow import Grow
+from mmsb.memory.rows import BATCH_FIELDS, BLOCK, BUFFERS, EPOCH, FRAME, IDS, META
+from mmsb.memory.segment import Segment
+
+SEEN, WANTED = 1, 2
+
+
+class Schemas(Protocol):
+    """Who knows the stored kinds by id."""
+
+    stored: dict[int, Kind]
+
+
+class Verified:
+    """The batch rows of a segment, and what of it was verified."""
+
+    def __init__(self, segment: Callable[[], Segment], known: Schemas) -> None:
+        self._open: Callable[[], Segment] | None = segment
+        self._known = known
+        self._table = Grow("<i8")  # batch rows, end to end
+        self._checked = Grow("u1")  # by batch: is its part of the delta table verified?
+        self._seen = Grow("u1")  # by block of buffers: is it verified?
+
+    @property
+    def segment(self) -> Segment:
+        """The segment, opened when first asked for. CorruptData."""
+        if self._open is not None:
+            self._segment, self._open = self._open(), None
+        return self._segment
+
+    @property
+    def table(self) -> Array:
+        """The batch rows, i64[batches, 16], in the order of the log."""
+        return self._table.values.reshape(-1, len(BATCH_FIELDS))
+
+    def columns(self, at: int) -> Array:
+        """The ids of a batch's columns, u16. Its table is verified. CorruptData."""
+        self.check_tables(np.array([at]))
+        row = self.table[at]
+        begin, count = int(row[IDS]), int(row[META]) >> 32 & 0xFFFF
+        return self.segment.bytes[begin : begin + 2 * count].view("<u2")
+
+    def view(self, at: int, begin: int, end: int, dtype: np.dtype[Any] | str) -> Array:
+        """Bytes [begin, end) of the segment, of a batch's buffers: a verified read-only view."""
+        if begin < end:
+            row = self.table[at]
+            block, buffers = int(row[BLOCK]), int(row[BUFFERS])
+            first = block + (begin - buffers) // BLOCK_BYTES
+            last = block + (end - 1 - buffers) // BLOCK_BYTES + 1
+            seen = self._seen.values[first:last]
+            if not seen.all() or (seen != SEEN).any():
+                self.check_blocks(np.arange(first, last)[seen != SEEN])
+        found: Array = self.segment.bytes[begin:end].view(dtype)
+        return found
+
+    def check_tables(self, batches: Array) -> None:
+        """Verifies the delta tables of batches that were not; CorruptData."""
+        checked = self._checked.values
+        wanted = batches[checked[batches] != SEEN]
+        if not len(wanted):
+            return
+        raw, segment = self.segment.bytes.data, self.segment
+        frames, epochs = self.table[:, FRAME], self.table[:, EPOCH]
+        for place, epoch in dict(
+            zip(frames[wanted].tolist(), epochs[wanted].tolist(), strict=True)
+        ).items():
+            try:
+                if table_epoch(raw, segment.number, place) != epoch:
+                    raise Broken("it is of another epoch than its index file says")
+            except Broken as error:
+                raise self._broken(place, epoch, error) from error
+            low, high = np.searchsorted(frames, [place, place + 1]).tolist()
+            checked[low:high] = SEEN
+
+    def check_blocks(self, blocks: Array) -> None:
+        """Hashes blocks of buffers, numbers increasing; those that hold are never hashed again."""
+        table, seen = self.table, self._seen.values
+        owners = np.searchsorted(table[:, BLOCK], blocks, side="right") - 1
+        starts = np.flatnonzero(np.append(True, np.diff(table[owners, FRAME]) != 0))
+        for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(blocks)], strict=True):
+            row = table[owners[begin]]
+            place, base = int(row[FRAME]), int(row[BLOCK])
+            try:
+                frame = Frame(self.segment, place, len(self.segment.bytes), table=False)
+                own = blocks[begin:end] - base + frame.blocks.of_table
+                for block in own.tolist():
+                    if not frame.holds(block):
+                        raise self._corrupt(place, block)
+            except Broken as error:
+                raise self._broken(place, int(row[EPOCH]), error) from error
+            seen[blocks[begin:end]] = SEEN
+
+    def _broken(self, place: int, epoch: int, error: Broken) -> CorruptData:
+        what = f"the frame there does not hold: {error}"
+        problem = Problem(self.segment.name, place, (epoch,), (), what)
+        return corrupt(self.segment.path.parent, problem)
+
+    def _corrupt(self, place: int, block: int) -> CorruptData:
+        """The error for a block of buffers: names the pages that have cells in it."""
+        frame = Frame(self.segment, place, len(self.segment.bytes))
+        span, kinds = frame.blocks.span(block), self._known.stored
+        pages = [b.pages_in(*span, kinds[b.kind]) for b in batches_of(frame, kinds)]
+        concerned = np.unique(np.concatenate(pages))
+        return corrupt(self.segment.path.parent, block_problem(frame, concerned, block))
