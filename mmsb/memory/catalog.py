@@ -9,6 +9,7 @@ import numpy as np
 from mmsb.base.model import NONE_U32
 from mmsb.base.schema import Kind
 from mmsb.memory.cells import Array
+from mmsb.memory.forked import locks
 from mmsb.memory.grow import Grow
 from mmsb.memory.sidecar import Opening
 
@@ -34,7 +35,8 @@ class Catalog:
         self._pages: Array = np.zeros(0, "<u4")
         self._waiting: dict[int, list[int]] = {}
         self._placed = 0
-        self._lock = threading.Lock()
+        self._lock: threading.Lock
+        locks(self, "_lock")
 
     def add(self, kinds: Array, subjects: Array, dead: Array, epoch: int) -> None:
         """One epoch's new pages and deleted pages."""

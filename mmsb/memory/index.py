@@ -24,6 +24,7 @@ from mmsb.memory.batch import Batch, batches_of
 from mmsb.memory.catalog import Catalog
 from mmsb.memory.cells import Array, address_of, dtype_of
 from mmsb.memory.damage import Problem, corrupt
+from mmsb.memory.forked import locks
 from mmsb.memory.frame import Broken, Frame
 from mmsb.memory.meter import Meter
 from mmsb.memory.run import ORDER_FIELDS, Held, Run
@@ -92,13 +93,15 @@ class Index:
         self.schemas: list[tuple[int, tuple[Kind, ...]]] = []  # (epoch, kinds that it listed)
         #: Segments whose index file did not hold, or was not there though it should be.
         self.rebuilt: list[str] = []
-        self._widths: dict[int, Array] = {}
+        self._widths: dict[tuple[int, int], Array] = {}
         self._told: dict[tuple[int, int], Told] = {}
         #: May the kernels be used? None: once they are loaded, and where it is worth loading them.
         self.compiled: bool | None = None
         self._described: Described | None = None
         self._counts: dict[int, tuple[tuple[int, Array], ...]] = {}
-        self._lock, self._marking = threading.Lock(), threading.Lock()
+        self._lock: threading.Lock
+        self._marking: threading.Lock
+        locks(self, "_lock", "_marking")
 
     def add(self, frame: Frame) -> list[Batch]:
         """Takes in the next epoch's frame; CorruptData if a bound does not hold, and no change."""
@@ -163,7 +166,6 @@ class Index:
         changed = tuple(kind for id, kind in stored.items() if self.stored.get(id) != kind)
         self.kinds = schemas.joined(self._known, stored)
         self.stored = stored
-        self._widths, self._told = {}, {}
         self.complete = not self.unstored()
         self.schemas.append((epoch, changed))
 
@@ -236,13 +238,13 @@ class Index:
 
     def widths(self, kind: int) -> Array:
         """Bytes of a cell by column id, u8, of the columns that are stored."""
-        found = self._widths.get(kind)
+        columns = self.kinds[kind].columns  # which grow while others read
+        found = self._widths.get((kind, len(columns)))
         if found is None:
-            columns = self.kinds[kind].columns
             found = np.zeros(max((c.id for c in columns), default=0) + 1, "u1")
             for column in columns:
                 found[column.id] = dtype_of(column).itemsize
-            self._widths[kind] = found
+            self._widths[kind, len(columns)] = found
         return found
 
     def unstored(self) -> list[Kind]:
@@ -342,10 +344,11 @@ class Index:
                 held.verify(batches, blocks)
 
     def told(self, kind: Kind, column: Column) -> Told:
-        """What the kernels are told of a column of a kind."""
+        """What the kernels are told of a column of a kind; ask for it after `described`."""
+        widths = self.widths(kind.id)
         found = self._told.get((kind.id, column.id))
-        if found is None:
-            dtype, widths = dtype_of(column), self.widths(kind.id)
+        if found is None or found.held is not widths:
+            dtype = dtype_of(column)
             fill = np.array([column.fill], dtype).view(f"<u{dtype.itemsize}").astype("<u8")
             found = Told(dtype, address_of(widths), int(fill.view("<i8")[0]), widths)
             self._told[kind.id, column.id] = found

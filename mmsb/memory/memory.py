@@ -148,6 +148,7 @@ class Memory(Reading):
                     f"epoch {self.head} of {self.path} came in since these changes began at epoch "
                     f"{changes.base}, and {reason}; collect them again"
                 )
+            _check_source(source)
             epoch = self.head + 1
             content = changes.seal()
             draft = encode.draft(content, epoch, source, self._index.page_count)
@@ -208,6 +209,7 @@ class Memory(Reading):
         began = meter.begin_commit()
         with self._lock:
             out = self._check_writable()
+            _check_source(source)
             plain = self._single.draft(page, rows, columns, source)
             if plain is not None:
                 draft, shape, touched = plain
@@ -334,6 +336,11 @@ class Memory(Reading):
         if self._writer is None:
             raise ReadOnly(f"{self.path} is open for reading; open it with write=True")
         return self._writer
+
+
+def _check_source(source: int) -> None:
+    if type(source) is not int or not 0 <= source < 65536:
+        raise UsageError(f"source {source!r:.40} is no number in 0 … 65535; say who writes by one")
 
 
 def _birth(kinds: tuple[Kind, ...]) -> Draft:

@@ -12,6 +12,7 @@ from mmsb.memory.cells import Array, whole
 from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
 from mmsb.memory.follow import Bell, Follower
+from mmsb.memory.forked import locks
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.snapshot import Snapshot
@@ -29,7 +30,8 @@ class Reading:
         if writer is not None:
             index.meter = writer.meter
         self._symbols = Symbols(index)
-        self._lock = threading.RLock()
+        self._lock: threading.RLock
+        locks(self, "_lock", make=threading.RLock)
         self._closed = False
         self.path = log.folder
         self.torn = log.torn

@@ -17,6 +17,7 @@ import numpy as np
 from mmsb.memory.batch import Batch
 from mmsb.memory.cells import Array, address_of
 from mmsb.memory.damage import Problem, corrupt
+from mmsb.memory.forked import locks
 from mmsb.memory.frame import COUNTS, TOMBSTONE, Draft, Frame, padded, table_places
 from mmsb.memory.grow import Grow
 from mmsb.memory.order import Order, sorted_by_page
@@ -102,7 +103,8 @@ class Run(Verified):
         self.recalled = False
         self._late: Callable[[], Reading] | None = None
         self._epochs = 0
-        self._lock = threading.Lock()
+        self._lock: threading.Lock
+        locks(self, "_lock")
 
     def recall(self, epochs: int, deltas: int, late: Callable[[], Reading]) -> None:
         """It is as an index file has it; ``late`` reads that when it is first needed (`ready`)."""

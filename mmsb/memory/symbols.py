@@ -12,6 +12,7 @@ from mmsb.base.errors import CorruptData, UnknownName
 from mmsb.base.rect import Rows
 from mmsb.memory import replay
 from mmsb.memory.cells import Array
+from mmsb.memory.forked import locks
 from mmsb.memory.index import Index
 
 
@@ -27,7 +28,8 @@ class Symbols:
         self._index = index
         self._texts: dict[int, str] = {}
         self._ids: dict[str, int] = {}  # of all symbols below its length
-        self._lock = threading.Lock()
+        self._lock: threading.Lock
+        locks(self, "_lock")
 
     def count(self, epoch: int) -> int:
         """Symbols there are as of the epoch."""

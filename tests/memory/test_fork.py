@@ -13,7 +13,7 @@ import pytest
 from mmsb.base import errors
 from mmsb.memory.memory import Memory
 from mmsb.testing.contracts import dump, fill
-from mmsb.testing.strategies import KINDS
+from mmsb.testing.strategies import KINDS, SMALL, THING
 
 
 def forked(run: Callable[[], object]) -> int:
@@ -58,3 +58,22 @@ def test_a_dropped_writer_locks_nobody_out(path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) <= handles - 3
     with Memory.open(path, write=True, kinds=KINDS) as again:
         assert again.head == 2
+
+
+def test_a_child_reads_whatever_threads_were_doing(path: Path) -> None:
+    # The locks of the index are held by a thread that the child does not have.
+    with Memory.create(path, KINDS) as memory:
+        fill(memory)
+        held = (memory._index._lock, memory._index._marking, memory._index.catalog._lock)
+        for lock in (*held, memory._index.runs[0]._lock, memory._symbols._lock):
+            lock.acquire()
+        memory._index._described = None
+        child = os.fork()
+        if child == 0:
+            snapshot = memory.at()
+            page = snapshot.page(SMALL, "gone")
+            alive = page is None and len(snapshot.gather(THING, "big")[0]) > 0
+            os._exit(0 if alive else 1)
+        for lock in (*held, memory._index.runs[0]._lock, memory._symbols._lock):
+            lock.release()
+        assert os.waitpid(child, 0)[1] == 0
