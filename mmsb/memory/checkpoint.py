@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,13 +116,17 @@ def _copy(segment: Segment, size: int, folder: Path, disk: Disk) -> None:
 def _bring_index(segment: Segment, folder: Path, disk: Disk, *, link: bool) -> None:
     """The index file of a segment that is there as a whole; without it, it is made again."""
     file = segment.path.parent / index_name(segment.number)
-    if not file.exists():
-        return
-    if link:
-        with suppress(OSError):
+    try:
+        if link:
             disk.link(file, folder / file.name)
-            return
-    disk.write_file(folder / file.name, file.read_bytes())
+        else:
+            disk.write_file(folder / file.name, file.read_bytes())
+    except FileNotFoundError:  # nobody made it yet, or it went with its segment
+        return
+    except OSError as error:
+        if not link or error.errno not in _NO_LINK:
+            raise
+        _bring_index(segment, folder, disk, link=False)
 
 
 def _complete(

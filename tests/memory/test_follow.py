@@ -251,11 +251,6 @@ def test_what_was_shown_stays_when_the_writer_is_killed(path: Path) -> None:
     kill_and_follow(path, 6)
 
 
-@pytest.mark.long
-def test_what_was_shown_stays_through_many_kills(path: Path) -> None:
-    kill_and_follow(path, 1000)
-
-
 def test_questions_can_be_asked_of_what_is_followed(memory: Memory, path: Path) -> None:
     put(memory)
     memory.sync()
