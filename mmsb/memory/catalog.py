@@ -74,6 +74,12 @@ class Catalog:
         self.count = self.kinds.count
         self.head += 1
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        grown = (self.kinds, self.subjects, self._upto)
+        return sum(grow.held.nbytes for grow in grown) + self._keys.nbytes + self._pages.nbytes
+
     def counted(self, epoch: int) -> int:
         """Pages created up to the epoch."""
         return int(self._upto.held[epoch])

@@ -153,6 +153,11 @@ class Index:
         return self._runs
 
     @property
+    def all_runs(self) -> tuple[Run, ...]:
+        """All runs, oldest first, ready or not."""
+        return tuple(self._runs)
+
+    @property
     def open_run(self) -> Run | None:
         """The run that the next frame of its segment goes to, if it is not an index file's."""
         last = self._runs[-1] if self._runs else None

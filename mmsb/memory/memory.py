@@ -17,7 +17,7 @@ from mmsb.base.errors import Conflict, MmsbError, ReadOnly, StateError, UsageErr
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory import arrow_in, checkpoint, encode, recall, writer
+from mmsb.memory import arrow_in, budget, checkpoint, encode, founding, recall
 from mmsb.memory.cells import Array
 from mmsb.memory.changes import Changes, Sealed
 from mmsb.memory.checkpoint import Parts
@@ -71,7 +71,7 @@ class Memory(Reading):
             )
         if not {schema.HEAP, schema.SYMBOL} <= set(known):
             raise UsageError("a memory needs the kinds 'heap' and 'symbol'; add them to its kinds")
-        writer.create(Path(path), _birth(known), segment_bytes, disk)
+        founding.create(Path(path), _birth(known), segment_bytes, disk)
         return cls.open(path, write=True, kinds=known, durability=durability, disk=disk)
 
     @classmethod
@@ -82,10 +82,12 @@ class Memory(Reading):
         *,
         kinds: Iterable[Kind] = schema.KINDS,
         durability: Durability = "group",
+        resident_bytes: int | None = None,
         disk: Disk = DISK,
     ) -> Memory:
         """Opens a memory; O(frames). With ``write`` takes the lock and cuts a torn tail.
 
+        About ``resident_bytes`` of it stay in this process's memory (see `mmsb.memory.budget`).
         NotAMemory, NewerFormat, CorruptData; with ``write`` MemoryLocked, ReadOnly.
         """
         folder = Path(path)
@@ -96,7 +98,9 @@ class Memory(Reading):
             for frame in log.scan(beyond=write, recall=Recall(index, log)):
                 index.add(frame)
             writing = None if lock is None else Writer(log, lock, durability, disk)
-            return cls(log, index, writing, disk)
+            opened = cls(log, index, writing, disk)
+            budget.limit(index, resident_bytes)
+            return opened
         except BaseException:
             if lock is not None:
                 lock.release()

@@ -95,10 +95,13 @@ class Sample:
 
 
 class Budget(Protocol):
-    """Who keeps what is resident small."""
+    """Who keeps what is resident small (`mmsb.memory.budget`)."""
 
-    def took(self, page: int | None, size: int) -> None:
-        """So many bytes of a page (None: of many) were read."""
+    limit: int
+    released: int
+
+    def took(self, page: int, size: int) -> None:
+        """So many bytes were read of a page, or of pages unknown (-1) or all (-2)."""
 
 
 class Meter:
@@ -234,7 +237,12 @@ class Meter:
         if spans.listener is not None:
             spans.tell(timer.name, began, ended, epoch=epoch, bytes=size)
         if self.budget is not None:
-            self.budget.took(None, size)
+            self.budget.took(-2, size)
+
+    def read_else(self, size: int) -> None:
+        """So many bytes were read for something that is not timed."""
+        if self.budget is not None:
+            self.budget.took(-1, size)
 
     def hottest(self, count: int) -> list[tuple[int, int]]:
         """The pages read most, and how often: an estimate from those that were counted."""

@@ -106,7 +106,9 @@ class Reading:
         low, high = self._epoch(old), self._epoch(new)
         if low > high:
             raise UsageError(f"diff goes from an older to a newer epoch; swap {old} and {new}")
-        return diff(self._index, low, high)
+        found = diff(self._index, low, high)
+        self._index.meter.read_else(sum(one.rows.nbytes for one in found))
+        return found
 
     def written_since(self, epoch: int) -> Array:
         """Pages that later epochs wrote or deleted, u32, increasing. Cost follows their deltas."""
@@ -114,9 +116,8 @@ class Reading:
         return self._index.written_since(self._epoch(epoch))
 
     def stats(self) -> dict[str, Any]:
-        """Bytes on disk and counts; see `mmsb.memory.stats`."""
-        self._check_open()
-        return stats(self.path, self._index, self._log.manifest)
+        """Bytes, counts, times, heat and health; the keys: `mmsb.memory.stats.stats`."""
+        return stats(self.at(), self._index, self._log, self._writer)
 
     # Inside.
 

@@ -1,25 +1,54 @@
-"""Counts and bytes of a memory."""
+"""Counts, bytes, times and health of a memory: what `Memory.stats` answers."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmsb.memory import replay
-from mmsb.memory.files import Manifest
+from mmsb.memory import budget, replay
+from mmsb.memory.cells import Array
+from mmsb.memory.health import health
 from mmsb.memory.index import Index
+from mmsb.memory.log import Log
+from mmsb.memory.meter import Meter
+from mmsb.memory.segment import FIRST, file_name
+from mmsb.memory.snapshot import Snapshot
+from mmsb.memory.writer import Writer
+
+#: So many of the hottest pages are named.
+HOTTEST = 10
 
 
-def stats(folder: Path, index: Index, manifest: Manifest) -> dict[str, Any]:
-    """Plain numbers. O(deltas + pages), reads no buffer.
+def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[str, Any]:
+    """Plain numbers and texts. O(deltas + pages); reads no cells but the hottest subjects' texts.
+
+    What is stored:
 
     ``bytes``: all files, preallocation included. ``bytes_by_kind``: cells and row numbers stored
-    for the kind over all epochs, without tables and checksums. ``rows``: rows (facts) by kind, as
-    of the head, over live pages. ``pages``: live pages, tables of append-only kinds included.
+    for the kind over all epochs, without tables and checksums; ``bytes_by_device``: the same by
+    where it can be read, ``host``. ``rows``: rows (facts) by kind, as of the head, over live pages.
+    ``pages``: live pages, tables of append-only kinds included. ``deltas``, ``epochs``, ``frames``,
+    ``segments``. ``chains``: deltas a live page has had, ``median``, ``p99``, ``max``.
+    ``open_segment``: the last segment's bytes ``used``, and ``allocated`` on the disk. ``behind``:
+    ``epochs`` and ``bytes`` by which the durable mark is behind the visible one, and since how many
+    ``seconds`` (0 for a reader, and under "none", which promises nothing). ``resident``: bytes of
+    the maps (``mapped``) and of the ``index`` in this process, the ``budget`` (None: none was set)
+    and how many bytes were ``released`` for it.
+
+    What was done since the memory was opened here:
+
+    ``rates``: ``seconds`` it is open; ``deltas`` and ``bytes`` of frames committed;
+    ``deltas_per_second`` and ``bytes_per_second``; the same as ``recent_…`` over the last 10
+    seconds. ``latency``, in microseconds, for ``commit`` (until visible; under "every" durable),
+    ``column``, ``columns`` and ``cell`` (reads of one page), ``cells``, ``gather``, ``sync``:
+    ``count`` of those measured (of the quickest one in 32), ``p50``, ``p90``, ``p99`` (each at
+    most an eighth too high) and ``max``. ``heat``: the pages read most, hottest first: ``page``,
+    ``kind``, ``subject``, ``reads`` (estimated), ``deltas``.
+
+    ``health``: ``verdict`` ("healthy", "degraded", "failing") and its ``reasons``, a sentence each.
     """
-    head, catalog = index.head, index.catalog
+    head, catalog, meter = index.head, index.catalog, index.meter
     kinds = catalog.kinds.values[: index.page_count]
     live = np.ones(len(kinds), bool)
     # (a page made and deleted meanwhile is not among them)
@@ -29,13 +58,84 @@ def stats(folder: Path, index: Index, manifest: Manifest) -> dict[str, Any]:
         counts = replay.row_counts(index, kind, head)
         rows[kind.name] = int(counts[live & (kinds == kind.id)].sum())
         sizes[kind.name] = sum(run.cell_bytes(kind.id, index.widths(kind.id)) for run in index.runs)
-    return {
-        "bytes": sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
+    chains = _deltas_by_page(index, len(kinds))
+    found = {
+        "bytes": sum(file.stat().st_size for file in log.folder.iterdir() if file.is_file()),
         "bytes_by_kind": sizes,
+        "bytes_by_device": {"host": sum(sizes.values())},
         "rows": rows,
         "pages": int(live.sum()),
         "deltas": index.delta_count,
         "epochs": head,
         "frames": head + 1,
-        "segments": len(manifest.segments),
+        "segments": len(log.manifest.segments),
+        "chains": _spread(chains[live]),
+        "open_segment": _open_segment(log),
+        "behind": _behind(log, meter),
+        "resident": _resident(index),
+        "rates": meter.rates(),
+        "latency": {timer.name: timer.told() for timer in meter.timers},
+        "heat": _hottest(now, meter, chains),
     }
+    found["health"] = health(log, writer, found)
+    return found
+
+
+def _deltas_by_page(index: Index, pages: int) -> Array:
+    counts = np.zeros(pages, np.int64)
+    for run in tuple(index.runs):
+        for order in run.sort():
+            known = order.pages < pages
+            each: Array = np.diff(order.begins.astype(np.int64))
+            counts[order.pages[known]] += each[known]
+    return counts
+
+
+def _spread(chains: Array) -> dict[str, int]:
+    written = np.sort(chains[chains > 0])
+    if not len(written):
+        return {"median": 0, "p99": 0, "max": 0}
+    median, p99 = written[(len(written) - 1) // 2], written[-(-len(written) * 99 // 100) - 1]
+    return {"median": int(median), "p99": int(p99), "max": int(written[-1])}
+
+
+def _open_segment(log: Log) -> dict[str, int]:
+    number, offset, _ = log.marks.visible
+    last = log.manifest.segments[-1][0]
+    size = (log.folder / file_name(last)).stat().st_size
+    return {"used": offset if number == last else FIRST, "allocated": size}
+
+
+def _behind(log: Log, meter: Meter) -> dict[str, float]:
+    visible, durable = log.marks.visible, log.marks.durable
+    segment, offset = log.floor
+    return {
+        "epochs": visible.epoch - durable.epoch,
+        "bytes": max(visible.offset - offset, 0) if visible.segment == segment else 0,
+        "seconds": meter.behind_seconds() if visible.epoch > durable.epoch else 0.0,
+    }
+
+
+def _resident(index: Index) -> dict[str, int | None]:
+    limit = index.meter.budget
+    return {
+        "mapped": sum(own.resident for own in budget.maps(index)),
+        "index": budget.index_bytes(index),
+        "budget": None if limit is None else limit.limit,
+        "released": 0 if limit is None else limit.released,
+    }
+
+
+def _hottest(now: Snapshot, meter: Meter, chains: Array) -> list[dict[str, Any]]:
+    hot = [(page, reads) for page, reads in meter.hottest(HOTTEST) if page < len(chains)]
+    subjects = now.subjects(np.array([page for page, _ in hot], np.int64))
+    return [
+        {
+            "page": page,
+            "kind": now.kind_of(page).name,
+            "subject": subject,
+            "reads": reads,
+            "deltas": int(chains[page]),
+        }
+        for (page, reads), subject in zip(hot, subjects, strict=True)
+    ]

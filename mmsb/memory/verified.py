@@ -45,6 +45,11 @@ class Verified:
         return self._segment
 
     @property
+    def opened(self) -> Segment | None:
+        """The segment, if it is open."""
+        return self._segment if self._open is None else None
+
+    @property
     def table(self) -> Array:
         """The batch rows, i64[batches, 16], in the order of the log."""
         return self._table.values.reshape(-1, len(BATCH_FIELDS))

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Literal, NoReturn, Protocol, TypeVar
 
-from mmsb.base.errors import MmsbError, NoSpace, StateError, UsageError, WriterFailed
+from mmsb.base.errors import MmsbError, NoSpace, StateError, WriterFailed
 from mmsb.memory import files
 from mmsb.memory.disk import DISK, Disk, File
 from mmsb.memory.files import Lock, Manifest, Mark, Marks
@@ -38,46 +38,6 @@ class Draft(Protocol):
 
     def render(self, segment: int, offset: int) -> bytes | bytearray | memoryview:
         """Its ``size`` bytes at that place."""
-
-
-def create(folder: Path, draft: Draft, segment_bytes: int, disk: Disk = DISK) -> None:
-    """Makes the folder with its first frame, all of it durable; the manifest comes last.
-
-    UsageError if something is there already, ReadOnly, NoSpace.
-    """
-    try:
-        _make_folder(folder, disk)
-        if any(folder.iterdir()):
-            raise UsageError(f"{folder} is not empty; open the memory there or choose a new path")
-        first = header(1) + bytes(draft.render(1, FIRST))
-        mark = Mark(1, FIRST + draft.size, 0)
-        slots = bytearray(files.HEADER_BYTES)
-        for sequence in (0, 1):
-            slot, at = files.pack_marks(Marks(sequence, mark, mark))
-            slots[at : at + len(slot)] = slot
-        for name, data in ((file_name(1), first), ("header", bytes(slots)), ("lock", b"")):
-            disk.write_file(folder / name, data)
-        files.write_manifest(folder, Manifest(segment_bytes, ((1, None),)), disk)
-        disk.sync_folder(folder)
-    except FileExistsError as error:
-        raise UsageError(
-            f"{folder} is being made by someone else; open it, or choose a new path"
-        ) from error
-    except OSError as error:
-        # The segment was made here and not before, so what lies there is of this attempt.
-        for left in ("manifest", "manifest.new", "header", "lock", file_name(1)):
-            with suppress(OSError):
-                disk.unlink(folder / left)
-        raise files.refused(folder, folder, error) from error
-
-
-def _make_folder(folder: Path, disk: Disk) -> None:
-    """The folder and those above it, each with a durable name."""
-    if not folder.is_dir():
-        _make_folder(folder.parent, disk)
-        with suppress(FileExistsError):
-            disk.mkdir(folder)
-        disk.sync_folder(folder.parent)
 
 
 def _no_space(folder: Path, error: OSError) -> NoSpace:
@@ -287,6 +247,11 @@ class Writer:
         group = getattr(self, "_group", None)
         if group is not None:
             group.stop(wait=False)
+
+    @property
+    def failure(self) -> str | None:
+        """Why it refuses to go on; None if it does not."""
+        return self._failure
 
     def _check_able(self) -> None:
         if self._held.inherited:

@@ -41,15 +41,21 @@ def locate(
     raise UsageError(f"there are {len(found)} memories here ({names}); name one with -m")
 
 
-def open_memory(path: str | os.PathLike[str] | None = None, *, write: bool = False) -> Reader:
+def open_memory(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    write: bool = False,
+    resident_bytes: int | None = None,
+) -> Reader:
     """Opens a memory for reading, or for writing too; without a path as `locate` finds it.
 
+    ``resident_bytes``: about so much of it stays in this process's memory; None: no limit.
     NotAMemory, NewerFormat, CorruptData; with ``write`` MemoryLocked, ReadOnly.
     """
     found = locate(path)
     if not found.is_dir():
         what = "is a file, not a folder" if found.exists() else "does not exist"
         raise NotAMemory(f"{found} {what}: a memory is a folder that `mmsb record` makes")
-    opened = Reader.open(found, write=write)
+    opened = Reader.open(found, write=write, resident_bytes=resident_bytes)
     assert isinstance(opened, Reader)
     return opened

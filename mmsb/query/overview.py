@@ -15,8 +15,9 @@ from mmsb.base.model import STAGES, UNSET_U8, Identity, Kept, Provenance, Rederi
 from mmsb.memory.check import check as check_bytes
 from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer
-from mmsb.query.document import Block, Document, counted, note, table
+from mmsb.query.document import Block, Document, counted, human, note, table
 from mmsb.query.facts import Facts
+from mmsb.query.vitals import Vitals, vitals
 
 _TIER_LIMITS = {
     "reflect": (
@@ -63,6 +64,7 @@ class StatsView(Answer):
     dropped: int
     not_deterministic: tuple[str, ...]  # why, if it is not
     limits: tuple[str, ...]
+    vitals: Vitals
 
     def document(self) -> Document:
         about = self.recording
@@ -113,6 +115,7 @@ class StatsView(Answer):
             blocks.append(note((f"Not deterministic, because {why}.", "warn")))
         if about.get("reason"):
             blocks.append(note(("Incomplete: " + about["reason"], "bad")))
+        blocks += self.vitals.blocks()
         return (*blocks, *(note((limit, "dim")) for limit in self.limits))
 
     def _codes(self) -> list[Block]:
@@ -140,15 +143,6 @@ def _threads(about: dict[str, str]) -> str:
 def _counted(what: str, counts: dict[str, int]) -> str:
     told = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n)
     return f"{what}: {told}." if told else ""
-
-
-def human(count: float) -> str:
-    """``1.2 MB``."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError("unreachable")
 
 
 def stats(memory: Memory) -> StatsView:
@@ -180,6 +174,7 @@ def stats(memory: Memory) -> StatsView:
         dropped=int(recording.get("dropped", "0")),
         not_deterministic=not_deterministic(recording),
         limits=limits(recording),
+        vitals=vitals(found),
     )
 
 

@@ -10,12 +10,23 @@ from mmsb.base.model import CodeState, Stage
 from mmsb.memory.memory import Memory
 from mmsb.query.answers import Answer, Function
 from mmsb.query.diff import DiffView, compare
-from mmsb.query.document import Block, Document, Line, Listing, Span, Title, counted, line, note
+from mmsb.query.document import (
+    Block,
+    Document,
+    Line,
+    Listing,
+    Span,
+    Title,
+    counted,
+    human,
+    line,
+    note,
+)
 from mmsb.query.facts import Facts
 from mmsb.query.history import LogView, log
 from mmsb.query.ir import IRView, view
 from mmsb.query.juliatext import short
-from mmsb.query.overview import StatsView, human, stats
+from mmsb.query.overview import StatsView, stats
 from mmsb.query.passes import PassesView, passes
 from mmsb.query.stages import Sight, newest, of_version, sights
 from mmsb.query.warn import Warnings, unstable_lines, warnings_of

@@ -79,7 +79,11 @@ def test_diff_why_blame_warn_stats() -> None:
     assert ask("why", "top")["fates"][0]["reasons"][0]["state"] == "invalidated"
     assert [s["epoch"] for s in ask("blame", "f", "--at", "4")["statements"]] == [4, 4, 2]
     assert ask("warn")["functions"][0]["dispatches"][0]["number"] == 2
-    assert ask("stats")["epochs"] == 9
+    told = ask("stats")
+    assert told["epochs"] == 9
+    assert (told["vitals"]["verdict"], told["vitals"]["reasons"]) == ("healthy", [])
+    assert told["vitals"]["bytes_by_device"] == {"host": told["stored_bytes"]}
+    assert told["vitals"]["heat"] == []  # this command alone has read it
     listed = ask("stats", "--functions")["functions"]
     assert [known["function"]["name"] for known in listed] == [
         "f(::Int64)",

@@ -173,6 +173,18 @@ def test_stats_say_what_is_not_seen(memory: Reader) -> None:
     assert told.functions == 3
     assert told.rows["statement"] == 6
     assert any("machine code" in limit for limit in told.limits)
+    assert "The memory is healthy." in str(told)
+
+
+def test_stats_show_what_was_measured(memory: Reader) -> None:
+    now = memory.at()
+    page = int(now.pages("instance")[0])
+    now.column("instance", page, "name")
+    told = memory.overview()
+    assert told.vitals.latency["column"]["count"] >= 1
+    shown = str(told)
+    assert "read most" in shown
+    assert f"{now.subject(page)} " in shown
 
 
 @pytest.mark.parametrize("question", ["story", "overview", "log"], ids=["story", "overview", "log"])

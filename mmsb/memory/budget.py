@@ -1,0 +1,158 @@
+"""How much of a memory is resident in this process, and keeping that within a budget of bytes.
+
+Resident are the parts of the mapped files that were read, which the system counts for each map
+(``/proc/self/smaps``), and the index, which is anonymous. A map that is released loses nothing:
+what is read of it later comes from the page cache, or the disk. Views of it stay valid.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections import deque
+
+import numpy as np
+
+from mmsb.base.errors import UsageError
+from mmsb.memory.cells import Array, address_of, whole
+from mmsb.memory.index import Index
+from mmsb.memory.run import Run
+
+#: What the system may map around the place that is read.
+_AROUND = 64 * 1024
+#: Reads that are remembered to tell cold maps from warm ones.
+_REMEMBERED = 4096
+#: The page of a read that says nothing of which maps are warm, and of one of all of them.
+UNKNOWN, ALL = -1, -2
+
+
+class Map:
+    """A mapped file, and the runs that are read through it."""
+
+    def __init__(self, held: mmap.mmap, run: Run) -> None:
+        self.held, self.runs = held, [run]
+        self.address = address_of(np.frombuffer(held, np.uint8))
+        self.resident = 0  # bytes, when last looked
+
+    def release(self) -> None:
+        """Gives back what is resident of it; it comes again where it is read."""
+        self.held.madvise(mmap.MADV_DONTNEED)
+
+
+def maps(index: Index) -> list[Map]:
+    """The maps of segments and index files that are in use, and what is resident of each.
+
+    Some milliseconds.
+    """
+    found: dict[int, Map] = {}
+    for run in index.all_runs:
+        for array in (run.table, *([] if run.opened is None else [run.opened.bytes])):
+            held = _map_of(array)
+            if held is None:
+                continue
+            if id(held) in found:
+                found[id(held)].runs.append(run)
+            else:
+                found[id(held)] = Map(held, run)
+    by_address = {own.address: own for own in found.values()}
+    at: Map | None = None
+    with open("/proc/self/smaps", "rb") as lines:
+        for line in lines:
+            if line[0] in b"0123456789abcdef":
+                at = by_address.get(int(line[: line.index(b"-")], 16))
+            elif at is not None and line.startswith(b"Rss:"):
+                at.resident = 1024 * int(line.split()[1])
+    return list(found.values())
+
+
+def index_bytes(index: Index) -> int:
+    """Bytes of the arrays that a memory keeps beside its files; texts that were read excluded."""
+    arrays = [index.meter.heat]
+    for run in index.all_runs:
+        arrays += [run.table, run.frames.values]
+        arrays += [own for o in run.orders for own in (o.numbers, o.pages, o.begins)]
+    return index.catalog.nbytes + sum(own.nbytes for own in arrays if _map_of(own) is None)
+
+
+def _map_of(array: Array) -> mmap.mmap | None:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    held = base.obj if isinstance(base, memoryview) else None
+    return held if isinstance(held, mmap.mmap) else None
+
+
+def limit(index: Index, size: int | None) -> None:
+    """From now on at most about so many bytes of this memory stay resident; None: no limit.
+
+    UsageError unless it is a whole number above 0.
+    """
+    if size is None:
+        return
+    if whole(size, "resident_bytes") < 1:
+        raise UsageError(f"resident_bytes is {size}; use a number of bytes above 0, or None")
+    made = Budget(whole(size, "resident_bytes"), index)
+    index.meter.limit(made)
+    made.enforce()
+
+
+class Budget:
+    """Releases maps, least recently read first, once more than ``limit`` bytes are resident.
+
+    It looks when reads since the last look may have used up what was free, so a single large read
+    exceeds the budget until it ends, and small ones by what the system maps around them.
+    """
+
+    def __init__(self, limit: int, index: Index) -> None:
+        self.limit, self._index = limit, index
+        #: Bytes released so far.
+        self.released = 0
+        self._free = 0
+        self._recent: deque[int] = deque(maxlen=_REMEMBERED)
+        self._lock = threading.Lock()
+
+    def took(self, page: int, size: int) -> None:
+        """So many bytes were read of a page, or of `ALL` or `UNKNOWN` ones."""
+        if page != UNKNOWN:
+            self._recent.append(page)
+        self._free -= size + _AROUND
+        if self._free < 0:
+            self.enforce()
+
+    def enforce(self) -> None:
+        """Releases what is too much, now. Some milliseconds."""
+        if not self._lock.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            used = maps(self._index)
+            total = index_bytes(self._index) + sum(own.resident for own in used)
+            if total > self.limit:
+                for own in self._coldest_first(used):
+                    if total <= self.limit * 3 // 4:
+                        break
+                    own.release()
+                    total -= own.resident
+                    self.released += own.resident
+            self._free = max(self.limit - total, self.limit // 8)
+        finally:
+            self._lock.release()
+
+    def _coldest_first(self, used: list[Map]) -> list[Map]:
+        """Those that were read longest ago first, the older of two first."""
+        last = {page: at for at, page in enumerate(tuple(self._recent))}
+        every = last.pop(ALL, -1)
+        pages = np.fromiter(last, np.int64, len(last)).astype("<u4")
+        times = np.fromiter(last.values(), np.int64, len(last))
+        return sorted(
+            used, key=lambda own: max(every, *(_last_read(run, pages, times) for run in own.runs))
+        )
+
+
+def _last_read(run: Run, pages: Array, times: Array) -> int:
+    """The latest time at which one of the pages was read that the run holds deltas of; or -1."""
+    found = -1
+    for order in run.orders:
+        at = np.minimum(np.searchsorted(order.pages, pages), len(order.pages) - 1)
+        held = times[order.pages[at] == pages]
+        found = max(found, int(held.max(initial=-1)))
+    return found

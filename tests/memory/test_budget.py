@@ -1,0 +1,150 @@
+"""What is resident of a memory, as the system measures it, and equal reads within a budget."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmsb.base.errors import UsageError
+from mmsb.memory import budget, segment
+from mmsb.memory.memory import Memory
+from mmsb.testing.strategies import KINDS, SMALL
+
+MIB = 1024 * 1024
+PAGES, ROWS = 24, 100_000  # 9.6 MB of cells
+
+
+@pytest.fixture
+def large(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A closed memory whose pages lie in a segment each."""
+    monkeypatch.setattr(segment, "LARGEST", 256 * 1024)
+    with Memory.create(path, KINDS, segment_bytes=256 * 1024, durability="none") as memory:
+        for at in range(PAGES):
+            page = memory.create_page(SMALL, f"page {at}")
+            cells = np.arange(at, at + ROWS, dtype="u4")
+            memory.update_page(page, range(ROWS), {"value": cells})
+    return path
+
+
+def _mapped(memory: Memory) -> int:
+    """As the system says for each map of the memory's files, found by their names."""
+    total, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if line[0] in "0123456789abcdef":
+            inside = "header" not in line and str(memory.path) in line
+        elif inside and line.startswith("Rss:"):
+            total += 1024 * int(line.split()[1])
+    return total
+
+
+def _read(memory: Memory, pages: list[int]) -> None:
+    now = memory.at()
+    for page in pages:
+        at = int(now.subject(page).split()[1])
+        cells = now.column(SMALL, page, "value")
+        assert (cells[0], cells[-1], len(cells)) == (at, at + ROWS - 1, ROWS)
+        assert int(cells.sum(dtype="u8")) == ROWS * at + ROWS * (ROWS - 1) // 2
+
+
+def test_reads_within_a_budget_are_the_same_and_less_stays(large: Path) -> None:
+    with Memory.open(large, kinds=KINDS) as memory:
+        pages = memory.at().pages(SMALL).tolist()
+        _read(memory, pages)
+        assert _mapped(memory) > 9 * MIB  # what it takes without one
+        assert memory.stats()["resident"]["budget"] is None
+    del memory
+    gc.collect()  # its maps go with it
+    with Memory.open(large, kinds=KINDS, resident_bytes=3 * MIB) as memory:
+        for _ in range(3):
+            for page in pages:
+                _read(memory, [page])
+                assert _mapped(memory) < 4 * MIB
+        told = memory.stats()["resident"]
+        assert told["mapped"] == _mapped(memory)
+        assert told["released"] > 3 * 6 * MIB
+        assert (told["budget"], 0 < told["index"] < 200_000) == (3 * MIB, True)
+        assert memory.stats()["health"]["verdict"] == "healthy"
+        values, _ = memory.at().gather(SMALL, "value")
+        assert values.reshape(PAGES, ROWS)[:, 0].tolist() == list(range(PAGES))
+        assert _mapped(memory) < 3 * MIB  # a gather reads all; it is let go at its end
+
+
+def test_the_least_recently_read_is_released_first(large: Path) -> None:
+    with Memory.open(large, kinds=KINDS, resident_bytes=5 * MIB) as memory:
+        pages = memory.at().pages(SMALL).tolist()
+        _read(memory, pages[:8])
+        _read(memory, pages[2:4])  # read again: the newest but what comes now
+        limit = memory._index.meter.budget
+        assert isinstance(limit, budget.Budget)
+        limit.limit = 6 * ROWS * 4  # three quarters are kept: four and a half pages
+        limit.enforce()
+        warm = {
+            page
+            for own in budget.maps(memory._index)
+            if own.resident > ROWS * 2
+            for page in pages
+            if own.runs[0].numbers(page, memory.head).size
+        }
+        assert warm == {pages[2], pages[3], pages[6], pages[7]}
+
+
+def test_views_survive_the_release(large: Path) -> None:
+    with Memory.open(large, kinds=KINDS, resident_bytes=MIB) as memory:
+        now = memory.at()
+        pages = now.pages(SMALL).tolist()
+        held = [now.column(SMALL, page, "value") for page in pages]
+        for at, cells in enumerate(held):
+            assert np.array_equal(cells, np.arange(at, at + ROWS, dtype="u4"))
+
+
+def test_an_index_larger_than_the_budget_degrades(large: Path) -> None:
+    with Memory.open(large, kinds=KINDS, resident_bytes=1) as memory:
+        pages = memory.at().pages(SMALL).tolist()
+        _read(memory, pages)
+        assert _mapped(memory) < 2 * MIB
+        told = memory.stats()["health"]
+    assert told["verdict"] == "degraded"
+    assert "more than the budget of 1:" in told["reasons"][0]
+
+
+def test_threads_read_while_maps_are_released(large: Path) -> None:
+    failed: list[BaseException] = []
+    with Memory.open(large, kinds=KINDS, resident_bytes=MIB) as memory:
+        pages = memory.at().pages(SMALL).tolist()
+
+        def work(step: int) -> None:
+            try:
+                for _ in range(4):
+                    _read(memory, pages[::step])
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=work, args=(step,)) for step in (1, 2, 3, -1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+
+
+def test_a_writer_within_a_budget(path: Path) -> None:
+    with Memory.create(path, KINDS, segment_bytes=256 * 1024, durability="none"):
+        pass
+    with Memory.open(path, write=True, kinds=KINDS, resident_bytes=2 * MIB) as memory:
+        for at in range(12):
+            page = memory.create_page(SMALL, f"page {at}")
+            cells = np.arange(at, at + ROWS, dtype="u4")
+            memory.update_page(page, range(ROWS), {"value": cells})
+            _read(memory, memory.at().pages(SMALL).tolist())
+            assert _mapped(memory) < 3 * MIB
+
+
+@pytest.mark.parametrize("size", [0, -5, "a lot", 1.5])
+def test_a_budget_is_a_number_of_bytes(filled: Path, size: object) -> None:
+    with pytest.raises(UsageError, match="resident_bytes"):
+        Memory.open(filled, write=True, kinds=KINDS, resident_bytes=size)  # type: ignore[arg-type]
+    Memory.open(filled, write=True, kinds=KINDS).close()  # no lock is left
