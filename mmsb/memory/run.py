@@ -124,7 +124,8 @@ class Run(Verified):
         self._table, self.frames = Grow.of(reading.table), Grow.of(reading.frames)
         self._checked.grow(len(reading.table) // len(BATCH_FIELDS))
         self._seen.grow(reading.blocks)
-        self.deltas, self.orders = reading.order.high, (reading.order,)
+        self.deltas = reading.order.high
+        self.orders = (reading.order,) if self.deltas else ()
 
     def reading(self) -> Reading:
         """What an index file holds of it. O(deltas)."""

@@ -23,10 +23,12 @@ def same(left: Any, right: Any) -> bool:
     )
 
 
-def assert_same_epoch(memory: Memory, oracle: Oracle, epoch: int) -> None:
-    """Every read of the snapshot against the oracle's, compiled and not; says what differs."""
+def assert_same_epoch(
+    memory: Memory, oracle: Oracle, epoch: int, ways: tuple[bool, ...] = (True, False)
+) -> None:
+    """Every read of the snapshot against the oracle's, compiled or not; says what differs."""
     before = memory._index.compiled
-    for compiled in (True, False):
+    for compiled in ways:
         memory._index.compiled = compiled
         _assert_same_epoch(memory, oracle, epoch)
     memory._index.compiled = before

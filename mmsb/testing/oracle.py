@@ -34,6 +34,12 @@ class _State:
     rows: dict[int, int] = field(default_factory=dict)
     written: dict[int, list[int]] = field(default_factory=dict)
 
+    def copy(self) -> _State:
+        """Another one that may be changed."""
+        held = {name: copy.copy(value) for name, value in vars(self).items()}
+        held["written"] = {page: list(epochs) for page, epochs in self.written.items()}
+        return _State(**held)
+
     def make_tables(self, kinds: Mapping[str, Kind]) -> None:
         """The page of each append-only kind that has none."""
         for kind in kinds.values():
@@ -67,7 +73,7 @@ class Oracle:
 
     def changes(self) -> OracleChanges:
         """Collects the next commit, which makes the tables of kinds that are new."""
-        state = copy.deepcopy(self._states[-1])
+        state = self._states[-1].copy()
         state.make_tables(self.kinds)
         return OracleChanges(self.kinds, state)
 
@@ -83,7 +89,7 @@ class Oracle:
     def fork(self, epoch: int) -> Oracle:
         """Another one, with the epochs up to that one."""
         other = Oracle(self.kinds.values())
-        other._states = copy.deepcopy(self._states[: epoch + 1])
+        other._states = self._states[: epoch + 1]
         other._touched, other._dead = self._touched[: epoch + 1], self._dead[: epoch + 1]
         return other
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ class OracleTransaction:
 
     def at(self) -> OracleSnapshot:
         """The base with what was written here."""
-        state = self._changes.apply(copy.deepcopy(self._changes.state), self.base.epoch + 1)
+        state = self._changes.apply(self._changes.state.copy(), self.base.epoch + 1)
         return OracleSnapshot(self._oracle.kinds, state, self.base.epoch)
 
     def symbol(self, text: str) -> int:
