@@ -51,7 +51,7 @@ def open_when_free(path: Path, kinds: tuple[Kind, ...]) -> Memory:
 
 
 class SideBySide(RuleBasedStateMachine):
-    """Commits of every sort, closings, crashes, readers; all reads at any epoch are the oracle's."""
+    """Commits of every sort, closings, crashes, readers: any epoch reads as the oracle says."""
 
     def __init__(self) -> None:
         super().__init__()
