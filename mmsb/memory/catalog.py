@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from mmsb.base.model import NONE_U32
-from mmsb.base.schema import Kind
+from mmsb.base.schema import HEAP, SYMBOL, Kind
 from mmsb.memory.cells import Array
 from mmsb.memory.forked import locks
 from mmsb.memory.grow import Grow
@@ -35,6 +35,7 @@ class Catalog:
         self._pages: Array = np.zeros(0, "<u4")
         self._waiting: dict[int, list[int]] = {}
         self._placed = 0
+        self._text_pages: tuple[int, int] | None = None
         self._lock: threading.Lock
         locks(self, "_lock")
 
@@ -67,6 +68,14 @@ class Catalog:
             "dead_page": np.array([gone for gone, _ in dead], "<u4"),
             "dead_epoch": np.array([at for _, at in dead], "<i8"),
         }
+
+    def add_one(self, kind: int, subject: int) -> int:
+        """An epoch that makes one page and deletes none; the page."""
+        page = self.count
+        self.kinds.append(kind)
+        self.subjects.append(subject)
+        self.seal()
+        return page
 
     def seal(self) -> None:
         """The epoch is complete: its pages count from now on."""
@@ -114,6 +123,15 @@ class Catalog:
     def table_page(self, kind: Kind) -> int | None:
         """The one page of an append-only kind; None before its schema is stored."""
         return self.page_of(kind.id, NONE_U32, self.head)
+
+    @property
+    def text_pages(self) -> tuple[int, int] | None:
+        """The pages of the kinds that hold text: of their bytes, and of symbols."""
+        if self._text_pages is None:
+            heap, symbol = self.table_page(HEAP), self.table_page(SYMBOL)
+            if heap is not None and symbol is not None:
+                self._text_pages = heap, symbol
+        return self._text_pages
 
     def page_of(self, kind: int, symbol: int, epoch: int) -> int | None:
         """The page of (kind, subject symbol) live as of the epoch, or None. O(log pages)."""

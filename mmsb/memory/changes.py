@@ -214,6 +214,12 @@ class Changes:
         self._many = [left for m in self._many if len((left := m.without(page)).pages)]
         self._deleted[page] = kind
 
+    def told(self) -> None:
+        """Committed: the texts of its symbols are known to the memory from now on."""
+        self.committed = True
+        first = self._first_symbol
+        self._symbols.learn(first, [text for text, id in self._texts.items() if id >= first])
+
     def check_owner(self, index: Index) -> None:
         """UsageError unless these are changes of the memory that ``index`` belongs to."""
         if self._index is not index:

@@ -27,6 +27,7 @@ from mmsb.memory.files import Lock, read_manifest
 from mmsb.memory.frame import ALIGN, Draft, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
+from mmsb.memory.newpage import NewPage
 from mmsb.memory.reading import Reading
 from mmsb.memory.recall import Recall
 from mmsb.memory.single import Single
@@ -49,6 +50,7 @@ class Memory(Reading):
         """Use ``Memory.create`` or ``Memory.open``."""
         super().__init__(log, index, writer)
         self._disk, self._single = disk, Single(index)
+        self._new_page = NewPage(index, self._symbols)
 
     @classmethod
     def create(
@@ -160,7 +162,7 @@ class Memory(Reading):
             segment, at = out.append(draft)
             batches = self._index.add(Frame(segment, at, at + draft.size))
             self._sealed(before)
-            changes.committed = True
+            changes.told()
             out.settle()
             meter.committed(began, sum(batch.deltas for batch in batches), draft.size, epoch)
             return epoch
@@ -195,12 +197,30 @@ class Memory(Reading):
     # Thin names.
 
     def create_page(self, kind: Kind | str, subject: str) -> int:
-        """The page of a subject; a commit of its own if it is new."""
-        changes = self.changes()
-        page = changes.page(kind, subject)
-        if page >= self._index.page_count:
-            self.commit(changes)
-        return page
+        """The page of a subject; a commit of its own if it is new. Raises as `commit` does."""
+        index = self._index
+        began = perf_counter_ns()
+        with self._lock:
+            self._check_open()
+            shown = index.kind(kind)
+            draft = self._new_page.draft(shown, subject) if self._writer is not None else None
+            if draft is None:
+                changes = self.changes()
+                page = changes.page(shown, subject)
+                if page >= index.page_count:
+                    self.commit(changes)
+                return page
+            out, before = self._check_writable(), self._log.end
+            segment, at = out.append(draft)
+            run = index.open_run
+            if run is not None and run.segment is segment:
+                self._new_page.add(draft, run, shown, subject, at)
+            else:
+                index.add(Frame(segment, at, at + draft.size))
+                self._sealed(before)
+            out.settle()
+            index.meter.committed(began, 2, draft.size, draft.epoch)
+            return draft.first_page
 
     def update_page(
         self, page: int, rows: Any, columns: Mapping[str, Any], *, source: int = 0

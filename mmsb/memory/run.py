@@ -141,11 +141,20 @@ class Run(Verified):
         rows, block = bytearray(), self._seen.count
         for batch in batches:
             rows += row_of(batch, places, self.deltas, block)
-        self._seen.extend(np.zeros(frame.blocks.of_buffers, "u1"))
-        self._checked.extend(np.ones(len(rows) // ROW.size, "u1"))
+        self.add_rows(rows, len(frame.table.delta_page), frame.blocks.of_buffers, frame.offset)
+
+    def add_rows(self, rows: bytes | bytearray, deltas: int, blocks: int, offset: int) -> None:
+        """The batch rows of the frame at ``offset``, and how much it holds; its table is sound."""
+        self._seen.grow(blocks)
+        self._checked.extend([SEEN] * (len(rows) // ROW.size))
         self._table.extend(np.frombuffer(rows, "<i8"))
-        self.frames.extend([frame.offset])
-        self.deltas += len(frame.table.delta_page)
+        self.frames.append(offset)
+        self.deltas += deltas
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of buffers its frames have."""
+        return self._seen.count
 
     def add_one(
         self, draft: Draft, offset: int, meta: int, rows: int, *, sparse: bool, ids: int
@@ -154,24 +163,12 @@ class Run(Verified):
         at = offset + draft.at
         buffers = at + draft.table
         spans = at + ids - 4 - 8 if sparse else -1
+        cells = buffers + padded(4 * rows, 8) if sparse else buffers
         self._table.pack(
             ROW,
-            draft.epoch,
-            self.deltas,
-            1,
-            rows,
-            meta,
-            at + ids,
-            at + COUNTS.size + 12,
-            at + COUNTS.size + 16,
-            spans,
-            spans + 4 if sparse else -1,
-            buffers if sparse else -1,
-            buffers + padded(4 * rows, 8) if sparse else buffers,
-            buffers,
-            self._seen.count,
-            offset,
-            0,
+            *(draft.epoch, self.deltas, 1, rows, meta, at + ids, at + COUNTS.size + 12),
+            *(at + COUNTS.size + 16, spans, spans + 4 if sparse else -1),
+            *(buffers if sparse else -1, cells, buffers, self._seen.count, offset, 0),
         )
         self._seen.grow(draft.blocks)
         self._checked.append(SEEN)

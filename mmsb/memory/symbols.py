@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -52,10 +52,12 @@ class Symbols:
 
     def id(self, text: str, count: int) -> int | None:
         """The id of a text among the first ``count`` symbols. Reads those at first use."""
-        with self._lock:
-            new = range(len(self._ids), count)
-            self._ids.update(zip(self.texts(new, count), new, strict=True))
-            found = self._ids.get(text)
+        known = self._ids
+        if len(known) < count:
+            with self._lock:
+                new = range(len(known), count)
+                known.update(zip(self.texts(new, count), new, strict=True))
+        found = known.get(text)
         return found if found is not None and found < count else None
 
     def ids(self, texts: Iterable[str], count: int) -> list[int | None]:
@@ -64,6 +66,17 @@ class Symbols:
         known = self._ids
         found = [known.get(text) for text in texts]
         return [id if id is not None and id < count else None for id in found]
+
+    def learn(self, first: int, texts: Sequence[str]) -> None:
+        """Symbols ``first`` on, just committed: they need not be read where those before them are.
+
+        To be called by the one thread that commits.
+        """
+        with self._lock:
+            if len(self._ids) == first:
+                ids = range(first, first + len(texts))
+                self._texts.update(zip(ids, texts, strict=True))
+                self._ids.update(zip(texts, ids, strict=True))
 
     def raw(self, start: int, stop: int) -> list[bytes]:
         """The stored bytes of symbols [start, stop). CorruptData."""

@@ -17,9 +17,11 @@ class Tables:
 
     def add(self, kind: int, epoch: int, rows: int) -> None:
         """The epoch appended rows: now there are so many. Epochs come in order."""
-        epochs, counts = self._grown.setdefault(kind, (Grow("<i8"), Grow("<i8")))
-        counts.append(rows)
-        epochs.append(epoch)
+        held = self._grown.get(kind)
+        if held is None:
+            held = self._grown[kind] = (Grow("<i8"), Grow("<i8"))
+        held[1].append(rows)
+        held[0].append(epoch)
 
     def rows(self, kind: int, epoch: int) -> int:
         """Rows of the kind as of the epoch. O(log epochs)."""

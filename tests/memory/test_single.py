@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from mmsb.base import errors
 from mmsb.base.rect import Rows
 from mmsb.memory.memory import Memory
-from mmsb.testing.strategies import KINDS, THING, columns, row_lists
+from mmsb.testing.strategies import KINDS, SMALL, THING, columns, row_lists
 
 
 @given(st.lists(row_lists().flatmap(lambda r: st.tuples(st.just(r), columns(THING, len(r))))))
@@ -72,3 +72,42 @@ def test_what_is_wrong_is_refused_as_ever(
         assert memory.head == 1
         with pytest.raises(errors.UnknownName):
             memory.update_page(page + 1, [0], {"byte": [1]})
+
+
+def test_a_new_page_alone_is_the_same_bytes(tmp_path: Path) -> None:
+    subjects = ["f", "g" * 7, "h" * 8, "i" * 9, "é", "f", "", "x" * 5000, "last"]
+    made: dict[str, list[int]] = {"short": [], "long": []}
+    for name, pages in made.items():
+        with Memory.create(tmp_path / name, KINDS, segment_bytes=4096) as memory:
+            for subject in subjects:
+                for kind in (THING, SMALL):
+                    if name == "short":
+                        pages.append(memory.create_page(kind, subject))
+                    else:
+                        changes = memory.changes()
+                        pages.append(changes.page(kind, subject))
+                        if pages[-1] >= memory._index.page_count:
+                            memory.commit(changes)
+                    assert memory.at().page(kind, subject) == pages[-1]
+                    assert memory.at().subject(pages[-1]) == subject
+            tables = [run.table.copy() for run in memory._index.runs]
+        with Memory.open(tmp_path / name, kinds=KINDS) as again:
+            assert all(map(np.array_equal, tables, (run.table for run in again._index.runs)))
+            assert again.at().symbols(range(2)) == subjects[:2]
+    assert made["short"] == made["long"]
+    for file in (tmp_path / "short").iterdir():
+        assert file.read_bytes() == (tmp_path / "long" / file.name).read_bytes()
+
+
+def test_a_symbol_that_was_just_made_is_not_read_back(path: Path) -> None:
+    with Memory.create(path, KINDS) as memory:
+        changes = memory.changes()
+        made = [changes.symbol(text) for text in ("one", "zwei", "é")]
+        memory.commit(changes)
+        assert memory.changes().symbols(["zwei", "é", "one"]).tolist() == [
+            made[1],
+            made[2],
+            made[0],
+        ]
+        with Memory.open(path, kinds=KINDS) as reader:
+            assert reader.at().symbols(made) == ["one", "zwei", "é"]
