@@ -10,6 +10,7 @@ import numpy as np
 
 from mmsb.base.errors import CorruptData, NotAMemory
 from mmsb.memory.batch import Batch, block_problem
+from mmsb.memory.cells import Array
 from mmsb.memory.damage import Problem
 from mmsb.memory.files import HEADER_BYTES, Manifest, Marks, load_manifest, read_slots
 from mmsb.memory.frame import ALIGN, HEADER, MAGIC, Broken, Frame
@@ -89,16 +90,7 @@ class _Walk:
             return load_manifest(self.folder)
         except Broken as error:
             self.report("manifest", 0, (0, 0), str(error))
-        names = [file.name.removeprefix("segment-") for file in self.folder.glob("segment-*")]
-        numbers = sorted(int(name) for name in names if name.isdecimal() and name.isascii())
-        numbers = [number for number in numbers if (self.folder / file_name(number)).is_file()]
-        if not numbers:
-            raise NotAMemory(f"{self.folder} holds no memory: no manifest, no segment")
-        sizes = [
-            None if n == numbers[-1] else (self.folder / file_name(n)).stat().st_size
-            for n in numbers
-        ]
-        return Manifest(0, tuple(zip(numbers, sizes, strict=True)))
+        return lost_manifest(self.folder)
 
     def slots(self) -> None:
         """Both header slots."""
@@ -127,7 +119,7 @@ class _Walk:
             except Broken as error:
                 self.report(segment.name, at, (number, at), f"the frame there: {error}")
                 self.index = None
-                at = _next_frame(segment, at + ALIGN, end)
+                at = next_frame(segment, at + ALIGN, end)
                 continue
             self.frame(frame)
             at += frame.size
@@ -184,15 +176,27 @@ class _Walk:
         self.found.append((place, Problem(file, at, epochs, (), what)))
 
 
-def _next_frame(segment: Segment, at: int, end: int) -> int:
+def lost_manifest(folder: Path) -> Manifest:
+    """What the folder's names say where the manifest does not; NotAMemory if that is nothing."""
+    names = [file.name.removeprefix("segment-") for file in folder.glob("segment-*")]
+    numbers = sorted(int(name) for name in names if name.isdecimal() and name.isascii())
+    numbers = [number for number in numbers if (folder / file_name(number)).is_file()]
+    if not numbers:
+        raise NotAMemory(f"{folder} holds no memory: no manifest, no segment")
+    sizes = [None if n == numbers[-1] else (folder / file_name(n)).stat().st_size for n in numbers]
+    return Manifest(0, tuple(zip(numbers, sizes, strict=True)))
+
+
+def next_frame(segment: Segment, at: int, end: int) -> int:
     """Where the next frame starts that can be read; ``end`` if none can."""
-    for place in range(at, end, ALIGN):
-        if segment.bytes[place : place + len(MAGIC)].tobytes() == MAGIC:
-            try:
-                Frame(segment, place, end)
-            except Broken:
-                continue
-            return place
+    words: Array = segment.bytes[at : end - (end - at) % ALIGN].view("<u8")[:: ALIGN // 8]
+    starts: list[int] = np.flatnonzero(words == int.from_bytes(MAGIC, "little")).tolist()
+    for place in (at + start * ALIGN for start in starts):
+        try:
+            Frame(segment, place, end)
+        except Broken:
+            continue
+        return place
     return end
 
 

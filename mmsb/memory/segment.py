@@ -48,16 +48,16 @@ class Segment:
 
     __slots__ = ("bytes", "name", "number", "path", "words")
 
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, folder: Path, number: int, *, sound: bool = True) -> None:
         """Maps the file; OSError if there is none, Broken if its header does not hold.
 
-        StateError if it may not be read, EnvironmentProblem.
+        That does not matter unless ``sound``. StateError if it may not be read, EnvironmentProblem.
         """
         self.number, self.name = number, file_name(number)
         self.path = folder / self.name
         self.bytes: Array = np.zeros(0, np.uint8)
         self.remap()
-        if self.bytes[:FIRST].tobytes() != header(number):
+        if sound and self.bytes[:FIRST].tobytes() != header(number):
             raise Broken("the segment's own header does not match its checksum")
 
     def remap(self) -> None:
@@ -70,6 +70,17 @@ class Segment:
             raise (unreadable(self.path, error) or error) from error
         finally:
             os.close(handle)
-        self.bytes = np.frombuffer(held, np.uint8)
+        self._hold(np.frombuffer(held, np.uint8))
+
+    def _hold(self, held: Array) -> None:
+        self.bytes = held
         #: The same as numbers: places of u32 are multiples of 4.
-        self.words: Array = self.bytes[: size // 4 * 4].view("<u4")
+        self.words: Array = held[: len(held) // 4 * 4].view("<u4")
+
+    @classmethod
+    def of(cls, held: Array) -> Segment:
+        """Bytes that are in no file yet, as if they were segment 1."""
+        made = cls.__new__(cls)
+        made.number, made.name, made.path = 1, file_name(1), Path(file_name(1))
+        made._hold(held)
+        return made

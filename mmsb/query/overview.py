@@ -14,6 +14,7 @@ from mmsb.base import schema
 from mmsb.base.model import STAGES, UNSET_U8, Identity, Kept, Provenance, Rederived
 from mmsb.memory.check import check as check_bytes
 from mmsb.memory.memory import Memory
+from mmsb.memory.salvage import salvage as salvage_bytes
 from mmsb.query.answers import Answer
 from mmsb.query.document import Block, Document, counted, human, note, table
 from mmsb.query.facts import Facts
@@ -251,3 +252,40 @@ def check(path: str | os.PathLike[str]) -> CheckView:
         problems=tuple(map(str, report.problems)),
         torn=tuple(map(str, report.torn)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SalvageView(Answer):
+    """Answer of `salvage`."""
+
+    path: str
+    out: str
+    exact: int
+    epochs: int
+    lost: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return 4 if self.lost else 0
+
+    def document(self) -> Document:
+        what = f"exactly up to epoch {self.exact}, with losses from there on"
+        blocks: list[Block] = [
+            note(
+                (self.path, "name"),
+                " was written to ",
+                (self.out, "name"),
+                ": ",
+                (what, "warn") if self.lost else ("all of it", "good"),
+                f"; {counted(self.epochs, 'epoch')}.",
+            )
+        ]
+        blocks += [note((f"lost: {problem}", "bad")) for problem in self.lost]
+        return tuple(blocks)
+
+
+def salvage(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> SalvageView:
+    """Writes all that is whole to a new memory; as `mmsb.memory.salvage.salvage`."""
+    found = salvage_bytes(path, out)
+    lost = tuple(map(str, found.lost))
+    return SalvageView(str(Path(path)), str(Path(out)), found.exact, found.head, lost)

@@ -283,6 +283,14 @@ def check(
             "exit code 0 if none differs, 1 if some do, 3 if nothing could be compared.",
         ),
     ] = False,
+    salvage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OUT",
+            help="Write all that is whole of a damaged memory to a new one, and say what is lost: "
+            "exit code 0 if nothing is, 4 if something is.",
+        ),
+    ] = None,
     memory: MemoryPath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -292,6 +300,10 @@ def check(
     if against_julia:
         answer(rederived.against_julia, memory, as_json)
         return
+    if salvage is not None:
+        saved = guarded(lambda: overview.salvage(memories.locate(memory), salvage), as_json)
+        render.show(saved, as_json=as_json)
+        raise typer.Exit(saved.exit_code)
     found = guarded(lambda: overview.check(memories.locate(memory)), as_json)
     render.show(found, as_json=as_json)
     raise typer.Exit(0 if found.sound else 4)
