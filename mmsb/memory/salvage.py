@@ -34,10 +34,11 @@ from mmsb.memory.files import Lock, Manifest, load_manifest, read_slots
 from mmsb.memory.frame import ALIGN, Broken, Draft, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
+from mmsb.memory.founding import create
 from mmsb.memory.mending import lost_rows, lost_symbols, mended
 from mmsb.memory.segment import FIRST, Segment, file_name
 from mmsb.memory.writer import Draft as Placed
-from mmsb.memory.writer import Writer, create
+from mmsb.memory.writer import Writer
 
 #: Where a frame's header has its own checksum.
 _CHECK = 56

@@ -145,6 +145,21 @@ def test_check_finds_a_flipped_bit(made: Path, tmp_path: Path) -> None:
     result = run.invoke(app, ["check", "-m", str(copy)])
     assert result.exit_code == 4
     assert "damaged" in result.stdout
+    result = run.invoke(app, ["check", "--salvage", str(tmp_path / "saved.mmsb"), "-m", str(copy)])
+    assert result.exit_code == 4
+    assert "lost: segment-" in result.stdout
+    assert run.invoke(app, ["check", "-m", str(tmp_path / "saved.mmsb")]).exit_code == 0
+    result = run.invoke(app, ["check", "--salvage", str(copy), "-m", str(made)])
+    assert result.exit_code == 2
+
+
+def test_check_salvage_of_a_sound_memory_loses_nothing(made: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "saved.mmsb"
+    words = ["check", "--salvage", str(saved), "-m", str(made), "--json"]
+    result = run.invoke(app, words)
+    assert (result.exit_code, json.loads(result.stdout)["lost"]) == (0, [])
+    before, after = (run.invoke(app, ["stats", "-m", str(path)]) for path in (made, saved))
+    assert before.stdout.splitlines()[1:3] == after.stdout.splitlines()[1:3]
 
 
 @pytest.mark.parametrize(
