@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from mmsb.base.errors import UsageError
+from mmsb.base.model import NONE_U32
+from mmsb.base.schema import Kind
+from mmsb.memory import encode
+from mmsb.memory.changes import Sealed
 from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.files import (
     HEADER_BYTES,
@@ -16,11 +23,12 @@ from mmsb.memory.files import (
     refused,
     write_manifest,
 )
+from mmsb.memory.frame import Draft
 from mmsb.memory.segment import FIRST, file_name, header
-from mmsb.memory.writer import Draft
+from mmsb.memory.writer import Draft as Placed
 
 
-def create(folder: Path, draft: Draft, segment_bytes: int, disk: Disk = DISK) -> None:
+def create(folder: Path, draft: Placed, segment_bytes: int, disk: Disk = DISK) -> None:
     """Makes the folder with its first frame, all of it durable; the manifest comes last.
 
     UsageError if something is there already, ReadOnly, NoSpace.
@@ -58,3 +66,12 @@ def _make_folder(folder: Path, disk: Disk) -> None:
         with suppress(FileExistsError):
             disk.mkdir(folder)
         disk.sync_folder(folder.parent)
+
+
+def birth(kinds: Iterable[Kind]) -> Draft:
+    """Epoch 0: the schemas, and the one page of each append-only kind."""
+    known = tuple(kinds)
+    tables = [kind.id for kind in sorted(known, key=lambda kind: kind.id) if kind.append_only]
+    subjects = np.full(len(tables), NONE_U32, "<u4")
+    content = Sealed(known, np.array(tables, "<u2"), subjects, (), ())
+    return encode.draft(content, 0, 0, 0)

@@ -10,21 +10,18 @@ from time import perf_counter_ns
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from mmsb.base import schema
 from mmsb.base.errors import Conflict, MmsbError, ReadOnly, StateError, UsageError
-from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import arrow_in, budget, checkpoint, encode, founding, recall
 from mmsb.memory.cells import Array
-from mmsb.memory.changes import Changes, Sealed
+from mmsb.memory.changes import Changes
 from mmsb.memory.checkpoint import Parts
 from mmsb.memory.delta import Delta
 from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.files import Lock, read_manifest
-from mmsb.memory.frame import ALIGN, Draft, Frame
+from mmsb.memory.frame import ALIGN, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.newpage import NewPage
@@ -73,7 +70,7 @@ class Memory(Reading):
             )
         if not {schema.HEAP, schema.SYMBOL} <= set(known):
             raise UsageError("a memory needs the kinds 'heap' and 'symbol'; add them to its kinds")
-        founding.create(Path(path), _birth(known), segment_bytes, disk)
+        founding.create(Path(path), founding.birth(known), segment_bytes, disk)
         return cls.open(path, write=True, kinds=known, durability=durability, disk=disk)
 
     @classmethod
@@ -365,11 +362,3 @@ class Memory(Reading):
 def _check_source(source: int) -> None:
     if type(source) is not int or not 0 <= source < 65536:
         raise UsageError(f"source {source!r:.40} is no number in 0 … 65535; say who writes by one")
-
-
-def _birth(kinds: tuple[Kind, ...]) -> Draft:
-    """Epoch 0: the schemas, and the one page of each append-only kind."""
-    tables = [kind.id for kind in sorted(kinds, key=lambda kind: kind.id) if kind.append_only]
-    subjects = np.full(len(tables), NONE_U32, "<u4")
-    content = Sealed(kinds, np.array(tables, "<u2"), subjects, (), ())
-    return encode.draft(content, 0, 0, 0)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from xxhash import xxh3_64_intdigest
 from mmsb.base import schema
 from mmsb.base.errors import CorruptData
 from mmsb.base.rect import Rows
+from mmsb.base.schema import Kind
 from mmsb.memory import kinds as schemas
 from mmsb.memory.appearing import appearing
 from mmsb.memory.batch import Batch, batches_of
@@ -31,10 +33,10 @@ from mmsb.memory.damage import Problem
 from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.encode import draft as encoded
 from mmsb.memory.files import Lock, Manifest, load_manifest, read_slots
+from mmsb.memory.founding import birth, create
 from mmsb.memory.frame import ALIGN, Broken, Draft, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
-from mmsb.memory.founding import create
 from mmsb.memory.mending import lost_rows, lost_symbols, mended
 from mmsb.memory.segment import FIRST, Segment, file_name
 from mmsb.memory.writer import Draft as Placed
@@ -58,13 +60,18 @@ class Salvaged:
 
 
 def salvage(
-    path: str | os.PathLike[str], out: str | os.PathLike[str], *, disk: Disk = DISK
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    kinds: Iterable[Kind] = schema.KINDS,
+    disk: Disk = DISK,
 ) -> Salvaged:
     """Writes what can be read of the memory at ``path`` to a new one at ``out``. O(bytes).
 
-    The memory itself stays as it is; nobody should be writing to it. CorruptData if its first
-    frame is lost, which says what all others mean; NotAMemory, NewerFormat; UsageError if something
-    is at ``out``, NoSpace, ReadOnly.
+    The memory itself stays as it is; nobody should be writing to it. Its first frame says what all
+    others mean: where it is hurt, but was that of a memory made with ``kinds``, it is made again;
+    CorruptData if not. NotAMemory, NewerFormat; UsageError if something is at ``out``, NoSpace,
+    ReadOnly.
     """
     folder = Path(path)
     try:
@@ -75,14 +82,14 @@ def salvage(
     with appearing(Path(out), disk) as new:
         rest = _Rest(folder, new, manifest.segment_bytes or _SEGMENT_BYTES, disk)
         try:
-            _read(folder, manifest, rest)
+            _read(folder, manifest, rest, birth(kinds))
             rest.lacks(max((slot.visible.epoch for slot in slots), default=-1))
         finally:
             rest.close()
     return rest.told()
 
 
-def _read(folder: Path, manifest: Manifest, rest: _Rest) -> None:
+def _read(folder: Path, manifest: Manifest, rest: _Rest, first: Draft) -> None:
     """Every frame that can be found, in order."""
     for number, sealed in manifest.segments:
         try:
@@ -96,12 +103,23 @@ def _read(folder: Path, manifest: Manifest, rest: _Rest) -> None:
             try:
                 frame = Frame(segment, at, end)
             except Broken as error:
+                if (number, at) == (1, FIRST) and _is_known(segment, first):
+                    rest.begin(first)
+                    at += first.size
+                    continue
                 if segment.bytes[at : at + ALIGN].any():
                     rest.missing(segment.name, at, f"the frame there: {error}")
                 at = next_frame(segment, at + ALIGN, end)
             else:
                 rest.take(frame)
                 at += frame.size
+
+
+def _is_known(segment: Segment, first: Draft) -> bool:
+    """Was this the frame that begins a segment? Its checksums or its content prove it."""
+    raw = bytes(first.render(segment.number, FIRST))
+    held = segment.bytes[FIRST : FIRST + len(raw)].tobytes()
+    return held[: first.at] == raw[: first.at] or held[first.at :] == raw[first.at :]
 
 
 class _Moved:
@@ -159,7 +177,11 @@ class _Rest:
         except (Broken, CorruptData, ValueError, TypeError, RecursionError) as error:
             self.missing(frame.segment.name, frame.offset, f"the frame there: {error}")
 
-    def _stored(self, frame: Frame) -> dict[int, schema.Kind]:
+    def begin(self, draft: Draft) -> None:
+        """The first frame, made again."""
+        self._add(draft)
+
+    def _stored(self, frame: Frame) -> dict[int, Kind]:
         if not frame.table.schema:
             return dict(self.index.stored)
         return schemas.replaced(self.index.stored, schemas.decode(frame.table.schema))

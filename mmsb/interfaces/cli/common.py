@@ -50,7 +50,7 @@ class Asking(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         for before, word in zip(["", *args], args, strict=False):
-            if before not in ("-m", "--memory") and _names_memory(word):
+            if before not in ("-m", "--memory", "--salvage") and _names_memory(word):
                 ctx.fail(f"{word} is a memory: name it with -m {shlex.quote(word)}")
         return super().parse_args(ctx, args)
 
