@@ -335,7 +335,7 @@ class Index:
         self._counts[kind] = (*self._counts.get(kind, ())[1 - _COUNTS :], (epoch, counts))
 
     def verified(self, known: Described, kernel: Callable[[int], int]) -> None:
-        """Runs a kernel so that all it reads is verified. CorruptData.
+        """Runs a kernel until all that it needs is verified, which it then has read. CorruptData.
 
         ``kernel(mark)`` returns whether it met something that was not. Then it runs again, alone,
         and marks what that is: only one thread's marks are in the arrays at a time.
@@ -343,10 +343,10 @@ class Index:
         if not kernel(0):
             return
         with self._marking:
-            kernel(1)
-            wanted = [(held, *held.wanted()) for held in known.held]
-            for held, batches, blocks in wanted:
-                held.verify(batches, blocks)
+            while kernel(1):
+                wanted = [(held, *held.wanted()) for held in known.held]
+                for held, batches, blocks in wanted:
+                    held.verify(batches, blocks)
 
     def told(self, kind: Kind, column: Column) -> Told:
         """What the kernels are told of a column of a kind; ask for it after `described`."""

@@ -1,9 +1,11 @@
 """The loops of the memory, compiled by numba: plain numbers and addresses in, cells out.
 
 Every function here releases the GIL, allocates nothing, and reads only inside the bounds that its
-caller has checked; what it touches of the log before that was verified it marks (see `_touch`) and
-says so, and the caller verifies before it hands the result on. An *order* is described by
-``ORDER`` numbers, a batch by ``BATCH`` (`mmsb.memory.run`, which names them, says what they mean).
+caller has checked. What of the log is not verified yet is not read, for it may be damaged or not be
+there yet (a compressed segment): it is marked (see `touch`, `consult`), passed over, and the caller
+is told, who verifies it and runs the kernel again. Where that decides how far to walk, a walk ends
+when it has passed over `passed_enough`. An *order* is described by ``ORDER`` numbers, a batch by
+``BATCH`` (`mmsb.memory.run`, which names them, says what they mean).
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ ORDER = 12
 
 _BLOCK_BITS = 16
 TOMBSTONE = 2
+#: So many batches are looked through at once for those whose tables must be verified.
+_PASSED = 16
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -138,14 +142,15 @@ def extent_of(order: int, row: int, number: int) -> tuple[int, int, int, int]:
     offsets = segment + field_of(row, OFFSETS) + 4 * own
     begin = min(u4(offsets), rows)
     end = max(begin, rows if own + 1 == deltas else min(u4(offsets + 4), rows))
-    if field_of(row, SPARSE) < 0:
-        stop = min(stop, start + end - begin)  # a table that is not verified yet may say more
     return start, stop, begin, end
 
 
 @inner
 def place_of(order: int, row: int, column: int, widths: int) -> int:
-    """Where in the segment the batch's buffer of a column begins; -1 if it has none."""
+    """Where in the segment the batch's buffer of a column begins; -1 if it has none.
+
+    Its table is verified.
+    """
     count, ids = (field_of(row, META) >> 32) & 0xFFFF, field_of(order, SEGMENT) + field_of(row, IDS)
     at, rows = field_of(row, CELLS), field_of(row, ROWS)
     for j in range(count):
@@ -180,6 +185,15 @@ def consult(order: int, batch: int, mark: int) -> int:
     if mark:
         put1(at, 2)
     return 1
+
+
+@inner
+def passed_enough(missing: int, walked: int) -> bool:
+    """Is it time to have ``missing`` tables verified, after ``walked`` that were?
+
+    So no more than twice the tables that are needed are verified, in a few rounds.
+    """
+    return missing > walked + _PASSED
 
 
 @inner
@@ -226,8 +240,9 @@ def row_count(orders: int, count: int, page: int, epoch: int, mark: int) -> tupl
             number = number_at(order, high - 1 - back)
             batch = batch_near(order, number, batch)
             row = row_of(order, batch)
-            unseen |= consult(order, batch, mark)
-            if (field_of(row, META) >> 16) & TOMBSTONE == 0:
+            if consult(order, batch, mark):
+                unseen = 1
+            elif (field_of(row, META) >> 16) & TOMBSTONE == 0:
                 most = max(most, extent_of(order, row, number)[1])
     return most, unseen
 
@@ -244,7 +259,10 @@ def overlay(
     to: int,
     mark: int,
 ) -> int:
-    """Writes what a delta says of rows [first, last) of a column to where their cells begin."""
+    """Writes what a delta says of rows [first, last) of a column to where their cells begin.
+
+    Its table is verified; 1, and nothing is written, if its cells are not.
+    """
     segment, sparse = field_of(order, SEGMENT), field_of(row, SPARSE)
     start, stop, begin, end = extent_of(order, row, number)
     if sparse < 0:
@@ -253,14 +271,19 @@ def overlay(
             return 0
         source = place + (begin + low - start) * width
         size = (high - low) * width
+        if touch(order, row, source, source + size, mark):
+            return 1
         copy(to + (low - first) * width, segment + source, size)
-        return touch(order, row, source, source + size, mark)
+        return 0
+    unseen = touch(order, row, sparse + 4 * begin, sparse + 4 * end, mark)
+    unseen |= touch(order, row, place + begin * width, place + end * width, mark)
+    if unseen:
+        return 1
     for cell in range(begin, end):
         at = u4(segment + sparse + 4 * cell)
         if first <= at < last:
             move(to + (at - first) * width, segment + place + cell * width, width)
-    unseen = touch(order, row, sparse + 4 * begin, sparse + 4 * end, mark)
-    return unseen | touch(order, row, place + begin * width, place + end * width, mark)
+    return 0
 
 
 @inner
@@ -278,10 +301,10 @@ def base_of(
     """The newest dense delta that has all of rows [first, last) of a column, walking back.
 
     Returns its order, its place there, where its cells for those rows begin, how many deltas after
-    it touch them, and what is not verified; order -1 if there is none.
+    it touch them, and whether something is not verified; order -1 if there is none.
     """
     width = u1(widths + column)
-    unseen = later = 0
+    missing = walked = later = 0
     for back_k in range(count):
         k = count - 1 - back_k
         order = order_at(orders, k)
@@ -294,7 +317,12 @@ def base_of(
             number = number_at(order, at)
             batch = batch_near(order, number, batch)
             row = row_of(order, batch)
-            unseen |= consult(order, batch, mark)
+            if consult(order, batch, mark):
+                missing += 1
+                if passed_enough(missing, walked):
+                    return -1, 0, 0, later, 1
+                continue
+            walked += 1
             place = place_of(order, row, column, widths)
             if place < 0:
                 continue
@@ -303,10 +331,10 @@ def base_of(
                 continue
             if field_of(row, SPARSE) < 0 and start <= first and stop >= last:
                 source = place + (begin + first - start) * width
-                unseen |= touch(order, row, source, source + (last - first) * width, mark)
-                return k, at, source, later, unseen
+                unseen = touch(order, row, source, source + (last - first) * width, mark)
+                return k, at, source, later, int(missing > 0) | unseen
             later += 1
-    return -1, 0, 0, later, unseen
+    return -1, 0, 0, later, int(missing > 0)
 
 
 @kernel
@@ -333,7 +361,7 @@ def read(
     base, base_at, source, later, unseen = base_of(
         orders, count, page, epoch, column, widths, first, last, mark
     )
-    if base >= 0 and later == 0:
+    if unseen or (base >= 0 and later == 0):
         return base, source, unseen
     if base >= 0:
         order = order_at(orders, base)

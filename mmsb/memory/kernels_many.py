@@ -30,6 +30,7 @@ from mmsb.memory.kernels import (
     number_at,
     order_at,
     overlay,
+    passed_enough,
     place_of,
     row_of,
     slice_of,
@@ -44,7 +45,8 @@ def _find(
     orders: int, count: int, page: int, at_row: int, epoch: int, column: int, widths: int, mark: int
 ) -> tuple[int, int]:
     """(address of the newest cell or 0, unverified) of one row of a page's column."""
-    width, unseen = u1(widths + column), 0
+    width = u1(widths + column)
+    missing = walked = 0
     k = count - 1
     while k >= 0:
         order = order_at(orders, k)
@@ -57,7 +59,12 @@ def _find(
             number = number_at(order, high - 1 - back)
             batch = batch_near(order, number, batch)
             row = row_of(order, batch)
-            unseen |= consult(order, batch, mark)
+            if consult(order, batch, mark):
+                missing += 1
+                if passed_enough(missing, walked):
+                    return 0, 1
+                continue
+            walked += 1
             start, stop, begin, end = extent_of(order, row, number)
             if at_row < start or at_row >= stop:
                 continue
@@ -66,14 +73,15 @@ def _find(
                 continue
             cell, sparse = begin + at_row - start, field_of(row, SPARSE)
             if sparse >= 0:
-                unseen |= touch(order, row, sparse + 4 * begin, sparse + 4 * end, mark)
+                if touch(order, row, sparse + 4 * begin, sparse + 4 * end, mark):
+                    return 0, 1
                 cell = _sparse_cell(field_of(order, SEGMENT) + sparse, begin, end, at_row)
                 if cell < 0:
                     continue
             source = place + cell * width
-            unseen |= touch(order, row, source, source + width, mark)
-            return field_of(order, SEGMENT) + source, unseen
-    return 0, unseen
+            unseen = touch(order, row, source, source + width, mark)
+            return field_of(order, SEGMENT) + source, int(missing > 0) | unseen
+    return 0, int(missing > 0)
 
 
 @inner
@@ -115,6 +123,8 @@ def cells(
         page, row = u4(pages + 4 * i), u4(rows + 4 * i)
         found, new = _find(orders, count, page, row, epoch, column, widths, mark)
         unseen |= new
+        if new:
+            continue
         if found == 0:
             move_value(to + i * width, fill, width)
         else:
@@ -136,7 +146,7 @@ def cell(
 ) -> tuple[int, int]:
     """The bits of one cell, and whether something unverified was read."""
     found, unseen = _find(orders, count, page, row, epoch, column, widths, mark)
-    if found == 0:
+    if found == 0 or unseen:
         return fill, unseen
     width = u1(widths + column)
     if width == 8:
@@ -215,7 +225,9 @@ def row_counts(
             row = row_of(run, batch)
             if not _each(row, kind, after, epoch):
                 continue
-            unseen |= consult(run, batch, mark)
+            if consult(run, batch, mark):
+                unseen = 1
+                continue
             pages, deltas = segment + field_of(row, PAGES), field_of(row, DELTAS)
             starts, stops = segment + field_of(row, STARTS), field_of(row, STOPS)
             each = field_of(row, ROWS) // max(deltas, 1)
@@ -249,7 +261,7 @@ def _cover(
     Batches are counted over all runs. Returns the batch before which nothing is needed any more,
     and whether unverified tables were used. Newest first, until all pages are covered.
     """
-    left = unseen = total = 0
+    left = missing = walked = total = 0
     for page in range(low, high):
         left += places[page] >= 0 and rows[page] > 0
     for k in range(count):
@@ -261,11 +273,16 @@ def _cover(
             total -= 1
             row = row_of(run, batch)
             if left == 0:
-                return total + 1, unseen
-            if not _each(row, kind, -1, epoch) or place_of(run, row, column, widths) < 0:
+                return total + 1, int(missing > 0)
+            if not _each(row, kind, -1, epoch):
                 continue
-            unseen |= consult(run, batch, mark)
-            if field_of(row, SPARSE) >= 0:
+            if consult(run, batch, mark):
+                missing += 1
+                if passed_enough(missing, walked):
+                    return total + 1, 1
+                continue
+            walked += 1
+            if field_of(row, SPARSE) >= 0 or place_of(run, row, column, widths) < 0:
                 continue
             pages, first = field_of(run, SEGMENT) + field_of(row, PAGES), field_of(row, FIRST)
             for back_own in range(field_of(row, DELTAS)):
@@ -276,7 +293,7 @@ def _cover(
                     if start == 0 and stop >= rows[page] > 0:
                         base[page] = (total + 1) << 32 | own
                         left -= 1
-    return 0, unseen
+    return 0, int(missing > 0)
 
 
 @inner
@@ -314,12 +331,19 @@ def _put_batch(
         cells = place + begin * width
         # Deltas that follow each other here and there are copied as one.
         if at != target + size or cells != source + size:
-            copy(target, segment + source, size)
-            unseen |= touch(run, row, source, source + size, mark)
+            unseen |= _put(run, row, target, source, size, mark)
             target, source, size = at, cells, 0
         size += (stop - start) * width
-    copy(target, segment + source, size)
-    return unseen | touch(run, row, source, source + size, mark)
+    return unseen | _put(run, row, target, source, size, mark)
+
+
+@inner
+def _put(run: int, row: int, target: int, source: int, size: int, mark: int) -> int:
+    """Copies bytes of the segment that are verified; 1 if they are not."""
+    if touch(run, row, source, source + size, mark):
+        return 1
+    copy(target, field_of(run, SEGMENT) + source, size)
+    return 0
 
 
 @kernel
@@ -348,6 +372,8 @@ def gather(
     since, unseen = _cover(
         runs, count, kind, epoch, column, widths, low, high, places, rows, base, mark
     )
+    if unseen:
+        return 1
     for page in range(low, high):
         if places[page] >= 0 and base[page] == 0:
             fill_with(to + places[page] * width, rows[page], width, fill)
@@ -359,9 +385,11 @@ def gather(
             row = row_of(run, batch)
             if ordinal < since or not _each(row, kind, -1, epoch):
                 continue
+            if consult(run, batch, mark):
+                unseen = 1
+                continue
             place = place_of(run, row, column, widths)
             if place >= 0:
-                unseen |= consult(run, batch, mark)
                 unseen |= _put_batch(
                     run, row, place, ordinal, width, low, high, places, rows, base, to, mark
                 )
