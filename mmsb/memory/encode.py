@@ -45,6 +45,8 @@ def draft(content: Sealed, epoch: int, source: int, first_page: int) -> Draft:
     return Draft(epoch, source, first_page, table.encode(), buffers)
 
 
+#: So many pieces of a buffer are copied one by one.
+_FEW = 16
 _NONE: Array = np.zeros(0, "<u4")
 
 
@@ -117,6 +119,8 @@ def _dead(content: Sealed) -> list[tuple[_Key, list[int]]]:
 
 def _put(buffers: list[memoryview | bytes], arrays: list[Array]) -> None:
     """One buffer: the arrays end to end, and zeros up to a multiple of 8."""
-    parts = [array.data.cast("B") for array in arrays if len(array)]
+    parts: list[memoryview | bytes] = [array.data.cast("B") for array in arrays if len(array)]
+    if len(parts) > _FEW:
+        parts = [b"".join(parts)]
     size = sum(map(len, parts))
     buffers += [*parts, bytes(padded(size, 8) - size)]

@@ -8,7 +8,7 @@ buffer leaves the table readable. Nothing is decoded here but the layout.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from mmsb.base.errors import NewerFormat
 from mmsb.memory.cells import Array
 
 if TYPE_CHECKING:
+    from mmsb.memory.disk import File
     from mmsb.memory.segment import Segment
 
 VERSION = 2
@@ -31,6 +32,8 @@ HEADER = struct.Struct("<8sIHHQQQIIQQ")
 _HEAD = struct.Struct("<8sIHHQQQIIQ")  # without its own check
 _CHECK = struct.Struct("<Q")
 _ZEROS = bytes(ALIGN)
+#: A larger frame is copied and written in pieces of so many bytes, which stay in a core's cache.
+CHUNK = 16 * BLOCK
 _EMPTY = bytearray()
 #: bytes of schema; numbers of pages, batches, batch columns, deltas, spans, delta epochs; zero
 COUNTS = struct.Struct("<8I")
@@ -76,11 +79,12 @@ class Table:
 
     def encode(self) -> bytes:
         """The stored bytes, padded to 8."""
-        arrays = [getattr(self, name) for name, _, _ in _LAYOUT]
+        arrays = [np.ascontiguousarray(getattr(self, name)) for name, _, _ in _LAYOUT]
         counts = [self.page_kind, self.batch_kind, self.column_id, self.delta_page, self.span_stop]
         head = COUNTS.pack(len(self.schema), *(len(array) for array in counts), 0, 0)
-        raw = b"".join([head, *(array.tobytes() for array in arrays), self.schema])
-        return raw.ljust(padded(len(raw), 8), b"\0")
+        size = COUNTS.size + sum(array.nbytes for array in arrays) + len(self.schema)
+        parts: list[Any] = [head, *arrays, self.schema, _ZEROS[: -size & 7]]
+        return b"".join(parts)
 
     @classmethod
     def decode(cls, raw: Array, version: int = VERSION) -> Table:
@@ -175,7 +179,7 @@ class Blocks:
 class Draft:
     """A frame before it has a place in the log."""
 
-    __slots__ = ("at", "blocks", "bytes", "end", "epoch", "first_page", "size", "source", "table")
+    __slots__ = ("at", "blocks", "end", "epoch", "first_page", "parts", "size", "source", "table")
 
     def __init__(
         self,
@@ -201,33 +205,69 @@ class Draft:
         self.at = HEADER.size + 8 * (self.blocks + (self.table + BLOCK - 1) // BLOCK)
         self.end = self.at + self.table + total
         self.size = padded(self.end, ALIGN)
-        zeros = _ZEROS[: self.size - self.end]
-        self.bytes = _EMPTY.join((bytes(self.at), table, *buffers, zeros))
+        self.parts = (table, *buffers, _ZEROS[: self.size - self.end])
+
+    def write(self, file: File, segment: int, offset: int) -> None:
+        """Writes the frame at that place, the payload before what says that it is one. OSError."""
+        if self.size <= CHUNK:
+            file.write(self.render(segment, offset), offset)
+            return
+        sums: list[bytes] = []
+        at = offset + self.at
+        for stream in (self.parts[:1], self.parts[1:-1]):
+            for chunk in _chunks(stream):
+                cuts = range(0, len(chunk), BLOCK)
+                sums += [xxh3_64_digest(chunk[low : low + BLOCK])[::-1] for low in cuts]
+                file.write(chunk, at)
+                at += len(chunk)
+        if self.parts[-1]:
+            file.write(self.parts[-1], at)
+        file.write(self._head(b"".join(sums), segment, offset), offset)
 
     def render(self, segment: int, offset: int) -> bytearray:
         """The frame's bytes at that place; the header's checksum covers the place too."""
-        raw, at, end = self.bytes, self.at, self.end
+        raw, at, end = _EMPTY.join((bytes(self.at), *self.parts)), self.at, self.end
         view, split = memoryview(raw), at + self.table
         if self.blocks == 1 and self.table <= BLOCK:
             sums = _TWO.pack(xxh3_64_intdigest(view[at:split]), xxh3_64_intdigest(view[split:end]))
         else:
             cuts = [*range(at, split, BLOCK), *range(split, end, BLOCK), end]
             sums = b"".join(xxh3_64_digest(view[low:high])[::-1] for low, high in pairwise(cuts))
+        raw[:at] = self._head(sums, segment, offset)
+        return raw
+
+    def _head(self, sums: bytes, segment: int, offset: int) -> bytes:
+        """Header and list of checksums."""
         head = _HEAD.pack(
             MAGIC,
             VERSION,
             self.source,
             0,
             self.epoch,
-            end - at,
+            self.end - self.at,
             self.table,
             self.first_page,
             0,
             xxh3_64_intdigest(sums),
         )
-        check = xxh3_64_intdigest(head, _place(segment, offset))
-        raw[:at] = head + _CHECK.pack(check) + sums
-        return raw
+        return head + _CHECK.pack(xxh3_64_intdigest(head, _place(segment, offset))) + sums
+
+
+def _chunks(parts: Sequence[Any]) -> Iterator[memoryview]:
+    """The parts end to end in pieces of CHUNK bytes; a piece lasts until the next is taken."""
+    view, filled = memoryview(bytearray(CHUNK)), 0
+    for part in parts:
+        given = memoryview(part).cast("B")
+        at = 0
+        while at < len(given):
+            count = min(CHUNK - filled, len(given) - at)
+            view[filled : filled + count] = given[at : at + count]
+            filled, at = filled + count, at + count
+            if filled == CHUNK:
+                yield view
+                filled = 0
+    if filled:
+        yield view[:filled]
 
 
 _TWO = struct.Struct("<2Q")

@@ -39,6 +39,9 @@ class Draft(Protocol):
     def render(self, segment: int, offset: int) -> bytes | bytearray | memoryview:
         """Its ``size`` bytes at that place."""
 
+    def write(self, file: File, segment: int, offset: int) -> None:
+        """Writes these bytes there; OSError."""
+
 
 def _no_space(folder: Path, error: OSError) -> NoSpace:
     return NoSpace(
@@ -124,7 +127,7 @@ class Writer:
                 with self._guard("preallocation"):
                     self._blank_ahead(at + size)
             try:
-                self._file.write(draft.render(self._number, at), at)
+                draft.write(self._file, self._number, at)
             except BaseException as error:
                 self._take_back(error)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from mmsb.base import errors
 from mmsb.memory.changes import Changes
 from mmsb.memory.check import check
+from mmsb.memory.disk import File
+from mmsb.memory.frame import Draft
 from mmsb.memory.memory import Memory
 from mmsb.testing.contracts import assert_same_epoch
 from mmsb.testing.oracle import Oracle
@@ -136,3 +139,17 @@ def test_a_conflict_names_the_pages(path: Path) -> None:
         memory.update_page(two, [0], {"value": [9]})
         with pytest.raises(errors.Conflict, match=f"page {two}"):
             memory.commit(late)
+
+
+def test_a_large_frame_is_written_in_pieces_and_is_the_same_bytes(path: Path) -> None:
+    random = np.random.default_rng(1)
+    parts = [random.bytes(size) for size in (8, 65536 - 16, 5_000_000, 24, 2_000_000)]
+    for table in (b"t" * 64, b"t" * 1_200_000):
+        draft = Draft(3, 0, 0, table, parts)
+        path.mkdir(exist_ok=True)
+        file = File(path / f"of{len(table)}", os.O_CREAT)
+        draft.write(file, 7, 640)
+        written = (path / f"of{len(table)}").read_bytes()
+        assert written[640:] == bytes(draft.render(7, 640))
+        assert len(written) == 640 + draft.size
+        file.close()
