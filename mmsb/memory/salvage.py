@@ -30,7 +30,7 @@ from mmsb.memory.batch import Batch, batches_of
 from mmsb.memory.changes import Sealed
 from mmsb.memory.check import lost_manifest, next_frame
 from mmsb.memory.damage import Problem
-from mmsb.memory.disk import DISK, Disk
+from mmsb.memory.disk import DISK, Disk, File
 from mmsb.memory.encode import draft as encoded
 from mmsb.memory.files import Lock, Manifest, load_manifest, read_slots
 from mmsb.memory.founding import birth, create
@@ -134,6 +134,9 @@ class _Moved:
         check = xxh3_64_intdigest(raw[:_CHECK], segment << 40 | offset)
         struct.pack_into("<Q", raw, _CHECK, check)
         return raw
+
+    def write(self, file: File, segment: int, offset: int) -> None:
+        file.write(self.render(segment, offset), offset)
 
 
 @dataclass(slots=True)
