@@ -23,13 +23,28 @@ def dtype_of(column: Column) -> np.dtype[Any]:
 
 def filled(column: Column, count: int) -> Array:
     """``count`` fresh, writeable cells that hold the column's fill value."""
+    found = unset(column, count)
+    found[:] = column.fill
+    return found
+
+
+def unset(column: Column, count: int) -> Array:
+    """``count`` fresh cells that hold anything; EnvironmentProblem if there is no room for them."""
     try:
-        return np.full(count, column.fill, dtype_of(column))
+        return np.empty(count, dtype_of(column))
     except MemoryError as error:
         raise EnvironmentProblem(
             f"{count} cells of column {column.name!r} do not fit into the memory that is free; "
-            "read fewer rows at once"
+            "read or write fewer rows at once"
         ) from error
+
+
+def no_room() -> EnvironmentProblem:
+    """The error for a commit for which no memory is free, while nothing of it is written."""
+    return EnvironmentProblem(
+        "no memory is free for this commit; nothing of it was kept, so commit less at once, or "
+        "free some and commit again"
+    )
 
 
 def whole(value: Any, what: str) -> int:
@@ -56,13 +71,18 @@ def cast(values: Any, dtype: np.dtype[Any], what: str) -> Array:
 
     O(values). ``what`` names the values in the error.
     """
-    if isinstance(values, np.ndarray) and values.dtype == dtype and values.ndim == 1:
-        return frozen(values.copy())  # nothing can fail to fit
     try:
+        if isinstance(values, np.ndarray) and values.dtype == dtype and values.ndim == 1:
+            return frozen(values.copy())  # nothing can fail to fit
         given = _given(values, dtype)
         stored = np.array(given, dtype=dtype, order="C", copy=True)
     except (OverflowError, TypeError, ValueError) as error:
         raise UsageError(f"{what}: these values do not fit {dtype.name} ({error})") from error
+    except MemoryError as error:
+        raise EnvironmentProblem(
+            f"{what}: a copy of these values does not fit into the memory that is free; commit "
+            "fewer at once"
+        ) from error
     if given.ndim != 1:
         raise UsageError(f"{what}: pass a one-dimensional array, not one of shape {given.shape}")
     if given.dtype != dtype and not _same(given, stored):

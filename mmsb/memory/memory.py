@@ -15,7 +15,7 @@ from mmsb.base.errors import Conflict, MmsbError, ReadOnly, StateError, UsageErr
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import arrow_in, budget, checkpoint, encode, founding, recall
-from mmsb.memory.cells import Array
+from mmsb.memory.cells import Array, no_room
 from mmsb.memory.changes import Changes
 from mmsb.memory.checkpoint import Parts
 from mmsb.memory.delta import Delta
@@ -135,7 +135,8 @@ class Memory(Reading):
     def commit(self, changes: Changes | Iterable[Delta], *, source: int = 0) -> int:
         """Writes all of it as one epoch and returns that epoch once it is visible to new readers.
 
-        O(bytes). Nothing of it is kept on NoSpace or Conflict. ReadOnly, WriterFailed, UsageError.
+        O(bytes). Nothing of it is kept on NoSpace, Conflict or EnvironmentProblem (no memory is
+        free). ReadOnly, WriterFailed, UsageError.
         """
         began, meter = perf_counter_ns(), self._index.meter
         with self._lock:
@@ -153,8 +154,11 @@ class Memory(Reading):
                 )
             _check_source(source)
             epoch = self.head + 1
-            content = changes.seal()
-            draft = encode.draft(content, epoch, source, self._index.page_count)
+            try:
+                content = changes.seal()
+                draft = encode.draft(content, epoch, source, self._index.page_count)
+            except MemoryError as error:
+                raise no_room() from error
             before = self._log.end
             segment, at = out.append(draft)
             batches = self._index.add(Frame(segment, at, at + draft.size))

@@ -11,7 +11,7 @@ from mmsb.base.errors import EnvironmentProblem, MmsbError, StateError
 from mmsb.memory.frame import Broken
 
 _DENIED = (errno.EACCES, errno.EPERM)
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 
 
 def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
@@ -52,5 +52,10 @@ def unreadable(path: Path, error: OSError) -> MmsbError | None:
         return EnvironmentProblem(
             f"{path} cannot be opened ({error.strerror}); a memory needs a file descriptor for "
             "each segment: close other files or raise the limit with `ulimit -n`"
+        )
+    if error.errno == errno.ENOMEM:
+        return EnvironmentProblem(
+            f"{path} cannot be mapped ({error.strerror}): a memory's segments are mapped whole, so "
+            "raise the limit on address space (`ulimit -v`), or close other memories"
         )
     return None

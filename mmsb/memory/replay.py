@@ -16,7 +16,7 @@ import numpy as np
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
 from mmsb.memory import pool
-from mmsb.memory.cells import Array, address_of, dtype_of, filled, frozen
+from mmsb.memory.cells import Array, address_of, dtype_of, filled, frozen, unset
 from mmsb.memory.index import Index
 from mmsb.memory.order import sorted_by_page
 from mmsb.memory.rows import EPOCH, ROWS, SPARSE_AT
@@ -166,7 +166,7 @@ def _read_compiled(
     index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int
 ) -> Array:
     kernels, known, told = _kernels(), index.described(), index.told(kind, column)
-    out = np.empty(len(rows), told.dtype)
+    out = unset(column, len(rows))
     to = address_of(out)
     order = place = 0
 
@@ -202,7 +202,7 @@ def cells(
     O(log deltas) for each; where there are many they are looked up page by page, on all cores.
     """
     kernels, known, told = _many(), index.described(), index.told(kind, column)
-    out = np.empty(len(pages), told.dtype)
+    out = unset(column, len(pages))
     of_pages, of_rows, to = address_of(pages), address_of(rows), address_of(out)
     turns = np.zeros(0, "<u4")
     if len(pages) > _MANY_CELLS // 16:
@@ -238,7 +238,7 @@ def gather(
     one = _gather_compiled if _loaded(index) or wide else _gather
     found = []
     for column in columns:
-        out = np.empty(total, dtype_of(column))
+        out = unset(column, total)
         one(index, kind, column, epoch, _Target(places, counts, out))
         found.append(frozen(out))
     return found, frozen(offsets)

@@ -15,7 +15,7 @@ import numpy as np
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory.batch import PAGE_ROWS
-from mmsb.memory.cells import Array, cells, dtype_of, sorted_rows
+from mmsb.memory.cells import Array, cells, dtype_of, no_room, sorted_rows
 from mmsb.memory.frame import COUNTS, SPARSE, UNIFORM, Draft
 from mmsb.memory.index import Index
 from mmsb.memory.rows import meta_of
@@ -104,10 +104,13 @@ class Single:
             return None
         key = (int(catalog.kinds.held[page]), tuple(columns))
         shape = self._shapes.get(key) or self._shape(key)
-        touched = _rows(rows)
-        if shape is None or touched is None:
-            return None
-        made = shape.draft(columns, page, touched, index.head + 1, source, catalog.count)
+        try:
+            touched = _rows(rows)
+            if shape is None or touched is None:
+                return None
+            made = shape.draft(columns, page, touched, index.head + 1, source, catalog.count)
+        except MemoryError as error:
+            raise no_room() from error
         return None if made is None else (made, shape, touched)
 
     def add(self, draft: Draft, shape: Shape, rows: Rows | Array, offset: int) -> None:

@@ -11,14 +11,17 @@ from mmsb.base import schema
 from mmsb.base.errors import CorruptData, UnknownName
 from mmsb.base.rect import Rows
 from mmsb.memory import replay
-from mmsb.memory.cells import Array
+from mmsb.memory.cells import Array, no_room
 from mmsb.memory.forked import locks
 from mmsb.memory.index import Index
 
 
 def to_bytes(text: str) -> bytes:
     """UTF-8; bytes that are no UTF-8 travel as lone surrogates (surrogateescape)."""
-    return text.encode("utf-8", "surrogateescape")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except MemoryError as error:
+        raise no_room() from error
 
 
 class Symbols:

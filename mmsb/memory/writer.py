@@ -111,7 +111,7 @@ class Writer:
     def append(self, draft: Draft) -> tuple[Segment, int]:
         """Writes one frame, makes it visible, and returns its place.
 
-        NoSpace leaves all as it was. WriterFailed, StateError in a fork.
+        NoSpace and EnvironmentProblem leave all as it was. WriterFailed, StateError in a fork.
         """
         if self._pid != os.getpid():
             self._check_able()
@@ -288,7 +288,12 @@ class Writer:
                     raise
                 self._allocate(needed)  # not a whole segment fits: at least this frame may
         if len(self._segment.bytes) < self._allocated:
-            self._segment.remap()
+            try:
+                self._segment.remap()
+            except BaseException:  # smaller frames may have room
+                self._allocated = self._blank = max(self._at, len(self._segment.bytes))
+                self._file.truncate(self._allocated)
+                raise
 
     def _allocate(self, size: int) -> None:
         try:
