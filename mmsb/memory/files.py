@@ -162,17 +162,9 @@ def _is_size(value: object) -> TypeGuard[int]:
 
 def pack_marks(marks: Marks) -> tuple[bytes, int]:
     """One slot's bytes and their place in the header file; slots take turns."""
-    sequence, visible, durable = marks
+    sequence, (segment, offset, epoch), durable = marks
     head = _HEAD.pack(
-        _MAGIC,
-        FORMAT,
-        sequence,
-        visible.epoch,
-        visible.segment,
-        visible.offset,
-        durable.epoch,
-        durable.segment,
-        durable.offset,
+        _MAGIC, FORMAT, sequence, epoch, segment, offset, durable[2], durable[0], durable[1]
     )
     return head + _CHECK.pack(xxh3_64_intdigest(head)), _SLOTS[sequence & 1]
 
