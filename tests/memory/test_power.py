@@ -85,21 +85,21 @@ class Promise:
 
 
 class Outages:
-    """Takes the power at ``moments`` of a record, in ``each`` of its states."""
+    """Takes the power at ``moments`` of a record, in ``each`` of its states.
 
-    def __init__(self, room: Path, seed: int, moments: int, each: int) -> None:
-        self.room, self.moments, self.each = room, moments, each
+    From up to ``more`` of these a second writer goes on, and loses the power too.
+    """
+
+    def __init__(self, room: Path, seed: int, moments: int, each: int, more: int = 0) -> None:
+        self.room, self.moments, self.each, self.more = room, moments, each, more
         self.chance, self.seen = random.Random(seed), 0
 
-    def run(
-        self, path: Path, disk: Recorder, truth: Truth, base: Promise, again: str | None = None
-    ) -> None:
-        """What was promised holds; with ``again`` a second writer goes on, and so do outages."""
+    def run(self, path: Path, disk: Recorder, truth: Truth, base: Promise, policy: str) -> None:
+        """What was promised holds; a second writer is promised what ``policy`` says."""
         for moment in self._moments(disk):
-            target = self.room / ("first" if again else "second")
-            for root in states(disk, moment, target, self.each, self.chance):
+            for root in states(disk, moment, self.room, self.each, self.chance):
                 try:
-                    self._look(root / str(path).lstrip("/"), base.at(disk, moment), truth, again)
+                    self._look(root / str(path).lstrip("/"), base.at(disk, moment), truth, policy)
                 except BaseException as error:
                     note = f"call {moment} of {len(disk.calls)}, {root.name}"
                     raise AssertionError(f"{note}: {error}") from error
@@ -117,13 +117,14 @@ class Outages:
             chosen.add(self.chance.randrange(count + 1))
         return sorted(chosen)
 
-    def _look(self, folder: Path, promise: Promise, truth: Truth, again: str | None) -> None:
+    def _look(self, folder: Path, promise: Promise, truth: Truth, policy: str) -> None:
         head = promise.kept(folder, truth, write=False)
-        if again and head >= 0 and self.chance.random() < (0.3 if _has_tail(folder) else 0.02):
+        if head >= 0 and self.more and self.chance.random() < (0.5 if _has_tail(folder) else 0.03):
+            self.more -= 1
             disk = Recorder(folder)
-            truth = record(folder, disk, truth, again, 4)
-            more = Outages(self.room, self.chance.randrange(2**32), 6, 5)
-            more.run(folder, disk, truth, promise)
+            truth = record(folder, disk, truth, policy, 4)
+            again = Outages(self.room / "again", self.chance.randrange(2**32), 6, 5)
+            again.run(folder, disk, truth, promise, policy)
         elif promise.kept(folder, truth, write=True) >= 0:
             report = check(folder)
             assert (report.problems, report.torn) == ((), ())
@@ -136,26 +137,28 @@ def _has_tail(folder: Path) -> bool:
         return any((folder / f"segment-{number:06d}").read_bytes()[end:])
 
 
-def outages(room: Path, policy: str, seed: int, *, epochs: int, moments: int, each: int) -> int:
+def outages(
+    room: Path, policy: str, seed: int, *, epochs: int, moments: int, each: int, more: int
+) -> int:
     """Records a memory's life and takes the power from it; returns how often."""
     disk, path = Recorder(), room / "a.mmsb"
     disk.start[str(room)] = None
     truth = record(path, disk, Truth((), 1), policy, epochs)
-    every = Outages(room, seed, moments, each)
-    every.run(path, disk, truth, Promise(), again=policy)
+    every = Outages(room / "outages", seed, moments, each, more)
+    every.run(path, disk, truth, Promise(), policy)
     return every.seen
 
 
 @pytest.mark.parametrize("policy", ["none", "group", "every"])
 def test_what_was_promised_outlives_the_loss_of_power(quick: Path, policy: str) -> None:
-    assert outages(quick, policy, 1, epochs=9, moments=16, each=5) == 80
+    assert outages(quick, policy, 1, epochs=9, moments=16, each=5, more=5) == 80
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("policy", ["none", "group", "every"])
 def test_at_every_moment(quick: Path, policy: str, seed: int) -> None:
-    assert outages(quick, policy, seed, epochs=25, moments=10**6, each=25) > 3000
+    assert outages(quick, policy, seed, epochs=25, moments=10**6, each=25, more=300) > 3000
 
 
 def did(disk: Recorder) -> list[tuple[str, str]]:
