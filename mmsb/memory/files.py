@@ -261,11 +261,14 @@ class Lock:
         In a fork of the process that took it the lock stays with that process.
         """
         file = self._file
-        if file is not None and not self.inherited:
-            with suppress(OSError):
-                file.truncate(0)
-            fcntl.flock(file.handle, fcntl.LOCK_UN)
-        self.drop()
+        try:
+            if file is not None and not self.inherited:
+                with suppress(OSError):
+                    file.truncate(0)
+        finally:
+            if file is not None and not self.inherited:
+                fcntl.flock(file.handle, fcntl.LOCK_UN)
+            self.drop()
 
     def drop(self) -> None:
         """Closes this process's handle, and no more; also done when a writer is just dropped."""

@@ -111,8 +111,10 @@ class Memory(Reading):
             if not self._closed:
                 self._closed = True
                 if self._writer is not None:
-                    self._index_tail(self._writer)
-                    self._writer.close()
+                    try:
+                        self._index_tail(self._writer)
+                    finally:
+                        self._writer.close()
 
     def __enter__(self) -> Memory:
         return self

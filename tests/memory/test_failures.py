@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,63 @@ def test_a_commit_after_the_thread_failed_is_refused(
         put(memory)
     assert memory.head == 1
     memory.close()  # told already
+
+
+class Interrupts(FailsOnce):
+    """The n-th call is where Ctrl-C comes."""
+
+    def saw(self, call: str, path: Path, *details: object) -> None:
+        count, self.seen = self.seen, self.seen + 1
+        if count == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("policy", ["none", "every"])
+def test_ctrl_c_at_any_call(quick: Path, policy: Any) -> None:
+    for at in range(200):
+        disk, path = Interrupts(at, 0), quick / f"{at}.mmsb"
+        memory, told = None, 0
+        try:
+            memory = Memory.create(path, KINDS, segment_bytes=4096, durability=policy, disk=disk)
+            while told < EPOCHS:
+                put(memory)
+                told = memory.head
+            memory.close()
+        except KeyboardInterrupt:
+            pass
+        if memory is not None:
+            if told < EPOCHS:
+                try:
+                    assert put(memory) == memory.head
+                except errors.WriterFailed:
+                    assert memory.head in (told, told + 1)
+                told = memory.head
+                holds(memory, least=told, most=told)
+            with suppress(errors.WriterFailed):
+                memory.close()
+            recovers(path, True, told)
+        shutil.rmtree(path, ignore_errors=True)
+        if not disk.failed:
+            assert at > 50
+            return
+
+
+def test_ctrl_c_between_the_log_and_what_is_known_of_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory.create(path, KINDS, durability="none")
+    put(memory)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(memory._index, "add", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            put(memory)
+    assert memory.head == 1
+    with pytest.raises(errors.WriterFailed, match="interrupted"):
+        put(memory)
+    memory.close()
+    with Memory.open(path, True, kinds=KINDS) as memory:
+        holds(memory, least=2, most=2)
