@@ -18,13 +18,16 @@ LONG_CHAIN = 1_000
 LATE = 1.0
 
 
-def health(log: Log, writer: Writer | None, counts: dict[str, Any]) -> dict[str, Any]:
+def health(
+    log: Log, rebuilt: list[str], writer: Writer | None, counts: dict[str, Any]
+) -> dict[str, Any]:
     """``verdict`` and ``reasons``, a sentence each: what is the matter, and what to do."""
     failing = [*_stopped(writer), *_full(log, failing=True)]
     degraded = [
         *_behind(writer, counts["behind"]),
         *_full(log, failing=False),
         *_torn(log),
+        *_rebuilt(rebuilt),
         *_chains(counts),
         *_resident(counts["resident"]),
     ]
@@ -76,6 +79,17 @@ def _behind(writer: Writer | None, behind: dict[str, float]) -> list[str]:
 
 def _torn(log: Log) -> list[str]:
     return [] if log.torn is None else [f"A crash left a torn tail: {log.torn}."]
+
+
+def _rebuilt(rebuilt: list[str]) -> list[str]:
+    """Index files that do not hold cost time when a memory is opened, and may be a sign of more."""
+    if not rebuilt:
+        return []
+    others = f" (and {len(rebuilt) - 1} more)" if len(rebuilt) > 1 else ""
+    return [
+        f"An index file was of no use, {rebuilt[0]}{others}: what it tells was read from the log, "
+        "which `mmsb check` verifies."
+    ]
 
 
 def _chains(counts: dict[str, Any]) -> list[str]:

@@ -120,7 +120,7 @@ class Meter:
         # When, and what was written before, at the first commit of each of the last seconds.
         self._marks: deque[tuple[int, int, int]] = deque(maxlen=RECENT + 2)
         self._next = 0
-        self._reads, self._commits = Sample(), Sample()
+        self._reads, self._batches, self._commits = Sample(), Sample(), Sample()
         #: Reads by page, u32, estimated.
         self.heat: Array = np.zeros(0, "<u4")
         self._lock = threading.Lock()
@@ -227,13 +227,18 @@ class Meter:
     ) -> None:
         """A read of cells of many pages has ended; ``pages`` (with repeats) if heat follows them.
 
-        Of those one in 16, about 1,000 at most, is counted, for all that it stands for.
+        Of those one in 16, about 1,000 at most, is counted, for all that it stands for; of small
+        batches that come quickly one in 32.
         """
         ended = perf_counter_ns()
         timer.add(ended - began)
         if pages is not None and len(pages):
-            step = min(max(16, len(pages) // 1024), len(pages))
-            self._warm(pages[self._reads.draw() % step :: step], step)
+            batches = self._batches
+            batches.left -= 1
+            if batches.left <= 0:
+                step = min(max(16, len(pages) // 1024), len(pages))
+                reads = step * batches.next(ended)
+                self._warm(pages[batches.draw() % step :: step], reads)
         if spans.listener is not None:
             spans.tell(timer.name, began, ended, epoch=epoch, bytes=size)
         if self.budget is not None:

@@ -77,7 +77,7 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
         "latency": {timer.name: timer.told() for timer in meter.timers},
         "heat": _hottest(now, meter, chains),
     }
-    found["health"] = health(log, writer, found)
+    found["health"] = health(log, index.rebuilt, writer, found)
     return found
 
 

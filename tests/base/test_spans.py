@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,3 +139,24 @@ def test_a_trace_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     )
     assert done.stderr.count("hears no more of them") == 1
     assert "trace.json" in done.stderr
+
+
+def test_what_a_recorder_sends_is_drained_in_spans(told: list[Told], tmp_path: Path) -> None:
+    from mmsb.capture.embedded import EmbeddedJulia
+    from mmsb.capture.process import Child
+
+    trace = tmp_path / "trace"
+    trace.touch()
+    child = object.__new__(Child)
+    vars(child).update(
+        _chunks=lambda: iter([b"", b"\0" * 5]), _trace=trace, process=SimpleNamespace(returncode=0)
+    )
+    child.collect(lambda *_: None)
+    julia = object.__new__(EmbeddedJulia)
+    vars(julia).update(_bytes=lambda _code: b"seven..")
+    assert julia.drain() == b"seven.."
+    assert [(name, dict(facts)) for name, _, _, facts in told] == [
+        ("drain", {"bytes": 0}),
+        ("drain", {"bytes": 5}),
+        ("drain", {"bytes": 7}),
+    ]

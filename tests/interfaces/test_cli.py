@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -253,3 +256,16 @@ def test_record_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run.invoke(app, ["record", "s.jl"])
     assert result.exit_code == 5
     assert "mmsb: Julia did not start: no such library [julia-failed]" in result.stderr
+
+
+def test_a_command_can_be_traced(made: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.json"
+    subprocess.run(
+        [sys.executable, "-c", "from mmsb.interfaces.cli import main; main()", "stats"],
+        env={**os.environ, "MMSB_TRACE": str(trace)},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    events = json.loads(trace.read_text())
+    assert {event["name"] for event in events} >= {"gather"}
+    assert all(event["ph"] == "X" and event["dur"] > 0 for event in events)

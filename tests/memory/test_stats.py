@@ -203,3 +203,13 @@ def test_a_disk_that_is_full_or_nearly(mount: Callable[[str], Path]) -> None:
             os.posix_fallocate(more.fileno(), 0, free.f_bavail * free.f_frsize)
         assert "is full, so commits fail" in _reasons(memory, "failing")
         assert memory.at().row_count(SMALL, page) == 12_000
+
+
+def test_an_index_file_that_does_not_hold_degrades(filled: Path) -> None:
+    files = sorted(filled.glob("index-*"))
+    raw = bytearray(files[0].read_bytes())
+    raw[20] ^= 1
+    files[0].write_bytes(raw)
+    with Memory.open(filled, kinds=KINDS) as reader:
+        said = _reasons(reader, "degraded")
+    assert f"An index file was of no use, {files[0].name}: " in said
