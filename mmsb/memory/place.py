@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmsb.base.errors import MemoryLocked, NoSpace, NotAMemory, ReadOnly, UsageError
+from mmsb.memory.disk import DISK
 
 _OWN_FILES = re.compile(r"manifest(\..*)?|header|lock|segment-\d+|index-\d+(\.new)?")
 _LONGEST_NAME = 200  # bytes; a file system's limit is 255 and we add to it
@@ -80,6 +81,7 @@ def publish(folder: Path, path: Path, *, replace: bool) -> Path:
         with unfinished(path) as aside:
             os.rename(path, aside / "old")
             os.rename(folder, path)
+            DISK.sync_folder(path.parent)
         return path
     number = 1
     while True:
@@ -87,6 +89,7 @@ def publish(folder: Path, path: Path, *, replace: bool) -> Path:
         try:
             if not os.path.lexists(target):
                 os.rename(folder, target)
+                DISK.sync_folder(target.parent)
                 return target
         except OSError as problem:
             if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
