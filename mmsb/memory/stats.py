@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -60,7 +62,7 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
         sizes[kind.name] = sum(run.cell_bytes(kind.id, index.widths(kind.id)) for run in index.runs)
     chains = _deltas_by_page(index, len(kinds))
     found = {
-        "bytes": sum(file.stat().st_size for file in log.folder.iterdir() if file.is_file()),
+        "bytes": sum(map(_size, log.folder.iterdir())),
         "bytes_by_kind": sizes,
         "bytes_by_device": {"host": sum(sizes.values())},
         "rows": rows,
@@ -79,6 +81,15 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
     }
     found["health"] = health(log, index.rebuilt, writer, found)
     return found
+
+
+def _size(file: Path) -> int:
+    """Its bytes; 0 for what is no file, or gone since it was listed."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return 0
+    return found.st_size if S_ISREG(found.st_mode) else 0
 
 
 def _deltas_by_page(index: Index, pages: int) -> Array:
@@ -102,8 +113,8 @@ def _spread(chains: Array) -> dict[str, int]:
 def _open_segment(log: Log) -> dict[str, int]:
     number, offset, _ = log.marks.visible
     last = log.manifest.segments[-1][0]
-    size = (log.folder / file_name(last)).stat().st_size
-    return {"used": offset if number == last else FIRST, "allocated": size}
+    used = offset if number == last else FIRST
+    return {"used": used, "allocated": max(_size(log.folder / file_name(last)), used)}
 
 
 def _behind(log: Log, meter: Meter) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,40 @@ def test_each_thing_done_is_a_span(path: Path, heard: list[tuple[str, Mapping[st
     assert facts["column"] == {"page": page, "epoch": 4, "bytes": 10}
     assert type(facts["column"]["page"]) is int
     assert facts["gather"] == {"epoch": 4, "bytes": 20}
+
+
+def test_counts_while_threads_read_and_commit(path: Path) -> None:
+    failed: list[BaseException] = []
+    with Memory.create(path, KINDS, durability="none") as memory:
+        pages = [memory.create_page(THING, f"page {at}") for at in range(40)]
+        before = memory.stats()["rates"]["deltas"]
+
+        def commits() -> None:
+            for at in range(400):
+                memory.update_page(pages[at % 40], range(4), {"byte": np.full(4, at % 7, "u1")})
+
+        def reads() -> None:
+            for at in range(2000):
+                now = memory.at()
+                now.column(THING, pages[at % 40], "byte")
+                if at % 100 == 0:
+                    now.cells(THING, "byte", pages, [0] * 40)
+                    memory.stats()
+
+        def work(what: Callable[[], None]) -> None:
+            try:
+                what()
+            except BaseException as error:
+                failed.append(error)
+
+        jobs = [threading.Thread(target=work, args=(what,)) for what in (commits, *[reads] * 3)]
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join()
+        told = memory.stats()
+    assert failed == []
+    assert told["rates"]["deltas"] - before == 400  # commits are one after another: all are there
+    assert told["latency"]["cells"]["count"] >= 50  # each is timed; a few may be lost to a race
+    estimated = int(memory._index.meter.heat.sum(dtype=np.int64))
+    assert abs(estimated - (6000 + 60 * 40)) < 0.25 * 8400
