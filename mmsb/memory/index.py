@@ -26,6 +26,7 @@ from mmsb.memory.cells import Array, address_of, dtype_of
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.forked import locks
 from mmsb.memory.frame import Broken, Frame
+from mmsb.memory.keyframes import Keyframes
 from mmsb.memory.meter import Meter
 from mmsb.memory.run import ORDER_FIELDS, Held, Run
 from mmsb.memory.sidecar import Opening
@@ -33,6 +34,8 @@ from mmsb.memory.tables import Tables
 
 #: Row counts of a kind are kept for so many epochs.
 _COUNTS = 4
+#: And single pages' for so many pages.
+_REMEMBERED = 65_536
 _UNCOUNTED: tuple[int, Array] = (-1, np.zeros(0, "<u4"))
 
 
@@ -87,7 +90,9 @@ class Index:
         #: Does the log hold all kinds as they are shown?
         self.complete = not self._known
         self.catalog, self.tables = Catalog(), Tables()
-        self.meter = Meter()
+        self.meter, self.keyframes = Meter(), Keyframes(folder)
+        #: Page → an epoch and its rows as of it, for pages that were read.
+        self.rows_known: dict[int, tuple[int, int]] = {}
         self._runs: list[Run] = []
         self._late = False  # is a run there that has not read its index file?
         self.schemas: list[tuple[int, tuple[Kind, ...]]] = []  # (epoch, kinds that it listed)
@@ -329,6 +334,12 @@ class Index:
         return max(
             (held for held in known if held[0] <= epoch), key=itemgetter(0), default=_UNCOUNTED
         )
+
+    def remember(self, page: int, epoch: int, rows: int) -> None:
+        """Keeps a page's row count as of an epoch, of the pages that were read last."""
+        if len(self.rows_known) >= _REMEMBERED:
+            self.rows_known.clear()
+        self.rows_known[page] = (epoch, rows)
 
     def count(self, kind: int, epoch: int, counts: Array) -> None:
         """Keeps a kind's row counts as of an epoch, u32 by page: the last few are kept."""

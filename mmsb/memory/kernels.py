@@ -10,12 +10,7 @@ when it has passed over `passed_enough`. An *order* is described by ``ORDER`` nu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-from numba import njit
-
-from mmsb.memory.kernels_load import copy, i8, put1, put2, put4, put8, u1, u2, u4
+from mmsb.memory.kernels_load import copy, fill_with, i8, inner, kernel, move, put1, u1, u2, u4
 
 # The numbers of a batch row, as `mmsb.memory.run` stores them.
 EPOCH, FIRST, DELTAS, ROWS, META, IDS, PAGES, STARTS = range(8)
@@ -30,17 +25,6 @@ _BLOCK_BITS = 16
 TOMBSTONE = 2
 #: So many batches are looked through at once for those whose tables must be verified.
 _PASSED = 16
-
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def kernel(function: _Function) -> _Function:
-    """Compiled when first called, kept in the cache on disk."""
-    return cast(_Function, njit(nogil=True, cache=True, boundscheck=False)(function))
-
-
-inner = kernel
 
 
 @inner
@@ -90,10 +74,10 @@ def batch_of(order: int, number: int) -> int:
 @inner
 def batch_near(order: int, number: int, near: int) -> int:
     """`batch_of`, where it is probably ``near`` or one before: pages' deltas are met in turn."""
-    table = field_of(order, TABLE)
+    table, count = field_of(order, TABLE), field_of(order, BATCHES)
     for batch in (near, near - 1):
-        if batch >= 0 and field_of(table + 8 * BATCH * batch, FIRST) <= number:
-            if batch + 1 == field_of(order, BATCHES):
+        if 0 <= batch < count and field_of(table + 8 * BATCH * batch, FIRST) <= number:
+            if batch + 1 == count:
                 return batch
             if field_of(table + 8 * BATCH * (batch + 1), FIRST) > number:
                 return batch
@@ -127,6 +111,14 @@ def upto_of(order: int, low: int, high: int, epoch: int) -> int:
         else:
             high = middle
     return low
+
+
+@inner
+def between(order: int, page: int, since: int, epoch: int) -> tuple[int, int]:
+    """Where in the order the page's deltas of epochs (since, epoch] stand, [low, high)."""
+    low, high = slice_of(order, page)
+    high = upto_of(order, low, high, epoch)
+    return (upto_of(order, low, high, since) if since >= 0 else low), high
 
 
 @inner
@@ -196,46 +188,19 @@ def passed_enough(missing: int, walked: int) -> bool:
     return missing > walked + _PASSED
 
 
-@inner
-def move(to: int, source: int, width: int) -> None:
-    if width == 4:
-        put4(to, u4(source))
-    elif width == 1:
-        put1(to, u1(source))
-    elif width == 8:
-        put8(to, i8(source))
-    else:
-        put2(to, u2(source))
-
-
-@inner
-def fill_with(to: int, count: int, width: int, value: int) -> None:
-    for i in range(count):
-        move_value(to + i * width, value, width)
-
-
-@inner
-def move_value(to: int, value: int, width: int) -> None:
-    if width == 4:
-        put4(to, value)
-    elif width == 1:
-        put1(to, value)
-    elif width == 8:
-        put8(to, value)
-    else:
-        put2(to, value)
-
-
 @kernel
-def row_count(orders: int, count: int, page: int, epoch: int, mark: int) -> tuple[int, int]:
-    """One past the last row of a page up to the epoch, and whether unverified tables were used."""
+def row_count(
+    orders: int, count: int, page: int, since: int, epoch: int, mark: int
+) -> tuple[int, int]:
+    """One past the last row of a page written in epochs (since, epoch], and whether unverified
+    tables were used."""
     most = unseen = 0
     for k in range(count):
         order = order_at(orders, k)
         if field_of(order, SINCE) > epoch:
             continue
-        low, high = slice_of(order, page)
-        high, batch = upto_of(order, low, high, epoch), -1
+        low, high = between(order, page, since, epoch)
+        batch = -1
         for back in range(high - low):
             number = number_at(order, high - 1 - back)
             batch = batch_near(order, number, batch)
@@ -291,6 +256,7 @@ def base_of(
     orders: int,
     count: int,
     page: int,
+    since: int,
     epoch: int,
     column: int,
     widths: int,
@@ -298,7 +264,7 @@ def base_of(
     last: int,
     mark: int,
 ) -> tuple[int, int, int, int, int]:
-    """The newest dense delta that has all of rows [first, last) of a column, walking back.
+    """The newest dense delta that has all of rows [first, last) of a column, back to ``since``.
 
     Returns its order, its place there, where its cells for those rows begin, how many deltas after
     it touch them, and whether something is not verified; order -1 if there is none.
@@ -310,8 +276,8 @@ def base_of(
         order = order_at(orders, k)
         if field_of(order, SINCE) > epoch:
             continue
-        low, high = slice_of(order, page)
-        high, batch = upto_of(order, low, high, epoch), -1
+        low, high = between(order, page, since, epoch)
+        batch = -1
         for back in range(high - low):
             at = high - 1 - back
             number = number_at(order, at)
@@ -342,41 +308,49 @@ def read(
     orders: int,
     count: int,
     page: int,
+    since: int,
     epoch: int,
     column: int,
     widths: int,
     first: int,
     last: int,
     fill: int,
+    known: int,
+    rows: int,
     to: int,
     mark: int,
 ) -> tuple[int, int, int]:
     """Cells of rows [first, last) of a page's column, into ``to``.
 
-    Returns (order, place, unverified): where one delta covers the rows and none after it touches
-    them nothing is written, and the cells begin at that place of the order's segment; else order
-    is -1. Back to the delta that covers all, then forward over those after it.
+    What it was as of epoch ``since`` (-1: nothing) begins at ``known``, with row 0, for ``rows``
+    rows, and is fill beyond. Returns (order, place, unverified): where one delta covers the rows
+    and none after it touches them nothing is written, and the cells begin at that place of the
+    order's segment; order -2: nothing was written since, here neither; else order is -1. Back to
+    the delta that covers all, then forward over those after it.
     """
     width = u1(widths + column)
     base, base_at, source, later, unseen = base_of(
-        orders, count, page, epoch, column, widths, first, last, mark
+        orders, count, page, since, epoch, column, widths, first, last, mark
     )
-    if unseen or (base >= 0 and later == 0):
-        return base, source, unseen
+    if unseen or (later == 0 and (base >= 0 or since >= 0)):
+        return (base if base >= 0 else -2), source, unseen
     if base >= 0:
         order = order_at(orders, base)
         copy(to, field_of(order, SEGMENT) + source, (last - first) * width)
     else:
-        fill_with(to, last - first, width, fill)
+        held = max(0, min(rows, last) - first)
+        copy(to, known + first * width, held * width)
+        fill_with(to + held * width, last - first - held, width, fill)
     for k in range(max(base, 0), count):
         order = order_at(orders, k)
         if later == 0 or field_of(order, SINCE) > epoch:
             continue
-        low, high = slice_of(order, page)
-        high = upto_of(order, low, high, epoch)
+        low, high = between(order, page, since, epoch)
+        batch = -1
         for at in range(base_at + 1 if k == base else low, high):
             number = number_at(order, at)
-            row = row_of(order, batch_of(order, number))
+            batch = batch_near(order, number, batch + 1)
+            row = row_of(order, batch)
             place = place_of(order, row, column, widths)
             if place >= 0:
                 unseen |= overlay(order, row, number, place, first, last, width, to, mark)

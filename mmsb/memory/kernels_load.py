@@ -1,12 +1,14 @@
-"""Loads and stores at an address, for the kernels: the log is many maps, not one array."""
+"""What the kernels are made of: loads and stores at an address, since the log is many maps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -68,3 +70,56 @@ def _copier() -> Callable[[int, int, int], None]:
 
 #: ``copy(to, source, size)``: bytes that do not overlap.
 copy = _copier()
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _sources() -> str:
+    """A digest of all kernels: what is compiled holds the functions that it calls, so the cache on
+    disk must not outlive a change of any file of them (numba looks at a function's own alone)."""
+    files = sorted(Path(__file__).parent.glob("kernels*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+_SOURCES = _sources()
+
+
+def kernel(function: _Function) -> _Function:
+    """Compiled when first called, kept in the cache on disk."""
+    made: Any = njit(nogil=True, cache=True, boundscheck=False)(function)
+    made._cache._cache_file._source_stamp = _SOURCES
+    return cast(_Function, made)
+
+
+inner = kernel
+
+
+@inner
+def move(to: int, source: int, width: int) -> None:
+    if width == 4:
+        put4(to, u4(source))
+    elif width == 1:
+        put1(to, u1(source))
+    elif width == 8:
+        put8(to, i8(source))
+    else:
+        put2(to, u2(source))
+
+
+@inner
+def fill_with(to: int, count: int, width: int, value: int) -> None:
+    for i in range(count):
+        move_value(to + i * width, value, width)
+
+
+@inner
+def move_value(to: int, value: int, width: int) -> None:
+    if width == 4:
+        put4(to, value)
+    elif width == 1:
+        put1(to, value)
+    elif width == 8:
+        put8(to, value)
+    else:
+        put2(to, value)

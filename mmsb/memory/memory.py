@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from time import perf_counter_ns
 from types import TracebackType
 from typing import Any
 
 from mmsb.base import schema
-from mmsb.base.errors import Conflict, MmsbError, ReadOnly, StateError, UsageError
+from mmsb.base.errors import Conflict, NoSpace, ReadOnly, StateError, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory import arrow_in, budget, checkpoint, encode, founding, recall
+from mmsb.memory import arrow_in, budget, checkpoint, encode, founding, framing, recall
 from mmsb.memory.cells import Array, no_room
 from mmsb.memory.changes import Changes
 from mmsb.memory.checkpoint import Parts
@@ -33,8 +32,6 @@ from mmsb.memory.writer import Durability, Writer
 
 Pathlike = str | os.PathLike[str]
 SEGMENT_BYTES = 4 * 1024 * 1024
-#: An open segment with so many frames gets an index file when it is closed.
-_FRAMES = 512
 
 
 class Memory(Reading):
@@ -96,6 +93,7 @@ class Memory(Reading):
             log, index = Log(folder), Index(folder, kinds)
             for frame in log.scan(beyond=write, recall=Recall(index, log)):
                 index.add(frame)
+            index.keyframes.load(index.head)
             writing = None if lock is None else Writer(log, lock, durability, disk)
             opened = cls(log, index, writing, disk)
             budget.limit(index, resident_bytes)
@@ -112,7 +110,7 @@ class Memory(Reading):
                 self._closed = True
                 if self._writer is not None:
                     try:
-                        self._index_tail(self._writer)
+                        recall.write_tail(self._index, self._log, self._writer, self._disk)
                     finally:
                         self._writer.close()
 
@@ -267,6 +265,36 @@ class Memory(Reading):
         snapshot = self.at(epoch)
         return snapshot.columns(snapshot.kind_of(page), page)
 
+    # What is derived.
+
+    def keyframe(self, pages: Iterable[int] | None = None, epoch: int | None = None) -> int:
+        """Writes keyframes of pages as of an epoch (default: the head), which is synced first;
+        returns how many. Without ``pages``: where reading was measured to pay for it (see
+        `mmsb.memory.framing`). Reads give the same with and without them. O(cells).
+
+        ReadOnly, UnknownName, NoSpace, WriterFailed, CorruptData.
+        """
+        with self._lock:
+            out = self._check_writable()
+            snapshot = self.at(epoch)
+            if snapshot.epoch > self.durable:
+                out.sync()
+            index = self._index
+            wanted = framing.chosen(index, snapshot.epoch) if pages is None else list(pages)
+            try:
+                return framing.make(index, snapshot, wanted, self._disk)
+            except OSError as error:
+                raise NoSpace(
+                    f"keyframes of {self.path} cannot be written ({error.strerror}); all reads go "
+                    "on without them, free some space and try again"
+                ) from error
+
+    def drop_keyframes(self) -> int:
+        """Deletes all keyframes; returns how many there were. ReadOnly."""
+        with self._lock:
+            self._check_writable()
+            return framing.drop(self._index, self._disk)
+
     # Memories made from this one.
 
     def checkpoint(self, path: Pathlike, epoch: int | None = None) -> int:
@@ -331,26 +359,10 @@ class Memory(Reading):
         self._check_open()
         return checkpoint.parts(self._log, self._index, self._epoch(epoch))
 
-    def _index_tail(self, out: Writer) -> None:
-        """An index file of the open segment, if reading its frames again would take long."""
-        run = self._index.open_run
-        if run is None or run.frames.count < _FRAMES or out.durability == "none" or out.failed:
-            return
-        with suppress(MmsbError):  # closing says it
-            out.sync()
-            self._write_index(*self._log.end)
-
-    def _write_index(self, number: int, end: int) -> None:
-        """An index file; the memory is whole without it, so what fails is only told."""
-        try:
-            recall.write(self._index, number, end, self._disk)
-        except (OSError, MmsbError) as error:
-            self._index.rebuilt.append(f"the index of segment {number} was not written: {error}")
-
     def _sealed(self, before: tuple[int, int]) -> None:
         """Writes the index of the segment that a commit has sealed, if it has."""
         if self._log.end[0] != before[0]:
-            self._write_index(*before)
+            recall.write(self._index, *before, self._disk)
 
     def _from_deltas(self, deltas: Iterable[Delta]) -> Changes:
         changes = self.changes()

@@ -51,11 +51,11 @@ def sorted_by_page(pages: Array, low: int) -> Order:
         first = np.flatnonzero(np.append(count > 0, ordered[1:] != ordered[:-1]))
         begins = np.append(first, count).astype("<u4")
         return Order(low, low + count, (by_page + low).astype("<u4"), ordered[first], begins)
-    from mmsb.memory import kernels_many
+    from mmsb.memory import kernels_sort
 
     numbers, spare, names = (np.empty(count, np.uint32) for _ in range(3))
     begins = np.empty(count + 1, np.uint32)
-    named = kernels_many.sort_by_page(
+    named = kernels_sort.sort_by_page(
         pages, numbers, names, begins, spare, np.empty(2048, np.int64)
     )
     numbers += np.uint32(low)

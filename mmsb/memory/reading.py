@@ -59,6 +59,7 @@ class Reading:
                 self._log.reload()
                 for frame in self._log.scan(beyond=False):
                     self._index.add(frame)
+                self._index.keyframes.load(self.head)
             return self.head
 
     def at(self, epoch: int | None = None) -> Snapshot:

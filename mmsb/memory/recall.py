@@ -20,6 +20,10 @@ from mmsb.memory.order import sorted_by_page
 from mmsb.memory.run import Run
 from mmsb.memory.segment import FIRST, Segment, file_name
 from mmsb.memory.sidecar import Opening, Reading, Sidecar
+from mmsb.memory.writer import Writer
+
+#: An open segment with so many frames gets an index file when it is closed.
+_FRAMES = 512
 
 
 class Recall:
@@ -110,14 +114,34 @@ def _mark_of(segment: Segment, place: int) -> int:
     return int.from_bytes(check, "little")
 
 
-def write(index: Index, number: int, end: int, disk: Disk) -> bool:
-    """Writes a segment's index file, which holds up to ``end``; not synced: it can be made again.
+def write(index: Index, number: int, end: int, disk: Disk) -> None:
+    """Writes a segment's index file, which holds up to ``end``. O(deltas of the segment).
 
-    False if there is nothing to write. OSError. O(deltas of the segment).
+    It is not synced, and the memory is whole without it: what fails is only told.
     """
+    try:
+        _write(index, number, end, disk)
+    except (OSError, MmsbError) as error:
+        index.rebuilt.append(f"the index of segment {number} was not written: {error}")
+
+
+def write_tail(index: Index, log: Log, out: Writer, disk: Disk) -> None:
+    """`write` for the open segment, if reading its frames again would take long.
+
+    It is synced before, since an index file is believed of durable epochs only.
+    """
+    run = index.open_run
+    if run is None or run.frames.count < _FRAMES or out.durability == "none" or out.failed:
+        return
+    with suppress(MmsbError):  # closing says it
+        out.sync()
+        write(index, *log.end, disk)
+
+
+def _write(index: Index, number: int, end: int, disk: Disk) -> None:
     runs = index.runs_of(number)
     if not runs or not all(run.frames.count for run in runs):
-        return False
+        return
     first, last, folder = runs[0].first_epoch, runs[-1].last_epoch, index.folder
     page = index.catalog.counted(first - 1) if first else 0
     listed = [own for epoch, own in index.schemas if first <= epoch <= last]
@@ -144,4 +168,3 @@ def write(index: Index, number: int, end: int, disk: Disk) -> bool:
         with suppress(OSError):
             disk.unlink(new)
         raise
-    return True

@@ -17,6 +17,7 @@ from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
 from mmsb.memory import pool
 from mmsb.memory.cells import Array, address_of, dtype_of, filled, frozen, unset
+from mmsb.memory.frame import Broken
 from mmsb.memory.index import Index
 from mmsb.memory.order import sorted_by_page
 from mmsb.memory.rows import EPOCH, ROWS, SPARSE_AT
@@ -28,19 +29,33 @@ _KERNELS = "mmsb.memory.kernels"
 
 
 def row_count(index: Index, page: int, epoch: int) -> int:
-    """One past the last row ever written up to the epoch. O(deltas of the page)."""
-    if _loaded(index):
+    """One past the last row ever written up to the epoch.
+
+    O(deltas of the page since an epoch for which it was asked before).
+    """
+    since, before = index.rows_known.get(page, (-1, 0))
+    if since == epoch:
+        return before
+    if since > epoch:
+        since, before = -1, 0
+    frame = index.keyframes.find(page, epoch)
+    if frame is not None and frame.epoch > since:
+        since, before = frame.epoch, frame.rows
+    if _loaded(index) or since >= 0:
         kernels, known, found = _kernels(), index.described(), 0
 
         def count(mark: int) -> int:
             nonlocal found
-            found, unseen = kernels.row_count(*known.told, page, epoch, mark)
+            found, unseen = kernels.row_count(*known.told, page, since, epoch, mark)
             return int(unseen)
 
         index.verified(known, count)
-        return int(found)
-    stops = [stops.max() for _, _, _, stops in _chain(index, page, epoch) if len(stops)]
-    return int(max(stops, default=0))
+        found = max(int(found), before)
+    else:
+        stops = [stops.max() for _, _, _, stops in _chain(index, page, epoch) if len(stops)]
+        found = int(max(stops, default=0))
+    index.remember(page, epoch, found)
+    return found
 
 
 def read(index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int) -> Array:
@@ -49,7 +64,7 @@ def read(index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epo
     Zero-copy where one delta covers all of ``rows`` and none after it touches them; else O(rows)
     and the cells of the deltas after the last that covers them.
     """
-    if _loaded(index):
+    if _loaded(index) or index.keyframes.find(page, epoch) is not None:
         return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
     chain = _chain(index, page, epoch)
     if _long(index, chain):
@@ -61,7 +76,7 @@ def read_all(
     index: Index, kind: Kind, page: int, columns: Iterable[Column], *, rows: Rows, epoch: int
 ) -> dict[str, Array]:
     """`read` for several columns of a page, by name."""
-    if not _loaded(index):
+    if not _loaded(index) and index.keyframes.find(page, epoch) is None:
         chain = _chain(index, page, epoch)
         if not _long(index, chain):
             return {c.name: _read(index, kind, chain, c, rows) for c in columns}
@@ -166,19 +181,37 @@ def _read_compiled(
     index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int
 ) -> Array:
     kernels, known, told = _kernels(), index.described(), index.told(kind, column)
+    frame = index.keyframes.find(page, epoch)
+    try:
+        base = None if frame is None else frame.cells(column, told.dtype)
+    except Broken:
+        assert frame is not None
+        index.keyframes.drop(page, frame)
+        return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
     out = unset(column, len(rows))
-    to = address_of(out)
     order = place = 0
 
     def run(mark: int) -> int:
         nonlocal order, place
-        args = (column.id, told.widths, rows.start, rows.stop, told.fill, to, mark)
-        order, place, unseen = kernels.read(*known.told, page, epoch, *args)
+        since = -1 if frame is None else frame.epoch
+        held = (0, 0) if base is None else (address_of(base), len(base))
+        what = (column.id, told.widths, rows.start, rows.stop, told.fill)
+        order, place, unseen = kernels.read(
+            *known.told, page, since, epoch, *what, *held, address_of(out), mark
+        )
         return int(unseen)
 
     index.verified(known, run)
     if order >= 0:
         return known.view(order, place, len(rows), told.dtype)
+    if order == -1:
+        return frozen(out)
+    if base is not None and rows.stop <= len(base):
+        return base[rows.start : rows.stop]
+    held = 0 if base is None else max(0, len(base) - rows.start)
+    out[held:] = column.fill
+    if base is not None and held:
+        out[:held] = base[rows.start :]
     return frozen(out)
 
 
