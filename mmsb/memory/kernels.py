@@ -10,7 +10,7 @@ when it has passed over `passed_enough`. An *order* is described by ``ORDER`` nu
 
 from __future__ import annotations
 
-from mmsb.memory.kernels_load import copy, fill_with, i8, inner, kernel, move, put1, u1, u2, u4
+from mmsb.memory.kernels_load import copy, i8, inner, kernel, move, put1, u1, u2, u4
 
 # The numbers of a batch row, as `mmsb.memory.run` stores them.
 EPOCH, FIRST, DELTAS, ROWS, META, IDS, PAGES, STARTS = range(8)
@@ -249,109 +249,3 @@ def overlay(
         if first <= at < last:
             move(to + (at - first) * width, segment + place + cell * width, width)
     return 0
-
-
-@inner
-def base_of(
-    orders: int,
-    count: int,
-    page: int,
-    since: int,
-    epoch: int,
-    column: int,
-    widths: int,
-    first: int,
-    last: int,
-    mark: int,
-) -> tuple[int, int, int, int, int]:
-    """The newest dense delta that has all of rows [first, last) of a column, back to ``since``.
-
-    Returns its order, its place there, where its cells for those rows begin, how many deltas after
-    it touch them, and whether something is not verified; order -1 if there is none.
-    """
-    width = u1(widths + column)
-    missing = walked = later = 0
-    for back_k in range(count):
-        k = count - 1 - back_k
-        order = order_at(orders, k)
-        if field_of(order, SINCE) > epoch:
-            continue
-        low, high = between(order, page, since, epoch)
-        batch = -1
-        for back in range(high - low):
-            at = high - 1 - back
-            number = number_at(order, at)
-            batch = batch_near(order, number, batch)
-            row = row_of(order, batch)
-            if consult(order, batch, mark):
-                missing += 1
-                if passed_enough(missing, walked):
-                    return -1, 0, 0, later, 1
-                continue
-            walked += 1
-            place = place_of(order, row, column, widths)
-            if place < 0:
-                continue
-            start, stop, begin, _ = extent_of(order, row, number)
-            if stop <= first or start >= last:
-                continue
-            if field_of(row, SPARSE) < 0 and start <= first and stop >= last:
-                source = place + (begin + first - start) * width
-                unseen = touch(order, row, source, source + (last - first) * width, mark)
-                return k, at, source, later, int(missing > 0) | unseen
-            later += 1
-    return -1, 0, 0, later, int(missing > 0)
-
-
-@kernel
-def read(
-    orders: int,
-    count: int,
-    page: int,
-    since: int,
-    epoch: int,
-    column: int,
-    widths: int,
-    first: int,
-    last: int,
-    fill: int,
-    known: int,
-    rows: int,
-    to: int,
-    mark: int,
-) -> tuple[int, int, int]:
-    """Cells of rows [first, last) of a page's column, into ``to``.
-
-    What it was as of epoch ``since`` (-1: nothing) begins at ``known``, with row 0, for ``rows``
-    rows, and is fill beyond. Returns (order, place, unverified): where one delta covers the rows
-    and none after it touches them nothing is written, and the cells begin at that place of the
-    order's segment; order -2: nothing was written since, here neither; else order is -1. Back to
-    the delta that covers all, then forward over those after it.
-    """
-    width = u1(widths + column)
-    base, base_at, source, later, unseen = base_of(
-        orders, count, page, since, epoch, column, widths, first, last, mark
-    )
-    if unseen or (later == 0 and (base >= 0 or since >= 0)):
-        return (base if base >= 0 else -2), source, unseen
-    if base >= 0:
-        order = order_at(orders, base)
-        copy(to, field_of(order, SEGMENT) + source, (last - first) * width)
-    else:
-        held = max(0, min(rows, last) - first)
-        copy(to, known + first * width, held * width)
-        fill_with(to + held * width, last - first - held, width, fill)
-    for k in range(max(base, 0), count):
-        order = order_at(orders, k)
-        if later == 0 or field_of(order, SINCE) > epoch:
-            continue
-        low, high = between(order, page, since, epoch)
-        batch = -1
-        for at in range(base_at + 1 if k == base else low, high):
-            number = number_at(order, at)
-            batch = batch_near(order, number, batch + 1)
-            row = row_of(order, batch)
-            place = place_of(order, row, column, widths)
-            if place >= 0:
-                unseen |= overlay(order, row, number, place, first, last, width, to, mark)
-    return -1, 0, unseen

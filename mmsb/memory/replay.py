@@ -167,6 +167,12 @@ def _kernels() -> Any:
     return kernels
 
 
+def _page() -> Any:
+    from mmsb.memory import kernels_page
+
+    return kernels_page
+
+
 def _many() -> Any:
     from mmsb.memory import kernels_many
 
@@ -180,7 +186,7 @@ def _loaded(index: Index) -> bool:
 def _read_compiled(
     index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int
 ) -> Array:
-    kernels, known, told = _kernels(), index.described(), index.told(kind, column)
+    known, told, count = index.described(), index.told(kind, column), len(rows)
     frame = index.keyframes.find(page, epoch)
     try:
         base = None if frame is None else frame.cells(column, told.dtype)
@@ -188,7 +194,8 @@ def _read_compiled(
         assert frame is not None
         index.keyframes.drop(page, frame)
         return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
-    out = unset(column, len(rows))
+    out, covered = unset(column, count), np.empty((count >> 6) + 1, np.int64)
+    to, bits, kernel = address_of(out), address_of(covered), _page().read
     order = place = 0
 
     def run(mark: int) -> int:
@@ -196,9 +203,8 @@ def _read_compiled(
         since = -1 if frame is None else frame.epoch
         held = (0, 0) if base is None else (address_of(base), len(base))
         what = (column.id, told.widths, rows.start, rows.stop, told.fill)
-        order, place, unseen = kernels.read(
-            *known.told, page, since, epoch, *what, *held, address_of(out), mark
-        )
+        args = (*what, *held, to, bits, mark)
+        order, place, unseen = kernel(*known.told, page, since, epoch, *args)
         return int(unseen)
 
     index.verified(known, run)

@@ -1,0 +1,201 @@
+"""The loop that reads a column of one page: newest delta first, rows from the first that has them.
+
+A bitmap says which rows have their cell. So a cell that a later one hides is never touched, each
+delta is met once, and the walk ends where nothing is missing.
+"""
+
+from __future__ import annotations
+
+from mmsb.memory.kernels import (
+    SEGMENT,
+    SINCE,
+    SPARSE,
+    batch_near,
+    between,
+    consult,
+    extent_of,
+    field_of,
+    number_at,
+    order_at,
+    passed_enough,
+    place_of,
+    row_of,
+    touch,
+)
+from mmsb.memory.kernels_load import copy, i8, inner, kernel, move, move_value, put8, u1, u4
+
+
+@inner
+def bits_of(word: int, low: int, high: int) -> int:
+    """The bits that rows [low, high) have in a word of the bitmap."""
+    bits = -1
+    if low > word << 6:
+        bits = bits << (low & 63)
+    if high < (word + 1) << 6:
+        bits = bits & ((1 << (high & 63)) - 1)
+    return bits
+
+
+@inner
+def lay(covered: int, to: int, source: int, low: int, high: int, width: int) -> int:
+    """Copies those of rows [low, high) that are missing, and covers them; how many they were.
+
+    ``source`` is where the cell of row ``low`` lies; 0: they are covered only.
+    """
+    new, run = 0, low  # rows [run, …) wait to be copied together
+    for word in range(low >> 6, ((high - 1) >> 6) + 1):
+        at = covered + 8 * word
+        held, bits = i8(at), bits_of(word, low, high)
+        put8(at, held | bits)
+        if held & bits == 0:
+            continue
+        begin, end = max(low, word << 6), min(high, (word + 1) << 6)
+        if held & bits == bits and run == begin:
+            run = end  # as the word before
+            continue
+        for row in range(begin, end):
+            if (held >> (row & 63)) & 1:
+                if run < row:
+                    new += row - run
+                    if source:
+                        copy(to + run * width, source + (run - low) * width, (row - run) * width)
+                run = row + 1
+    if run < high:
+        new += high - run
+        if source:
+            copy(to + run * width, source + (run - low) * width, (high - run) * width)
+    return new
+
+
+@inner
+def fill_rest(covered: int, to: int, rows: int, width: int, fill: int) -> None:
+    """Gives the rows that are missing the fill value."""
+    for word in range((rows + 63) >> 6):
+        held = i8(covered + 8 * word)
+        if held != -1:
+            for row in range(word << 6, min(rows, (word + 1) << 6)):
+                if (held >> (row & 63)) & 1 == 0:
+                    move_value(to + row * width, fill, width)
+
+
+@inner
+def clip(order: int, row: int, number: int, first: int, last: int) -> tuple[int, int, int]:
+    """The rows of [first, last) that a dense delta has, counted from ``first``; its first such
+    cell."""
+    start, stop, begin, _ = extent_of(order, row, number)
+    return max(start, first) - first, min(stop, last) - first, begin + max(first - start, 0)
+
+
+@inner
+def overlay_under(
+    order: int,
+    row: int,
+    number: int,
+    place: int,
+    first: int,
+    last: int,
+    width: int,
+    covered: int,
+    to: int,
+    mark: int,
+) -> tuple[int, int]:
+    """What a delta has of the rows that are missing; how many these were, 1 if not verified.
+
+    Cells that are not verified are covered and not copied: nothing older is wanted there.
+    """
+    segment, sparse = field_of(order, SEGMENT), field_of(row, SPARSE)
+    if sparse < 0:
+        start, stop, begin = clip(order, row, number, first, last)
+        if start >= stop:
+            return 0, 0
+        source = place + begin * width
+        unseen = touch(order, row, source, source + (stop - start) * width, mark)
+        cells = 0 if unseen else segment + source
+        return lay(covered, to, cells, start, stop, width), unseen
+    _, _, begin, end = extent_of(order, row, number)
+    cells, listed = place + begin * width, sparse + 4 * begin
+    unseen = touch(order, row, listed, listed + 4 * (end - begin), mark)
+    unseen |= touch(order, row, cells, cells + (end - begin) * width, mark)
+    if unseen:
+        return 0, 1
+    new = 0
+    for cell in range(end - begin):
+        at = u4(segment + listed + 4 * cell) - first
+        if 0 <= at < last - first:
+            word, bit = covered + 8 * (at >> 6), 1 << (at & 63)
+            held = i8(word)
+            if held & bit == 0:
+                put8(word, held | bit)
+                move(to + at * width, segment + cells + cell * width, width)
+                new += 1
+    return new, 0
+
+
+@kernel
+def read(
+    orders: int,
+    count: int,
+    page: int,
+    since: int,
+    epoch: int,
+    column: int,
+    widths: int,
+    first: int,
+    last: int,
+    fill: int,
+    known: int,
+    held: int,
+    to: int,
+    covered: int,
+    mark: int,
+) -> tuple[int, int, int]:
+    """Cells of rows [first, last) of a page's column, into ``to``.
+
+    What it was as of epoch ``since`` (-1: nothing) begins at ``known``, with row 0, for ``held``
+    rows, and is fill beyond. Returns (order, place, unverified): where one delta covers the rows
+    and none after it touches them nothing is written, and the cells begin at that place of the
+    order's segment; order -2: nothing was written since, here neither; else order is -1.
+    ``covered`` has a bit for each row, in words of 64, and need not be cleared.
+    """
+    width, rows = u1(widths + column), last - first
+    left, missing, walked, unseen = rows, 0, 0, 0
+    for word in range((rows + 63) >> 6):
+        put8(covered + 8 * word, 0)
+    for back_k in range(count):
+        k = count - 1 - back_k
+        order = order_at(orders, k)
+        if field_of(order, SINCE) > epoch:
+            continue
+        low, high = between(order, page, since, epoch)
+        batch = -1
+        for back in range(high - low):
+            number = number_at(order, high - 1 - back)
+            batch = batch_near(order, number, batch)
+            row = row_of(order, batch)
+            if consult(order, batch, mark):
+                missing += 1
+                if passed_enough(missing, walked):
+                    return -1, 0, 1
+                continue
+            walked += 1
+            place = place_of(order, row, column, widths)
+            if place < 0:
+                continue
+            if left == rows and unseen == 0 and field_of(row, SPARSE) < 0:
+                start, stop, begin = clip(order, row, number, first, last)
+                if stop - start == rows:
+                    source = place + begin * width
+                    unseen = touch(order, row, source, source + rows * width, mark)
+                    return k, source, int(missing > 0) | unseen
+            new, bad = overlay_under(
+                order, row, number, place, first, last, width, covered, to, mark
+            )
+            left, unseen = left - new, unseen | bad
+            if left == 0:
+                return -1, 0, int(missing > 0) | unseen
+    if left == rows and since >= 0:
+        return -2, 0, int(missing > 0) | unseen
+    if held > first:
+        lay(covered, to, known + first * width, 0, min(held, last) - first, width)
+    fill_rest(covered, to, rows, width, fill)
+    return -1, 0, int(missing > 0) | unseen
