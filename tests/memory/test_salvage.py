@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from mmsb.memory.log import Log
 from mmsb.memory.memory import Memory
 from mmsb.memory.salvage import Salvaged, salvage
 from mmsb.testing.contracts import dump, fill
+from mmsb.testing.disks import FailsOnce
 from mmsb.testing.strategies import KINDS, SMALL, THING
 
 EPOCHS = 8
@@ -206,6 +208,24 @@ def test_without_its_first_frame_a_memory_says_nothing(hurt: Path) -> None:
     assert not out.exists()
     with pytest.raises(errors.UsageError, match="taken"):
         salvage(hurt, hurt)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_fails_leaves_nothing(hurt: Path, number: int) -> None:
+    out = hurt.with_name("out.mmsb")
+    for at in range(0, 300, 3):
+        disk = FailsOnce(at, number)
+        try:
+            salvage(hurt, out, kinds=KINDS, disk=disk)
+        except (errors.NoSpace, errors.EnvironmentProblem, errors.WriterFailed):
+            assert not out.exists()
+            continue
+        assert not disk.failed or whole(out) == whole(hurt)
+        shutil.rmtree(out)
+        if not disk.failed:
+            assert at > 30
+            return
+    raise AssertionError("it has no end")
 
 
 #: Bytes of a cell, and those that a cell that was never written has.
