@@ -68,6 +68,12 @@ def lay(covered: int, to: int, source: int, low: int, high: int, width: int) -> 
 
 
 @inner
+def clear(covered: int, rows: int) -> None:
+    for word in range((rows + 63) >> 6):
+        put8(covered + 8 * word, 0)
+
+
+@inner
 def fill_rest(covered: int, to: int, rows: int, width: int, fill: int) -> None:
     """Gives the rows that are missing the fill value."""
     for word in range((rows + 63) >> 6):
@@ -84,6 +90,15 @@ def clip(order: int, row: int, number: int, first: int, last: int) -> tuple[int,
     cell."""
     start, stop, begin, _ = extent_of(order, row, number)
     return max(start, first) - first, min(stop, last) - first, begin + max(first - start, 0)
+
+
+@inner
+def whole(order: int, row: int, number: int, place: int, first: int, last: int, width: int) -> int:
+    """Where in the segment the cells of all rows begin, if the delta has them one by one; or 0."""
+    if field_of(row, SPARSE) >= 0:
+        return 0
+    start, stop, begin = clip(order, row, number, first, last)
+    return place + begin * width if stop - start == last - first else 0
 
 
 @inner
@@ -159,8 +174,7 @@ def read(
     """
     width, rows = u1(widths + column), last - first
     left, missing, walked, unseen = rows, 0, 0, 0
-    for word in range((rows + 63) >> 6):
-        put8(covered + 8 * word, 0)
+    clear(covered, rows)
     for back_k in range(count):
         k = count - 1 - back_k
         order = order_at(orders, k)
@@ -181,10 +195,9 @@ def read(
             place = place_of(order, row, column, widths)
             if place < 0:
                 continue
-            if left == rows and unseen == 0 and field_of(row, SPARSE) < 0:
-                start, stop, begin = clip(order, row, number, first, last)
-                if stop - start == rows:
-                    source = place + begin * width
+            if left == rows and unseen == 0:
+                source = whole(order, row, number, place, first, last, width)
+                if source:
                     unseen = touch(order, row, source, source + rows * width, mark)
                     return k, source, int(missing > 0) | unseen
             new, bad = overlay_under(
