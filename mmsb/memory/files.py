@@ -29,7 +29,10 @@ from mmsb.memory.disk import DISK, PAGE_BYTES, Disk, File
 from mmsb.memory.frame import Broken
 from mmsb.memory.opening import read_start, unreadable
 
-FORMAT = 1
+#: What the manifest of a memory made now says, and what slots and segments say. Format 1 was without
+#: UNIFORM batches (frame version 1), index files and keyframes; it is read and written on.
+FORMAT = 2
+_SLOT_FORMAT = 1
 HEADER_BYTES = PAGE_BYTES
 #: No manifest is longer: it would name more than 2 TiB of segments.
 MANIFEST_BYTES = 1024 * 1024
@@ -138,7 +141,7 @@ def _manifest(folder: Path, body: dict[str, Any]) -> Manifest:
         raise NewerFormat(
             f"{folder} has format {version}, this mmsb reads up to {FORMAT}; upgrade mmsb"
         )
-    if version != FORMAT or type(version) is not int:
+    if type(version) is not int or version < 1:
         raise Broken(f"it names no format ({version!r:.40})")
     if not _is_size(smallest) or not isinstance(segments, list) or not segments:
         raise Broken("it names no segments")
@@ -164,7 +167,7 @@ def pack_marks(marks: Marks) -> tuple[bytes, int]:
     """One slot's bytes and their place in the header file; slots take turns."""
     sequence, (segment, offset, epoch), durable = marks
     head = _HEAD.pack(
-        _MAGIC, FORMAT, sequence, epoch, segment, offset, durable[2], durable[0], durable[1]
+        _MAGIC, _SLOT_FORMAT, sequence, epoch, segment, offset, durable[2], durable[0], durable[1]
     )
     return head + _CHECK.pack(xxh3_64_intdigest(head)), _SLOTS[sequence & 1]
 
@@ -182,7 +185,7 @@ def _slot(raw: bytes) -> Marks | None:
     if len(raw) < _SLOT.size:
         return None
     magic, version, sequence, *numbers, check = _SLOT.unpack(raw)
-    if magic != _MAGIC or version != FORMAT or check != xxh3_64_intdigest(raw[:-8]):
+    if magic != _MAGIC or version != _SLOT_FORMAT or check != xxh3_64_intdigest(raw[:-8]):
         return None
     marks = [Mark(segment, offset, epoch) for epoch, segment, offset in (numbers[:3], numbers[3:])]
     return Marks(sequence, *marks)
