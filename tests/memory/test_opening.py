@@ -126,6 +126,6 @@ def test_what_may_not_be_opened_is_no_damage(
         return opened(path, flags, *more, **named)
 
     monkeypatch.setattr(os, "open", refuse)
-    for run in (lambda: Memory.open(filled, kinds=KINDS), lambda: check(filled)):
+    for run in (lambda: dump(Memory.open(filled, kinds=KINDS)), lambda: check(filled)):
         with pytest.raises(expected[0], match=f"{name} cannot be .*{expected[1]}"):
             run()
