@@ -29,8 +29,8 @@ from mmsb.memory.disk import DISK, PAGE_BYTES, Disk, File
 from mmsb.memory.frame import Broken
 from mmsb.memory.opening import read_start, unreadable
 
-#: What the manifest of a memory made now says, and what slots and segments say. Format 1 was without
-#: UNIFORM batches (frame version 1), index files and keyframes; it is read and written on.
+#: What the manifest of a memory made now says, and what slots say. Format 1 was without UNIFORM
+#: batches (frame version 1), index files and keyframes; it is read and written on.
 FORMAT = 2
 _SLOT_FORMAT = 1
 HEADER_BYTES = PAGE_BYTES
