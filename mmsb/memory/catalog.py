@@ -89,6 +89,12 @@ class Catalog:
         grown = (self.kinds, self.subjects, self._upto)
         return sum(grow.held.nbytes for grow in grown) + self._keys.nbytes + self._pages.nbytes
 
+    def counts_at(self, epochs: Array) -> Array:
+        """`counted` for many epochs, i64."""
+        upto = self._upto.values
+        found: Array = upto[np.minimum(epochs, len(upto) - 1)]
+        return found
+
     def counted(self, epoch: int) -> int:
         """Pages created up to the epoch."""
         return int(self._upto.held[epoch])

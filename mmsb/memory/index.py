@@ -20,7 +20,7 @@ from mmsb.base.errors import UnknownName
 from mmsb.base.model import NONE_U32
 from mmsb.base.schema import SYMBOL, Column, Kind
 from mmsb.memory import kinds as schemas
-from mmsb.memory.batch import Batch, batches_of
+from mmsb.memory.batch import PAGE_ROWS, Batch, batches_of
 from mmsb.memory.catalog import Catalog
 from mmsb.memory.cells import Array, address_of, dtype_of
 from mmsb.memory.damage import Problem, corrupt
@@ -142,8 +142,9 @@ class Index:
     def recall(self, run: Run, held: Opening) -> None:
         """Takes in all epochs of an index file, of which the run knows the rest."""
         listed = schemas.decode(held.schema.tobytes())
+        stored = schemas.replaced(self.stored, listed)
         if listed:
-            self._join(schemas.replaced(self.stored, listed), run.last_epoch)
+            self._join(stored, run.last_epoch)
         self._runs, self._late = [*self._runs, run], True
         self.tables.recall(held)
         self.catalog.recall(held)
@@ -251,11 +252,24 @@ class Index:
         columns = self.kinds[kind].columns  # which grow while others read
         found = self._widths.get((kind, len(columns)))
         if found is None:
-            found = np.zeros(max((c.id for c in columns), default=0) + 1, "u1")
+            # (for every id there can be: a table that is not verified yet may say any)
+            found = np.zeros(2**16, "u1")
             for column in columns:
                 found[column.id] = dtype_of(column).itemsize
             self._widths[kind, len(columns)] = found
         return found
+
+    def limits(self, kinds: Array, epochs: Array) -> tuple[Array, Array]:
+        """For batches of those kinds and epochs: one past the last row and page they may name."""
+        known, at = np.unique(kinds, return_inverse=True)
+        rows = [self._most_rows(kind) for kind in known.tolist()]
+        return np.array(rows, np.int64)[at], self.catalog.counts_at(epochs)
+
+    def _most_rows(self, kind: int) -> int:
+        shown = self.stored.get(kind)
+        if shown is None:
+            return 0
+        return self.tables.rows(kind, self.head + 1) if shown.append_only else PAGE_ROWS
 
     def unstored(self) -> list[Kind]:
         """Kinds that the log does not hold as they are shown; the next commit writes them."""

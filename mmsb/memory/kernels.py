@@ -14,7 +14,7 @@ from mmsb.memory.kernels_load import copy, i8, inner, kernel, move, put1, u1, u2
 
 # The numbers of a batch row, as `mmsb.memory.run` stores them.
 EPOCH, FIRST, DELTAS, ROWS, META, IDS, PAGES, STARTS = range(8)
-STOPS, OFFSETS, SPARSE, CELLS, BUFFERS, BLOCK, FRAME, SPARE = range(8, 16)
+STOPS, OFFSETS, SPARSE, CELLS, BUFFERS, BLOCK, FRAME, END = range(8, 16)
 BATCH = 16
 # The numbers of an order.
 (SEGMENT, TABLE, BATCHES, SORTED, NAMED, BEGINS, NAMES, LOWEST) = range(8)
@@ -141,14 +141,14 @@ def extent_of(order: int, row: int, number: int) -> tuple[int, int, int, int]:
 def place_of(order: int, row: int, column: int, widths: int) -> int:
     """Where in the segment the batch's buffer of a column begins; -1 if it has none.
 
-    Its table is verified.
+    Its table is verified; it never leaves its frame.
     """
     count, ids = (field_of(row, META) >> 32) & 0xFFFF, field_of(order, SEGMENT) + field_of(row, IDS)
     at, rows = field_of(row, CELLS), field_of(row, ROWS)
     for j in range(count):
         id = u2(ids + 2 * j)
         if id == column:
-            return at
+            return at if at + u1(widths + id) * rows <= field_of(row, END) else -1
         at += (u1(widths + id) * rows + 7) & ~7
     return -1
 

@@ -67,7 +67,7 @@ class NewPage:
         symbol, heap = self._symbols.count(epoch), self._symbols.heap_bytes(epoch)
         at = offset + draft.at
         buffers = at + draft.table
-        behind = (buffers, run.blocks, offset, 0)
+        behind = (buffers, run.blocks, offset, offset + draft.end)
         rows = ROW.pack(
             *(epoch, run.deltas, 1, count, _META_HEAP, at + _IDS, at + _PAGES, at + _STARTS),
             *(-1, -1, -1, buffers, *behind),

@@ -29,6 +29,16 @@ class Order:
             return self.numbers[:0]
         return self.numbers[int(self.begins[at]) : int(self.begins[at + 1])]
 
+    def holds(self) -> bool:
+        """Does it list numbers below ``high``, page by page? O(numbers)."""
+        numbers, begins, pages = self.numbers, self.begins.astype(np.int64), self.pages
+        return (
+            int(numbers.max(initial=0)) < max(self.high, 1)
+            and (int(begins[0]), int(begins[-1])) == (0, len(numbers))
+            and bool((np.diff(begins) > 0).all())
+            and bool((pages[1:] > pages[:-1]).all())
+        )
+
     def describe(self) -> tuple[int, int, int, int, int]:
         """Where numbers are, how many pages, begins, pages (0: without a gap), the first page."""
         pages = self.pages

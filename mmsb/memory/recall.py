@@ -7,6 +7,8 @@ from contextlib import suppress
 import numpy as np
 
 from mmsb.base.errors import MmsbError
+from mmsb.base.model import NONE_U32
+from mmsb.base.schema import SYMBOL
 from mmsb.memory import kinds as schemas
 from mmsb.memory import sidecar
 from mmsb.memory.batch import batches_of
@@ -53,10 +55,11 @@ class Recall:
                 raise Broken("it continues somewhere else")
             run = Run(lambda: self._open(number, counts["end"]), counts["first_epoch"], index)
             run.recall(counts["epochs"], counts["deltas"], lambda: self._read(held, run))
+            _check(index, run, held)
             index.recall(run, held.opening)
         except FileNotFoundError:
             return None
-        except (Broken, MmsbError, ValueError, KeyError, TypeError) as error:
+        except (Broken, MmsbError, ValueError, TypeError, RecursionError) as error:
             index.rebuilt.append(f"{sidecar.file_name(number)}: {error}")
             return None
         return Mark(number, counts["end"], index.head)
@@ -107,6 +110,33 @@ class Recall:
         reading = made.reading()
         order = sorted_by_page(made.pages_in(0, made.deltas), 0) if made.deltas else reading.order
         return Reading(reading.frames, reading.table, order, reading.blocks)
+
+
+def _check(index: Index, run: Run, held: Sidecar) -> None:
+    """Broken unless what the file says of pages and tables can be."""
+    said, before = held.opening, index.page_count
+    first, last, count = run.first_epoch, run.last_epoch, before + len(said.page_kind)
+    stored = schemas.replaced(index.stored, schemas.decode(said.schema.tobytes()))
+    tables = {id for id, kind in stored.items() if kind.append_only}
+    upto = np.append(before, said.upto)
+    sound = bool((np.diff(upto) >= 0).all()) and int(upto[-1]) == count < 2**32
+    sound = sound and bool((said.dead_page < count).all())
+    for epochs in (said.dead_epoch, said.grown_epoch):
+        sound = sound and bool(((epochs >= first) & (epochs <= last)).all())
+    grown: dict[int, tuple[int, int]] = {}
+    entries = (said.grown_kind, said.grown_epoch, said.grown_rows)
+    for kind, epoch, rows in zip(*(array.tolist() for array in entries), strict=True):
+        at, known = grown.get(kind, (-1, index.tables.rows(kind, index.head)))
+        most = known + held.counts["end"]  # each row has a byte at least
+        sound = sound and kind in tables and epoch > at and known <= rows <= most
+        grown[kind] = (epoch, rows)
+    named = said.page_subject != NONE_U32
+    symbols = grown.get(SYMBOL.id, (0, index.tables.rows(SYMBOL.id, index.head)))[1]
+    new = sorted(tables - index.stored.keys())
+    sound = sound and np.sort(said.page_kind[~named]).tolist() == new
+    sound = sound and bool((said.page_subject[named] < symbols).all())
+    if not (sound and set(said.page_kind[named].tolist()) <= stored.keys() - tables):
+        raise Broken("what it says of pages and tables cannot be")
 
 
 def _mark_of(segment: Segment, place: int) -> int:

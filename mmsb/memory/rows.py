@@ -8,7 +8,8 @@ import numpy as np
 
 from mmsb.memory.batch import Batch
 from mmsb.memory.cells import Array
-from mmsb.memory.frame import UNIFORM
+from mmsb.memory.frame import BLOCK as BLOCK_BYTES
+from mmsb.memory.frame import SPARSE, TOMBSTONE, UNIFORM
 
 #: What a batch row says, i64 each. Places are bytes from the start of the segment; -1: none.
 BATCH_FIELDS = (
@@ -27,10 +28,10 @@ BATCH_FIELDS = (
     "buffers",  # place where its frame's buffers begin
     "block",  # number, in the run, of its frame's first block of buffers
     "frame",  # place of its frame
-    "spare",
+    "end",  # place where its frame's buffers end
 )
 EPOCH, FIRST, DELTAS, ROWS, META, IDS, PAGES, STARTS = range(8)
-STOPS, OFFSETS, SPARSE_AT, CELLS, BUFFERS, BLOCK, FRAME, _SPARE = range(8, 16)
+STOPS, OFFSETS, SPARSE_AT, CELLS, BUFFERS, BLOCK, FRAME, END = range(8, 16)
 ROW = Struct("<16q")
 
 
@@ -55,7 +56,7 @@ def row_of(batch: Batch, places: dict[str, int], first: int, block: int) -> byte
         at + frame.table_bytes,
         block,
         frame.offset,
-        0,
+        at + frame.payload,
     )
 
 
@@ -75,3 +76,67 @@ def meta_of(kind: int, flags: int, columns: int, source: int) -> int:
     """Four numbers in one, as a batch row holds them."""
     packed = kind | flags << 16 | columns << 32 | source << 48
     return packed - (1 << 64) if packed >> 63 else packed
+
+
+def bounds_broken(table: Array, words: Array, most: Array, pages: Array) -> Array:
+    """Which batches name a row from ``most`` on, a page from ``pages`` on, or share cells out
+    otherwise than their rows say; both limits by batch. Places in ``table`` must be sound.
+
+    O(deltas).
+    """
+    counts = table[:, DELTAS]
+    batch = np.repeat(np.arange(len(table)), counts)
+    own = np.arange(len(batch)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = words[(table[batch, STARTS] >> 2) + own].astype(np.int64)
+    uniform = table[batch, STOPS] < 0
+    each = (table[:, ROWS] // np.maximum(counts, 1))[batch]
+    stops, held = starts + each, each.copy()
+    loose, at = batch[~uniform], own[~uniform]
+    stops[~uniform] = words[(table[loose, STOPS] >> 2) + at]
+    offsets = words[(table[loose, OFFSETS] >> 2) + at].astype(np.int64)
+    last = at + 1 == counts[loose]
+    held[~uniform] = np.where(last, table[loose, ROWS], np.append(offsets[1:], 0)) - offsets
+    dense = table[batch, SPARSE_AT] < 0
+    ranges = stops - starts
+    sound = (held >= 0) & (stops <= most[batch]) & np.where(dense, held == ranges, held <= ranges)
+    sound &= words[(table[batch, PAGES] >> 2) + own] < pages[batch]
+    return np.unique(batch[~sound])
+
+
+def places_hold(table: Array, frames: Array, first_epoch: int, end: int, blocks: int) -> bool:
+    """May these batch rows be followed: does all they point to lie in their frame, below ``end``?
+
+    ``frames``: by epoch, from the first one, where its frame lies. The rows are an index file's.
+    """
+    numbers = np.delete(table, META, axis=1)
+    if ((numbers < -1) | (numbers >= 2**40)).any():
+        return False
+    epoch, deltas, rows, meta = (table[:, field] for field in (EPOCH, DELTAS, ROWS, META))
+    flags, columns = meta >> 16 & 0xFFFF, meta >> 32 & 0xFFFF
+    uniform, sparse = (flags & UNIFORM) != 0, (flags & SPARSE) != 0
+    frame, buffers, stop = (table[:, field] for field in (FRAME, BUFFERS, END))
+
+    def inside(field: int, count: Array, width: int, low: Array, high: Array) -> Array:
+        place = table[:, field]
+        within: Array = (place >= low) & (place + width * count <= high) & (place % width == 0)
+        return within
+
+    own = epoch - first_epoch
+    if ((own < 0) | (own >= len(frames))).any() or (np.diff(own) < 0).any():
+        return False
+    whole = rows % np.maximum(deltas, 1) == 0
+    sound = (deltas >= 0) & (rows >= 0) & (rows < 2**32) & (flags <= SPARSE | TOMBSTONE | UNIFORM)
+    sound &= (table[:, FIRST] == np.cumsum(deltas) - deltas) & (frame == frames[own])
+    sound &= (buffers >= frame) & (stop >= buffers) & (stop <= end)
+    sound &= inside(IDS, columns, 2, frame, buffers)
+    for field in (PAGES, STARTS):
+        sound &= inside(field, deltas, 4, frame, buffers)
+    for field in (STOPS, OFFSETS):
+        sound &= np.where(uniform, table[:, field] == -1, inside(field, deltas, 4, frame, buffers))
+    sound &= ~uniform | (~sparse & whole & ((deltas > 0) | (rows == 0)))
+    in_buffers = inside(SPARSE_AT, rows, 4, buffers, stop)
+    sound &= np.where(sparse, in_buffers, table[:, SPARSE_AT] == -1)
+    sound &= inside(CELLS, np.zeros_like(rows), 8, buffers, stop)
+    block = table[:, BLOCK]
+    sound &= (block >= 0) & (block + ((stop - buffers + BLOCK_BYTES - 1) // BLOCK_BYTES) <= blocks)
+    return bool(sound.all() and (np.diff(block) >= 0).all())

@@ -25,6 +25,7 @@ from mmsb.memory.rows import (
     BATCH_FIELDS,
     CELLS,
     DELTAS,
+    END,
     EPOCH,
     FIRST,
     FRAME,
@@ -168,7 +169,8 @@ class Run(Verified):
             ROW,
             *(draft.epoch, self.deltas, 1, rows, meta, at + ids, at + COUNTS.size + 12),
             *(at + COUNTS.size + 16, spans, spans + 4 if sparse else -1),
-            *(buffers if sparse else -1, cells, buffers, self._seen.count, offset, 0),
+            *(buffers if sparse else -1, cells, buffers, self._seen.count, offset),
+            offset + draft.end,
         )
         self._seen.grow(draft.blocks)
         self._checked.append(SEEN)
@@ -193,6 +195,8 @@ class Run(Verified):
         place, rows = int(row[CELLS]), int(row[ROWS])
         for id in self.columns(at).tolist():
             found[id], place = place, place + padded(int(widths[id]) * rows, 8)
+        if place > row[END]:
+            raise self.misled(at)
         return found
 
     def numbers(self, page: int, epoch: int) -> Array:

@@ -19,10 +19,10 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from mmsb.memory.cells import Array
-from mmsb.memory.frame import Broken, padded
+from mmsb.memory.frame import ALIGN, Broken, padded
 from mmsb.memory.opening import open_file
 from mmsb.memory.order import Order, sorted_by_page
-from mmsb.memory.rows import BATCH_FIELDS, BLOCK, FIRST
+from mmsb.memory.rows import BATCH_FIELDS, BLOCK, DELTAS, FIRST, places_hold
 
 MAGIC = b"mmsbidx\0"
 VERSION = 1
@@ -121,6 +121,8 @@ class Sidecar:
         self._places, end = _places(_READING, self.counts, self._split + self._table_bytes)
         if self.counts["segment"] != number or end != size:
             raise Broken("it is not as long as its counts say")
+        if max(self.counts["end"], self.counts["blocks"]) >= 2**40 or not self.counts["epochs"]:
+            raise Broken("its counts are out of bounds")
         if xxh3_64_intdigest(self._bytes[HEADER.size : self._split].data) != opening:
             raise Broken("its first part does not match its checksum")
         self.opening = Opening(**self._arrays(_OPENING, places))
@@ -130,13 +132,21 @@ class Sidecar:
         return int(self.counts["batches"]) * 8 * len(BATCH_FIELDS)
 
     def reading(self) -> Reading:
-        """The second part; Broken if it does not hold. O(its bytes)."""
+        """The second part; Broken if it does not hold or leads out of the segment. O(bytes)."""
         if xxh3_64_intdigest(self._bytes[self._split :].data) != self._check:
             raise Broken("its second part does not match its checksum")
+        counts = self.counts
         table = self._bytes[self._split : self._split + self._table_bytes].view("<i8")
         held = self._arrays(_READING, self._places)
-        order = Order(0, self.counts["deltas"], held["numbers"], held["names"], held["begins"])
-        return Reading(held["frames"], table, order, self.counts["blocks"])
+        order = Order(0, counts["deltas"], held["numbers"], held["names"], held["begins"])
+        frames, rows = held["frames"], table.reshape(-1, len(BATCH_FIELDS))
+        sound = len(frames) > 0 and frames[0] > 0 and bool((np.diff(frames) > 0).all())
+        sound = sound and int(frames[-1]) + ALIGN <= counts["end"] and order.holds()
+        sound = sound and int(rows[:, DELTAS].sum()) == counts["deltas"]
+        end, blocks = counts["end"], counts["blocks"]
+        if not (sound and places_hold(rows, frames, counts["first_epoch"], end, blocks)):
+            raise Broken("its second part does not fit the segment")
+        return Reading(frames, table, order, blocks)
 
     def _arrays(self, parts: Sequence[_Part], places: dict[str, int]) -> dict[str, Array]:
         found = {}

@@ -15,7 +15,17 @@ from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import BLOCK as BLOCK_BYTES
 from mmsb.memory.frame import Broken, Frame, table_epoch
 from mmsb.memory.grow import Grow
-from mmsb.memory.rows import BATCH_FIELDS, BLOCK, BUFFERS, EPOCH, FRAME, IDS, META
+from mmsb.memory.rows import (
+    BATCH_FIELDS,
+    BLOCK,
+    BUFFERS,
+    END,
+    EPOCH,
+    FRAME,
+    IDS,
+    META,
+    bounds_broken,
+)
 from mmsb.memory.segment import Segment
 
 SEEN, WANTED = 1, 2
@@ -25,6 +35,8 @@ class Schemas(Protocol):
     """Who knows the stored kinds by id."""
 
     stored: dict[int, Kind]
+
+    def limits(self, kinds: Array, epochs: Array) -> tuple[Array, Array]: ...
 
 
 class Verified:
@@ -90,8 +102,29 @@ class Verified:
                     raise Broken("it is of another epoch than its index file says")
             except Broken as error:
                 raise self._broken(place, epoch, error) from error
+        self._check_bounds(wanted)
+        for place in np.unique(frames[wanted]).tolist():
             low, high = np.searchsorted(frames, [place, place + 1]).tolist()
+            if len(wanted) < high - low:
+                self._check_bounds(np.arange(low, high))
             checked[low:high] = SEEN
+
+    def _check_bounds(self, batches: Array) -> None:
+        """CorruptData unless these batches' tables name rows and pages that there can be.
+
+        Those of a frame that was scanned do; an index file lets a frame go unread.
+        """
+        table = self.table[batches]
+        most, pages = self._known.limits(table[:, META] & 0xFFFF, table[:, EPOCH])
+        bad = bounds_broken(table, self.segment.words, most, pages)
+        if len(bad):
+            raise self.misled(int(batches[bad[0]]))
+
+    def misled(self, at: int) -> CorruptData:
+        """The error for a batch whose frame does not hold what it should."""
+        row = self.table[at]
+        what = Broken("the rows or pages of its deltas are out of bounds")
+        return self._broken(int(row[FRAME]), int(row[EPOCH]), what)
 
     def check_blocks(self, blocks: Array) -> None:
         """Hashes blocks of buffers, numbers increasing; those that hold are never hashed again."""
@@ -103,6 +136,9 @@ class Verified:
             place, base = int(row[FRAME]), int(row[BLOCK])
             try:
                 frame = Frame(self.segment, place, len(self.segment.bytes), table=False)
+                split = frame.at + frame.table_bytes
+                if (split, frame.at + frame.payload) != (row[BUFFERS], row[END]):
+                    raise Broken("it is laid out otherwise than its index file says")
                 own = blocks[begin:end] - base + frame.blocks.of_table
                 for block in own.tolist():
                     if not frame.holds(block):
