@@ -27,11 +27,11 @@ def append(path: Path, change: Callable[[Table], Table], **changed: int) -> None
             changes.patch(SMALL, changes.page(SMALL, name), {"value": values})
         changes.patch_rows(THING, changes.page(THING, "f"), [1, 4], {"byte": [1, 2]})
         sound = encode.draft(changes.seal(), 2, 0, memory._index.page_count)
-        raw = np.frombuffer(bytes(sound.bytes), np.uint8)
+        raw = np.frombuffer(bytes(sound.render(1, 64)), np.uint8)
         split = sound.at + sound.table
         table = change(Table.decode(raw[sound.at : split])).encode()
         fields = {"epoch": 2, "first_page": sound.first_page} | changed
-        buffers = [bytes(sound.bytes[split : sound.end])]
+        buffers = [raw[split : sound.end].tobytes()]
         draft = Draft(source=0, table=table, buffers=buffers, **fields)
         assert memory._writer is not None
         memory._log.position = memory._log.position._replace(epoch=draft.epoch - 1)
