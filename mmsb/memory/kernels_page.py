@@ -74,8 +74,10 @@ def clear(covered: int, rows: int) -> None:
 
 
 @inner
-def fill_rest(covered: int, to: int, rows: int, width: int, fill: int) -> None:
-    """Gives the rows that are missing the fill value."""
+def rest(covered: int, to: int, rows: int, known: int, held: int, width: int, fill: int) -> None:
+    """Gives the rows that are missing their cells among the ``held`` known ones, or the fill."""
+    if held > 0:
+        lay(covered, to, known, 0, min(held, rows), width)
     for word in range((rows + 63) >> 6):
         held = i8(covered + 8 * word)
         if held != -1:
@@ -164,13 +166,12 @@ def read(
     covered: int,
     mark: int,
 ) -> tuple[int, int, int]:
-    """Cells of rows [first, last) of a page's column, into ``to``.
+    """Cells of rows [first, last) of a page's column, into ``to``; (order, place, unverified).
 
     What it was as of epoch ``since`` (-1: nothing) begins at ``known``, with row 0, for ``held``
-    rows, and is fill beyond. Returns (order, place, unverified): where one delta covers the rows
-    and none after it touches them nothing is written, and the cells begin at that place of the
-    order's segment; order -2: nothing was written since, here neither; else order is -1.
-    ``covered`` has a bit for each row, in words of 64, and need not be cleared.
+    rows. Where one delta covers the rows and none after it touches them nothing is written, and
+    the cells begin at that place of the order's segment. Order -2: nothing was written since, here
+    neither. Else order is -1. ``covered``: a bit for each row, in words of 64; scratch.
     """
     width, rows = u1(widths + column), last - first
     left, missing, walked, unseen = rows, 0, 0, 0
@@ -180,8 +181,7 @@ def read(
         order = order_at(orders, k)
         if field_of(order, SINCE) > epoch:
             continue
-        low, high = between(order, page, since, epoch)
-        batch = -1
+        batch, (low, high) = -1, between(order, page, since, epoch)
         for back in range(high - low):
             number = number_at(order, high - 1 - back)
             batch = batch_near(order, number, batch)
@@ -195,11 +195,10 @@ def read(
             place = place_of(order, row, column, widths)
             if place < 0:
                 continue
-            if left == rows and unseen == 0:
-                source = whole(order, row, number, place, first, last, width)
-                if source:
-                    unseen = touch(order, row, source, source + rows * width, mark)
-                    return k, source, int(missing > 0) | unseen
+            source = whole(order, row, number, place, first, last, width)
+            if source and left == rows and unseen == 0:
+                unseen = touch(order, row, source, source + rows * width, mark)
+                return k, source, int(missing > 0) | unseen
             new, bad = overlay_under(
                 order, row, number, place, first, last, width, covered, to, mark
             )
@@ -208,7 +207,5 @@ def read(
                 return -1, 0, int(missing > 0) | unseen
     if left == rows and since >= 0:
         return -2, 0, int(missing > 0) | unseen
-    if held > first:
-        lay(covered, to, known + first * width, 0, min(held, last) - first, width)
-    fill_rest(covered, to, rows, width, fill)
+    rest(covered, to, rows, known + first * width, held - first, width, fill)
     return -1, 0, int(missing > 0) | unseen
