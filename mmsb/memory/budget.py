@@ -66,12 +66,21 @@ def maps(index: Index) -> list[Map]:
 
 
 def index_bytes(index: Index) -> int:
-    """Bytes of the arrays that a memory keeps beside its files; texts that were read excluded."""
+    """Bytes of the arrays that a memory keeps beside its files; texts that were read excluded.
+
+    What was decompressed is among them: it cannot be released, for views of it may be out.
+    """
     arrays = [index.meter.heat]
     for run in index.all_runs:
         arrays += [run.table, run.frames.values]
         arrays += [own for o in run.orders for own in (o.numbers, o.pages, o.begins)]
-    return index.catalog.nbytes + sum(own.nbytes for own in arrays if _map_of(own) is None)
+    unpacked = {id(own): own for run in index.all_runs if (own := run.opened) is not None}
+    packed = [own.packed.resident for own in unpacked.values() if own.packed is not None]
+    return (
+        index.catalog.nbytes
+        + sum(packed)
+        + sum(own.nbytes for own in arrays if _map_of(own) is None)
+    )
 
 
 def _map_of(array: Array) -> mmap.mmap | None:

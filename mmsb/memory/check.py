@@ -178,17 +178,27 @@ class _Walk:
 
 def lost_manifest(folder: Path) -> Manifest:
     """What the folder's names say where the manifest does not; NotAMemory if that is nothing."""
-    names = [file.name.removeprefix("segment-") for file in folder.glob("segment-*")]
-    numbers = sorted(int(name) for name in names if name.isdecimal() and name.isascii())
-    numbers = [number for number in numbers if (folder / file_name(number)).is_file()]
+    files = [file for file in folder.glob("segment-*") if file.is_file()]
+    names = [file.name.removeprefix("segment-").removesuffix(".z") for file in files]
+    numbers = sorted({int(name) for name in names if name.isdecimal() and name.isascii()})
     if not numbers:
         raise NotAMemory(f"{folder} holds no memory: no manifest, no segment")
-    sizes = [None if n == numbers[-1] else (folder / file_name(n)).stat().st_size for n in numbers]
+    sizes = [None if n == numbers[-1] else _size_of(folder, n) for n in numbers]
     return Manifest(0, tuple(zip(numbers, sizes, strict=True)))
+
+
+def _size_of(folder: Path, number: int) -> int:
+    """Bytes a segment has, compressed or not; 0 if that cannot be told."""
+    try:
+        return len(Segment(folder, number, sound=False).bytes)
+    except (OSError, Broken):
+        return 0
 
 
 def next_frame(segment: Segment, at: int, end: int) -> int:
     """Where the next frame starts that can be read; ``end`` if none can."""
+    if segment.packed is not None:
+        segment.packed.fill()
     words: Array = segment.bytes[at : end - (end - at) % ALIGN].view("<u8")[:: ALIGN // 8]
     starts: list[int] = np.flatnonzero(words == int.from_bytes(MAGIC, "little")).tolist()
     for place in (at + start * ALIGN for start in starts):

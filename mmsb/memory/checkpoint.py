@@ -20,6 +20,7 @@ from mmsb.memory.files import Manifest, Mark, Marks
 from mmsb.memory.frame import Broken, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
+from mmsb.memory.packed import file_name as packed_name
 from mmsb.memory.segment import Segment, file_name, header
 from mmsb.memory.sidecar import file_name as index_name
 
@@ -72,7 +73,7 @@ def checkpoint(held: Parts, path: Path, disk: Disk) -> None:
     """Copies it to ``path``. Bytes are copied as they are: damage stays, and stays detectable."""
     with appearing(path, disk) as folder:
         for segment, size in held.segments:
-            _copy(segment, size, folder, disk)
+            _copy(segment, size, folder, disk, last=segment is held.segments[-1][0])
         for segment, _ in held.segments[:-1]:
             _bring_index(segment, folder, disk, link=False)
         last = held.segments[-1][0].number
@@ -89,7 +90,7 @@ def fork(held: Parts, path: Path, disk: Disk) -> int:
     with appearing(path, disk) as folder:
         for segment, size in held.segments:
             try:
-                disk.link(segment.path, folder / segment.name)
+                _link(segment, folder, disk)
             except OSError as error:
                 if error.errno not in _NO_LINK:
                     raise
@@ -109,8 +110,26 @@ def fork(held: Parts, path: Path, disk: Disk) -> int:
     return copied
 
 
-def _copy(segment: Segment, size: int, folder: Path, disk: Disk) -> None:
-    disk.write_file(folder / segment.name, segment.bytes[:size].data)
+def _link(segment: Segment, folder: Path, disk: Disk) -> None:
+    try:
+        disk.link(segment.path, folder / segment.name)
+    except FileNotFoundError:  # it was compressed since it was opened
+        name = packed_name(segment.number)
+        disk.link(segment.path.parent / name, folder / name)
+
+
+def _copy(segment: Segment, size: int, folder: Path, disk: Disk, *, last: bool = False) -> None:
+    """A compressed one as it is, but plain where it is cut, or will be written to."""
+    if segment.packed is not None:
+        if not last and size == len(segment.bytes):
+            disk.write_file(folder / segment.name, segment.packed.stored)
+            return
+        try:
+            segment.ensure(0, size)
+        except Broken as error:
+            problem = Problem(segment.name, 0, (), (), str(error))
+            raise corrupt(segment.path.parent, problem) from error
+    disk.write_file(folder / file_name(segment.number), segment.bytes[:size].data)
 
 
 def _bring_index(segment: Segment, folder: Path, disk: Disk, *, link: bool) -> None:
@@ -139,5 +158,6 @@ def _complete(
         page[at : at + len(data)] = data
     disk.write_file(folder / "header", bytes(page))
     disk.make(folder / "lock").close()
-    manifest = Manifest(held.segment_bytes, tuple(segments))
+    version = files.COMPRESSED if any(folder.glob("segment-*.z")) else files.FORMAT
+    manifest = Manifest(held.segment_bytes, tuple(segments), version)
     disk.write_file(folder / "manifest", files.render_manifest(manifest))

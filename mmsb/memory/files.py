@@ -32,6 +32,8 @@ from mmsb.memory.opening import read_start, unreadable
 #: What the manifest of a memory made now says, and what slots say. Format 1 was without UNIFORM
 #: batches (frame version 1), index files and keyframes; it is read and written on.
 FORMAT = 2
+#: Where segments may be compressed, so that who does not know that refuses it by name.
+COMPRESSED = 3
 _SLOT_FORMAT = 1
 HEADER_BYTES = PAGE_BYTES
 #: No manifest is longer: it would name more than 2 TiB of segments.
@@ -75,12 +77,13 @@ class Manifest:
 
     segment_bytes: int
     segments: tuple[tuple[int, int | None], ...]
+    format: int = FORMAT
 
 
 def render_manifest(manifest: Manifest) -> bytes:
     """The bytes of the manifest file."""
     body = {
-        "format": FORMAT,
+        "format": manifest.format,
         "magic": "mmsb",
         "segment_bytes": manifest.segment_bytes,
         "segments": [list(segment) for segment in manifest.segments],
@@ -137,9 +140,9 @@ def load_manifest(folder: Path) -> Manifest:
 
 def _manifest(folder: Path, body: dict[str, Any]) -> Manifest:
     version, smallest, segments = (body.get(key) for key in ("format", "segment_bytes", "segments"))
-    if type(version) is int and version > FORMAT:
+    if type(version) is int and version > COMPRESSED:
         raise NewerFormat(
-            f"{folder} has format {version}, this mmsb reads up to {FORMAT}; upgrade mmsb"
+            f"{folder} has format {version}, this mmsb reads up to {COMPRESSED}; upgrade mmsb"
         )
     if type(version) is not int or version < 1:
         raise Broken(f"it names no format ({version!r:.40})")
@@ -156,7 +159,9 @@ def _manifest(folder: Path, body: dict[str, Any]) -> Manifest:
         if not _is_size(size) if sealed else size is not None:
             raise Broken(f"it gives segment {number} no size that a segment has")
         before = number
-    return Manifest(smallest, tuple((number, size) for number, size in segments))
+    return Manifest(
+        smallest, tuple((number, size) for number, size in segments), max(version, FORMAT)
+    )
 
 
 def _is_size(value: object) -> TypeGuard[int]:

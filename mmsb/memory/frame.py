@@ -277,17 +277,20 @@ def _place(segment: int, offset: int) -> int:
     return (segment << 40 | offset) & (2**64 - 1)
 
 
-def table_epoch(raw: memoryview, segment: int, offset: int) -> int:
+def table_epoch(segment: Segment, offset: int) -> int:
     """The epoch of the frame at a place whose header, list and table hold; Broken."""
+    raw = segment.bytes.data
+    segment.ensure(offset, offset + HEADER.size)
     head = raw[offset : offset + HEADER.size]
     if len(head) < HEADER.size:
         raise Broken("the segment ends inside its header")
     _, _, _, _, epoch, payload, table, _, _, sums, check = HEADER.unpack(head)
-    if check != xxh3_64_intdigest(head[:-8], _place(segment, offset)):
+    if check != xxh3_64_intdigest(head[:-8], _place(segment.number, offset)):
         raise Broken("its header does not match its checksum")
     own = -(-table // BLOCK)
     begin = offset + HEADER.size
     at = begin + 8 * (own + -(-(payload - table) // BLOCK))
+    segment.ensure(begin, at + table)
     if sums != xxh3_64_intdigest(raw[begin:at]):
         raise Broken("its list of checksums does not match its checksum")
     listed = struct.unpack_from(f"<{own}Q", raw, begin)
@@ -326,6 +329,7 @@ class Frame:
         raw = segment.bytes
         if offset + HEADER.size > end:
             raise Broken("the segment ends inside its header")
+        segment.ensure(offset, offset + HEADER.size)
         head = raw[offset : offset + HEADER.size].tobytes()
         magic, self.version, self.source, _, self.epoch, *rest = HEADER.unpack(head)
         self.payload, self.table_bytes, self.first_page, _, sums, check = rest
@@ -341,6 +345,7 @@ class Frame:
         if offset + self.size > end or self.table_bytes > self.payload:
             raise Broken("the segment ends inside it")
         self.at = offset + HEADER.size + 8 * len(self.blocks)
+        segment.ensure(offset, self.at)
         self._sums = raw[offset + HEADER.size : self.at].view("<u8")
         if xxh3_64_intdigest(self._sums.tobytes()) != sums:
             raise Broken("its list of checksums does not match its checksum")
@@ -355,10 +360,14 @@ class Frame:
 
     def holds(self, block: int) -> bool:
         """Does the block match its checksum? O(bytes)."""
-        found = xxh3_64_intdigest(self.cells(*self.blocks.span(block)).data)
+        try:
+            found = xxh3_64_intdigest(self.cells(*self.blocks.span(block)).data)
+        except Broken:  # the segment is compressed, and what holds the block does not hold
+            return False
         return found == int(self._sums[block])
 
     def cells(self, start: int, stop: int, dtype: np.dtype[np.generic] | str = "u1") -> Array:
-        """Payload bytes [start, stop) as a read-only view of the map; does not verify."""
+        """Payload bytes [start, stop) as a read-only view of the map; does not verify. Broken."""
+        self.segment.ensure(self.at + start, self.at + stop)
         view: Array = self.segment.bytes[self.at + start : self.at + stop].view(dtype)
         return view

@@ -13,10 +13,11 @@ from mmsb.base import schema
 from mmsb.base.errors import Conflict, NoSpace, ReadOnly, StateError, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory import arrow_in, budget, checkpoint, encode, founding, framing, recall
+from mmsb.memory import arrow_in, budget, checkpoint, compact, encode, founding, framing, recall
 from mmsb.memory.cells import Array, no_room
 from mmsb.memory.changes import Changes
 from mmsb.memory.checkpoint import Parts
+from mmsb.memory.compact import Codec, Compacted
 from mmsb.memory.delta import Delta
 from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.files import Lock, read_manifest
@@ -105,7 +106,7 @@ class Memory(Reading):
 
     def close(self) -> None:
         """Makes all durable (not under "none"), lets go of the lock. Snapshots live on."""
-        with self._lock:
+        with self._compacting, self._lock:
             if not self._closed:
                 self._closed = True
                 if self._writer is not None:
@@ -352,6 +353,22 @@ class Memory(Reading):
         checkpoint.fork(held, Path(path), self._disk)
         kinds = self.kinds.values()
         return type(self).open(path, True, kinds=kinds, durability=durability, disk=self._disk)
+
+    def compact(self, *, codec: Codec = "auto", seal: bool = False) -> Compacted:
+        """Compresses the sealed segments that are not yet, while others read and write. O(bytes).
+
+        With ``seal`` also the one that is written to, which is sealed. All reads stay the same.
+        "auto" takes a codec where it pays (`mmsb.memory.compact.choose`). Who has a segment open
+        keeps its plain file, and that space. ReadOnly, UsageError, CorruptData, NoSpace,
+        WriterFailed; the memory is whole whatever happens. `close` waits for it.
+        """
+        with self._compacting:
+            with self._lock:
+                out = self._check_writable()
+                if seal:
+                    out.seal()
+                    recall.write(self._index, *self._log.end, self._disk)
+            return compact.compact(self._log, codec, self._disk, out.allow_compressed)
 
     # Inside.
 

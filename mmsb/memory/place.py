@@ -15,7 +15,9 @@ from pathlib import Path
 from mmsb.base.errors import MemoryLocked, NoSpace, NotAMemory, ReadOnly, UsageError
 from mmsb.memory.disk import DISK
 
-_OWN_FILES = re.compile(r"manifest(\..*)?|header|lock|segment-\d+|(index|keyframes)-\d+(\.new)?")
+_OWN_FILES = re.compile(
+    r"manifest(\..*)?|header|lock|segment-\d+(\.z(\.new)?)?|(index|keyframes)-\d+(\.new)?"
+)
 _LONGEST_NAME = 200  # bytes; a file system's limit is 255 and we add to it
 
 

@@ -31,7 +31,9 @@ class Reading:
             index.meter = writer.meter
         self._symbols = Symbols(index)
         self._lock: threading.RLock
-        locks(self, "_lock", make=threading.RLock)
+        #: Taken before the other; by a compaction, which lets others commit meanwhile.
+        self._compacting: threading.RLock
+        locks(self, "_lock", "_compacting", make=threading.RLock)
         self._closed = False
         self.path = log.folder
         self.torn = log.torn

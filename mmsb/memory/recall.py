@@ -140,6 +140,7 @@ def _check(index: Index, run: Run, held: Sidecar) -> None:
 
 
 def _mark_of(segment: Segment, place: int) -> int:
+    segment.ensure(place, place + HEADER.size)
     check = segment.bytes[place + HEADER.size - 8 : place + HEADER.size].tobytes()
     return int.from_bytes(check, "little")
 

@@ -107,7 +107,7 @@ def _read(folder: Path, manifest: Manifest, rest: _Rest, first: Draft) -> None:
                     rest.begin(first)
                     at += first.size
                     continue
-                if segment.bytes[at : at + ALIGN].any():
+                if segment.packed is not None or segment.bytes[at : at + ALIGN].any():
                     rest.missing(segment.name, at, f"the frame there: {error}")
                 at = next_frame(segment, at + ALIGN, end)
             else:
@@ -118,6 +118,8 @@ def _read(folder: Path, manifest: Manifest, rest: _Rest, first: Draft) -> None:
 def _is_known(segment: Segment, first: Draft) -> bool:
     """Was this the frame that begins a segment? Its checksums or its content prove it."""
     raw = bytes(first.render(segment.number, FIRST))
+    if segment.packed is not None:
+        segment.packed.fill()
     held = segment.bytes[FIRST : FIRST + len(raw)].tobytes()
     return held[: first.at] == raw[: first.at] or held[first.at :] == raw[first.at :]
 

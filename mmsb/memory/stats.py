@@ -14,6 +14,7 @@ from mmsb.memory.health import health
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.meter import Meter
+from mmsb.memory.packed import file_name as packed_name
 from mmsb.memory.segment import FIRST, file_name
 from mmsb.memory.snapshot import Snapshot
 from mmsb.memory.writer import Writer
@@ -31,12 +32,12 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
     for the kind over all epochs, without tables and checksums; ``bytes_by_device``: the same by
     where it can be read, ``host``. ``rows``: rows (facts) by kind, as of the head, over live pages.
     ``pages``: live pages, tables of append-only kinds included. ``deltas``, ``epochs``, ``frames``,
-    ``segments``. ``chains``: deltas a live page has had, ``median``, ``p99``, ``max``.
-    ``open_segment``: the last segment's bytes ``used``, and ``allocated`` on the disk. ``behind``:
-    ``epochs`` and ``bytes`` by which the durable mark is behind the visible one, and since how many
-    ``seconds`` (0 for a reader, and under "none", which promises nothing). ``resident``: bytes of
-    the maps (``mapped``) and of the ``index`` in this process, the ``budget`` (None: none was set)
-    and how many bytes were ``released`` for it.
+    ``segments``. ``compressed``: ``segments``, their ``bytes``, what they hold (``whole``).
+    ``chains``: deltas a live page has had, ``median``, ``p99``, ``max``. ``open_segment``: the last
+    segment's bytes ``used``, and ``allocated`` on the disk. ``behind``: ``epochs`` and ``bytes`` by
+    which the durable mark is behind the visible one, and since how many ``seconds`` (0 for a
+    reader, and under "none", which promises nothing). ``resident``: bytes of maps (``mapped``), of
+    the ``index`` with what was decompressed, the ``budget`` (None: none), ``released`` for it.
 
     What was done since the memory was opened here:
 
@@ -71,6 +72,7 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
         "epochs": head,
         "frames": head + 1,
         "segments": len(log.manifest.segments),
+        "compressed": _compressed(log),
         "chains": _spread(chains[live]),
         "open_segment": _open_segment(log),
         "behind": _behind(log, meter),
@@ -108,6 +110,16 @@ def _spread(chains: Array) -> dict[str, int]:
         return {"median": 0, "p99": 0, "max": 0}
     median, p99 = written[(len(written) - 1) // 2], written[-(-len(written) * 99 // 100) - 1]
     return {"median": int(median), "p99": int(p99), "max": int(written[-1])}
+
+
+def _compressed(log: Log) -> dict[str, int]:
+    found = {"segments": 0, "bytes": 0, "whole": 0}
+    for number, whole in log.manifest.segments:
+        if whole is not None and not (log.folder / file_name(number)).exists():
+            found["segments"] += 1
+            found["bytes"] += _size(log.folder / packed_name(number))
+            found["whole"] += whole
+    return found
 
 
 def _open_segment(log: Log) -> dict[str, int]:

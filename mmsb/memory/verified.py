@@ -92,13 +92,13 @@ class Verified:
         wanted = batches[checked[batches] != SEEN]
         if not len(wanted):
             return
-        raw, segment = self.segment.bytes.data, self.segment
+        segment = self.segment
         frames, epochs = self.table[:, FRAME], self.table[:, EPOCH]
         for place, epoch in dict(
             zip(frames[wanted].tolist(), epochs[wanted].tolist(), strict=True)
         ).items():
             try:
-                if table_epoch(raw, segment.number, place) != epoch:
+                if table_epoch(segment, place) != epoch:
                     raise Broken("it is of another epoch than its index file says")
             except Broken as error:
                 raise self._broken(place, epoch, error) from error

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Literal, NoReturn, Protocol, TypeVar
@@ -13,7 +14,7 @@ from typing import Literal, NoReturn, Protocol, TypeVar
 from mmsb.base.errors import MmsbError, NoSpace, StateError, WriterFailed
 from mmsb.memory import files
 from mmsb.memory.disk import DISK, Disk, File
-from mmsb.memory.files import Lock, Manifest, Mark, Marks
+from mmsb.memory.files import Lock, Mark, Marks
 from mmsb.memory.group import Group
 from mmsb.memory.log import Log
 from mmsb.memory.meter import Meter
@@ -331,7 +332,7 @@ class Writer:
         with suppress(FileNotFoundError):
             disk.unlink(path)
         sealed = (*self.log.manifest.segments[:-1], (self._number, self._at), (number, None))
-        manifest = Manifest(self.log.manifest.segment_bytes, sealed)
+        manifest = replace(self.log.manifest, segments=sealed)
         try:
             file = disk.make(path)
             file.write(header(number), 0)
@@ -352,6 +353,24 @@ class Writer:
         self._number, self._at = number, FIRST
         self._allocated = self._blank = FIRST
         self._file, self._segment = file, segment
+
+    def seal(self) -> None:
+        """Seals the segment, if it holds a frame. WriterFailed, NoSpace, StateError."""
+        self._check_able()
+        with self._lock, self._guard("seal"):
+            if self._at > FIRST:
+                self._roll()
+
+    def allow_compressed(self) -> None:
+        """Has the manifest say, durably, that segments may be compressed. OSError, WriterFailed."""
+        self._check_able()
+        with self._lock:
+            if self.log.manifest.format != files.COMPRESSED:
+                manifest = replace(self.log.manifest, format=files.COMPRESSED)
+                files.write_manifest(self.log.folder, manifest, self._disk)
+                with self._guard("fsync", full=False):
+                    self._disk.sync_folder(self.log.folder)
+                self.log.manifest = manifest
 
     def _publish(self, visible: Mark, durable: Mark) -> None:
         marks = Marks(self.log.marks.sequence + 1, visible, durable)

@@ -289,3 +289,27 @@ def salvage(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> Salvag
     found = salvage_bytes(path, out)
     lost = tuple(map(str, found.lost))
     return SalvageView(str(Path(path)), str(Path(out)), found.exact, found.head, lost)
+
+
+@dataclass(frozen=True, slots=True)
+class CompactView(Answer):
+    """Answer of `compact`. Bytes are those of the segments that were compressed."""
+
+    path: str
+    segments: int
+    before: int
+    after: int
+
+    def document(self) -> Document:
+        if not self.segments:
+            return (note((self.path, "name"), ": nothing was left that compressing pays for."),)
+        what = f"{counted(self.segments, 'segment')} compressed, "
+        sizes = f"{human(self.before)} are {human(self.after)} now."
+        return (note((self.path, "name"), ": ", what, sizes),)
+
+
+def compact(path: str | os.PathLike[str]) -> CompactView:
+    """Compresses a memory that nobody writes to; as `mmsb.memory.memory.Memory.compact`."""
+    with Memory.open(path, write=True) as memory:
+        done = memory.compact(seal=True)
+    return CompactView(str(Path(path)), len(done.segments), done.before, done.after)

@@ -55,6 +55,6 @@ def test_it_is_written_on(old: Path, tmp_path: Path) -> None:
 
 
 def test_there_is_one_of_each_format() -> None:
-    assert [path.name for path in MEMORIES] == ["format-1", "format-2"]
+    assert [path.name for path in MEMORIES] == ["format-1", "format-2", "format-3"]
     for path in MEMORIES:
         assert f'"format":{path.name[-1]},' in (path / "manifest").read_text()

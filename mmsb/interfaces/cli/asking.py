@@ -309,6 +309,15 @@ def check(
     raise typer.Exit(0 if found.sound else 4)
 
 
+@commands.command(rich_help_panel=CARE)
+def compact(memory: MemoryPath = None, as_json: AsJson = False) -> None:
+    """Compress a memory in place; it answers as before."""
+    from mmsb.query import memories, overview
+
+    done = guarded(lambda: overview.compact(memories.locate(memory)), as_json)
+    render.show(done, as_json=as_json)
+
+
 for _command in commands.registered_commands:
     _command.cls = Asking
 
