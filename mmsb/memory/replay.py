@@ -24,7 +24,7 @@ from mmsb.memory.rows import EPOCH, ROWS, SPARSE_AT
 from mmsb.memory.run import Run
 
 #: A page with more deltas, or a read of more cells of many pages, is worth loading the kernels.
-_MANY_DELTAS, _MANY_CELLS = 64, 1_000_000
+_MANY_DELTAS, _MANY_CELLS = 512, 1_000_000
 _KERNELS = "mmsb.memory.kernels"
 
 
@@ -41,7 +41,7 @@ def row_count(index: Index, page: int, epoch: int) -> int:
     frame = index.keyframes.find(page, epoch)
     if frame is not None and frame.epoch > since:
         since, before = frame.epoch, frame.rows
-    if _loaded(index) or since >= 0:
+    if _loaded(index) or frame is not None:
         kernels, known, found = _kernels(), index.described(), 0
 
         def count(mark: int) -> int:
