@@ -7,7 +7,7 @@ nobody has loaded them (they take a third of a second). Both ways give the same 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ def read(index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epo
     chain = _chain(index, page, epoch)
     if _long(index, chain):
         return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
-    return _read(index, kind, chain, column, rows)
+    return _read(_touching(index, kind, chain, rows), column, rows)
 
 
 def read_all(
@@ -79,7 +79,8 @@ def read_all(
     if not _loaded(index) and index.keyframes.find(page, epoch) is None:
         chain = _chain(index, page, epoch)
         if not _long(index, chain):
-            return {c.name: _read(index, kind, chain, c, rows) for c in columns}
+            touching = list(_touching(index, kind, chain, rows))
+            return {c.name: _read(touching, c, rows) for c in columns}
     return {c.name: _read_compiled(index, kind, page, c, rows=rows, epoch=epoch) for c in columns}
 
 
@@ -106,56 +107,66 @@ def _chain(index: Index, page: int, epoch: int) -> list[_Part]:
     return parts
 
 
-def _read(index: Index, kind: Kind, chain: list[_Part], column: Column, rows: Rows) -> Array:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Touch:
+    """What of a delta lies in the rows that are read: its cells [first, last), where they land."""
+
+    run: Run
+    batch: int
+    where: slice | Array
+    first: int
+    last: int
+    places: dict[int, int]  # column id → where its buffer begins in the segment
+
+    def cells(self, column: Column) -> Array:
+        """Its cells of a column that it has. CorruptData."""
+        dtype, place = dtype_of(column), self.places[column.id]
+        width = dtype.itemsize
+        return self.run.view(
+            self.batch, place + self.first * width, place + self.last * width, dtype
+        )
+
+
+def _touching(index: Index, kind: Kind, chain: list[_Part], rows: Rows) -> Iterator[_Touch]:
+    """The deltas of a chain that touch the rows, newest first."""
     widths = index.widths(kind.id)
-    later: list[tuple[Any, Array]] = []
-    base: Array | None = None
     for run, numbers, starts, stops in reversed(chain):
-        touching = np.flatnonzero((starts < rows.stop) & (stops > rows.start))
-        for at in touching[::-1].tolist():
-            where, cells = _cells(run, int(numbers[at]), column, widths=widths, rows=rows)
-            if where is None:
-                continue
-            if isinstance(where, slice) and len(cells) == len(rows):
-                base = cells
+        for at in np.flatnonzero((starts < rows.stop) & (stops > rows.start))[::-1].tolist():
+            number = int(numbers[at])
+            batch = int(run.batch_of(np.array([number]))[0])
+            start, stop, begin, end = run.extent(batch, number)
+            if int(run.table[batch, SPARSE_AT]) < 0:
+                low, high = max(start, rows.start), min(stop, rows.stop)
+                first, last = begin + low - start, begin + high - start
+                where: slice | Array = slice(low - rows.start, high - rows.start)
+            else:
+                edges = np.array([begin, end])
+                touched = run.listed(batch, edges, np.array([start]), np.array([stop]))
+                low, high = np.searchsorted(touched, [rows.start, rows.stop]).tolist()
+                first, last = begin + low, begin + high
+                where = touched[low:high] - rows.start
+            if first < last:
+                yield _Touch(run, batch, where, first, last, run.places(batch, widths))
+
+
+def _read(touching: Iterable[_Touch], column: Column, rows: Rows) -> Array:
+    """The column's cells from the deltas that touch the rows, newest first."""
+    later: list[_Touch] = []
+    base: Array | None = None
+    for touch in touching:
+        if column.id in touch.places:
+            if isinstance(touch.where, slice) and touch.last - touch.first == len(rows):
+                base = touch.cells(column)
                 break
-            later.append((where, cells))
-        if base is not None:
-            break
+            later.append(touch)
     if base is not None and not later:
         return base
     out = filled(column, len(rows))
     if base is not None:
         out[:] = base
-    for where, cells in reversed(later):
-        out[where] = cells
+    for touch in reversed(later):
+        out[touch.where] = touch.cells(column)
     return frozen(out)
-
-
-def _cells(
-    run: Run, number: int, column: Column, *, widths: Array, rows: Rows
-) -> tuple[slice | Array | None, Array]:
-    """Where in ``rows`` a delta's cells of the column land, and the cells; None if it has none."""
-    dtype = dtype_of(column)
-    at = int(run.batch_of(np.array([number]))[0])
-    place = run.places(at, widths).get(column.id)
-    if place is None:
-        return None, run.segment.bytes[:0]
-    start, stop, begin, end = run.extent(at, number)
-    sparse = int(run.table[at, SPARSE_AT])
-    if sparse < 0:
-        low, high = max(start, rows.start), max(min(stop, rows.stop), start)
-        first, last = begin + low - start, begin + high - start
-        where: slice | Array = slice(low - rows.start, high - rows.start)
-    else:
-        touched = run.listed(at, np.array([begin, end]), np.array([start]), np.array([stop]))
-        low, high = np.searchsorted(touched, [rows.start, rows.stop]).tolist()
-        first, last = begin + low, begin + high
-        where = touched[low:high] - rows.start
-    width = dtype.itemsize
-    if first >= last:
-        return None, run.segment.bytes[:0]
-    return where, run.view(at, place + first * width, place + last * width, dtype)
 
 
 # With the kernels.
@@ -361,17 +372,11 @@ def last_written(
     index: Index, kind: Kind, page: int, columns: tuple[Column, ...], *, rows: Rows, epoch: int
 ) -> Array:
     """For each row the last epoch that wrote one of the columns, u64; 0 where none did."""
-    out, widths = np.zeros(len(rows), "<u8"), index.widths(kind.id)
-    wanted = {column.id for column in columns}
-    for run, numbers, starts, stops in _chain(index, page, epoch):
-        for number in numbers[(starts < rows.stop) & (stops > rows.start)].tolist():
-            at = int(run.batch_of(np.array([number]))[0])
-            ids = [id for id in run.columns(at).tolist() if id in wanted]
-            if ids:
-                column = next(c for c in columns if c.id == ids[0])
-                where, _ = _cells(run, number, column, widths=widths, rows=rows)
-                if where is not None:
-                    out[where] = run.table[at, EPOCH]
+    out, wanted = np.zeros(len(rows), "<u8"), {column.id for column in columns}
+    touching = list(_touching(index, kind, _chain(index, page, epoch), rows))
+    for touch in reversed(touching):
+        if not wanted.isdisjoint(touch.places):
+            out[touch.where] = touch.run.table[touch.batch, EPOCH]
     return frozen(out)
 
 
