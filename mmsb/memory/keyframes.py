@@ -22,6 +22,7 @@ from xxhash import xxh3_64_intdigest
 
 from mmsb.base.errors import MmsbError
 from mmsb.base.schema import Column
+from mmsb.memory.batch import PAGE_ROWS
 from mmsb.memory.cells import Array, filled, frozen
 from mmsb.memory.frame import Broken, padded
 from mmsb.memory.opening import open_file
@@ -31,7 +32,7 @@ VERSION = 1
 #: magic, version, pages, columns, zero, check of the directory, check of what is before it
 HEADER = struct.Struct("<8sIIIIQQ")
 #: (name, dtype, by page or by column) in stored order, each padded to 8.
-_DIRECTORY = (
+DIRECTORY = (
     ("epoch", "<i8", 0),
     ("page", "<u4", 0),
     ("rows", "<u4", 0),
@@ -98,17 +99,21 @@ class _File:
         magic, version, pages, columns, _, directory, check = HEADER.unpack(head)
         if magic != MAGIC or version != VERSION or check != xxh3_64_intdigest(head[:-8]):
             raise Broken("its header does not match its checksum")
-        sizes = [(pages, columns)[which] * np.dtype(d).itemsize for _, d, which in _DIRECTORY]
+        sizes = [(pages, columns)[which] * np.dtype(d).itemsize for _, d, which in DIRECTORY]
         at = HEADER.size + sum(padded(count, 8) for count in sizes)
         if at > size or directory != xxh3_64_intdigest(self.bytes[HEADER.size : at].data):
             raise Broken("its directory does not match its checksum")
         found, at = [], HEADER.size
-        for count, (_, dtype, _) in zip(sizes, _DIRECTORY, strict=True):
+        for count, (_, dtype, _) in zip(sizes, DIRECTORY, strict=True):
             found.append(self.bytes[at : at + count].view(dtype))
             at += padded(count, 8)
         self.epochs, self.pages, self.rows, self.counts = found[:4]
         self.places, self.checks, self.ids = found[4:]
         self.seen = bytearray(columns)
+        sound = int(self.counts.sum(dtype=np.int64)) == columns
+        sound = sound and int(self.rows.max(initial=0)) <= PAGE_ROWS
+        if not sound or ((self.places < 0) | (self.places % 8 != 0)).any():
+            raise Broken("its directory says what cannot be")
 
     def frames(self) -> Iterable[tuple[int, Keyframe]]:
         """(page, keyframe) of all it holds."""
@@ -193,7 +198,7 @@ def pack(pages: Iterable[tuple[int, int, int, dict[Column, Array]]]) -> bytes:
             plain = np.array_equal(values.view(bits), filled(column, rows).view(bits))
             cells.append((column.id, b"" if plain else values.tobytes()))
     counts = (len(held), len(cells))
-    sizes = (np.dtype(dtype).itemsize * counts[which] for _, dtype, which in _DIRECTORY)
+    sizes = (np.dtype(dtype).itemsize * counts[which] for _, dtype, which in DIRECTORY)
     at = padded(HEADER.size + sum(padded(size, 8) for size in sizes), 64)
     start, places = at, []
     for _, raw in cells:
@@ -209,7 +214,7 @@ def pack(pages: Iterable[tuple[int, int, int, dict[Column, Array]]]) -> bytes:
         [id for id, _ in cells],
     )
     directory = b""
-    for numbers, (_, dtype, _) in zip(entries, _DIRECTORY, strict=True):
+    for numbers, (_, dtype, _) in zip(entries, DIRECTORY, strict=True):
         raw = np.array(numbers, dtype).tobytes()
         directory += raw.ljust(padded(len(raw), 8), b"\0")
     head = HEADER.pack(MAGIC, VERSION, *counts, 0, xxh3_64_intdigest(directory), 0)[:-8]

@@ -46,7 +46,7 @@ COUNTS = (
 #: magic, version, 0, counts, checks of both parts, check of what is before it
 HEADER = struct.Struct(f"<8sII{len(COUNTS)}Q3Q")
 #: (name, dtype, which count, more) in stored order, each padded to 8.
-_OPENING = (
+OPENING = (
     ("upto", "<i8", "epochs", 0),  # by epoch: pages there are
     ("page_kind", "<u2", "pages", 0),
     ("page_subject", "<u4", "pages", 0),
@@ -72,7 +72,7 @@ def file_name(number: int) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opening:
-    """What opening needs of a segment (`_OPENING`)."""
+    """What opening needs of a segment (`OPENING`)."""
 
     upto: Array
     page_kind: Array
@@ -117,7 +117,7 @@ class Sidecar:
         if magic != MAGIC or version != VERSION or check != xxh3_64_intdigest(head[:-8]):
             raise Broken("its header does not match its checksum")
         self.counts = dict(zip(COUNTS, counts, strict=True))
-        places, self._split = _places(_OPENING, self.counts, HEADER.size)
+        places, self._split = _places(OPENING, self.counts, HEADER.size)
         self._places, end = _places(_READING, self.counts, self._split + self._table_bytes)
         if self.counts["segment"] != number or end != size:
             raise Broken("it is not as long as its counts say")
@@ -125,7 +125,7 @@ class Sidecar:
             raise Broken("its counts are out of bounds")
         if xxh3_64_intdigest(self._bytes[HEADER.size : self._split].data) != opening:
             raise Broken("its first part does not match its checksum")
-        self.opening = Opening(**self._arrays(_OPENING, places))
+        self.opening = Opening(**self._arrays(OPENING, places))
 
     @property
     def _table_bytes(self) -> int:
@@ -191,7 +191,7 @@ def pack(opening: Opening, readings: Sequence[Reading], pages: Array, **counts: 
         "blocks": blocks,
         "named": len(order.pages),
     }
-    first = b"".join(_padded(getattr(opening, name), dtype) for name, dtype, _, _ in _OPENING)
+    first = b"".join(_padded(getattr(opening, name), dtype) for name, dtype, _, _ in OPENING)
     held = {"frames": frames, "numbers": order.numbers, "names": order.pages}
     held["begins"] = order.begins
     second = table.astype("<i8", copy=False).tobytes()

@@ -102,12 +102,12 @@ class Verified:
                     raise Broken("it is of another epoch than its index file says")
             except Broken as error:
                 raise self._broken(place, epoch, error) from error
-        self._check_bounds(wanted)
-        for place in np.unique(frames[wanted]).tolist():
-            low, high = np.searchsorted(frames, [place, place + 1]).tolist()
-            if len(wanted) < high - low:
-                self._check_bounds(np.arange(low, high))
-            checked[low:high] = SEEN
+        places = np.unique(frames[wanted])
+        low, high = np.searchsorted(frames, [places, places + 1])
+        shift = np.repeat(high - np.cumsum(high - low), high - low)
+        whole = np.arange(len(shift)) + shift  # all batches of those frames
+        self._check_bounds(whole)
+        checked[whole] = SEEN
 
     def _check_bounds(self, batches: Array) -> None:
         """CorruptData unless these batches' tables name rows and pages that there can be.

@@ -9,9 +9,11 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
 from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 
-from mmsb.memory.frame import BLOCK, HEADER, Frame
+from mmsb.memory import keyframes, sidecar
+from mmsb.memory.frame import BLOCK, HEADER, Frame, padded
 from mmsb.memory.log import Log
 
 _PAYLOAD, _TABLE, _SUMS, _CHECK = 24, 32, 48, 56
@@ -43,6 +45,42 @@ def seal_frame(raw: bytearray, segment: int, offset: int) -> None:
         edit(raw, offset + _SUMS, xxh3_64_intdigest(bytes(raw[begin:base])), 8)
     place = segment << 40 | offset
     edit(raw, offset + _CHECK, xxh3_64_intdigest(bytes(raw[offset : offset + _CHECK]), place), 8)
+
+
+def seal_index(raw: bytearray) -> None:
+    """Makes the checksums of an index file right, as its header says it is laid out."""
+    held = sidecar.HEADER.unpack_from(raw)
+    counts = dict(zip(sidecar.COUNTS, held[3:-3], strict=True))
+    split = index_split(counts)
+    if split <= len(raw):
+        edit(raw, sidecar.HEADER.size - 24, xxh3_64_intdigest(raw[sidecar.HEADER.size : split]), 8)
+        edit(raw, sidecar.HEADER.size - 16, xxh3_64_intdigest(raw[split:]), 8)
+    edit(raw, sidecar.HEADER.size - 8, xxh3_64_intdigest(raw[: sidecar.HEADER.size - 8]), 8)
+
+
+def mark_of(raw: bytes | bytearray, offset: int) -> int:
+    """By what an index file knows its segment: the checksum of its last frame's header."""
+    return int(_U64.unpack_from(raw, offset + _CHECK)[0])
+
+
+def index_split(counts: dict[str, int]) -> int:
+    """Where an index file's second part begins."""
+    parts, at = sidecar.OPENING, sidecar.HEADER.size
+    for _, dtype, count, more in parts:
+        at += padded(np.dtype(dtype).itemsize * (counts[count] + more), 8)
+    return at
+
+
+def seal_keyframes(raw: bytearray) -> None:
+    """Makes the checksums of a file of keyframes right, but for those of cells."""
+    _, _, pages, columns, *_ = keyframes.HEADER.unpack_from(raw)
+    at = keyframes.HEADER.size
+    for _, dtype, which in keyframes.DIRECTORY:
+        at += padded(np.dtype(dtype).itemsize * (pages, columns)[which], 8)
+    if at <= len(raw):
+        found = xxh3_64_intdigest(raw[keyframes.HEADER.size : at])
+        edit(raw, keyframes.HEADER.size - 16, found, 8)
+    edit(raw, keyframes.HEADER.size - 8, xxh3_64_intdigest(raw[: keyframes.HEADER.size - 8]), 8)
 
 
 def seal_manifest(line: bytes) -> bytes:

@@ -25,14 +25,25 @@ from hypothesis import strategies as st
 
 from mmsb.base.errors import MmsbError
 from mmsb.base.rect import Rows
+from mmsb.memory import sidecar
 from mmsb.memory.check import check
 from mmsb.memory.files import HEADER_BYTES
 from mmsb.memory.frame import HEADER, table_places
 from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
 from mmsb.testing.contracts import fill
-from mmsb.testing.forge import edit, frames, seal_frame, seal_manifest, seal_slot
-from mmsb.testing.strategies import KINDS, SMALL
+from mmsb.testing.forge import (
+    edit,
+    frames,
+    index_split,
+    mark_of,
+    seal_frame,
+    seal_index,
+    seal_keyframes,
+    seal_manifest,
+    seal_slot,
+)
+from mmsb.testing.strategies import KINDS, SMALL, THING
 
 #: A child may take so much more address space, and so many seconds.
 ROOM, SECONDS = 8 * 2**30, 60
@@ -51,10 +62,13 @@ def fuzz(examples: int, body: Callable[..., None], *given_: st.SearchStrategy[An
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A closed memory with some of everything; the kernels are loaded."""
     path = tmp_path_factory.mktemp("fuzz") / "a.mmsb"
-    with Memory.create(path, KINDS, segment_bytes=8192) as memory:
-        fill(memory, 3)
+    with Memory.create(path, KINDS, segment_bytes=4096) as memory:
+        fill(memory, 9)
         memory.update_page(memory.create_page(SMALL, "one"), [1, 5], {"value": [1, 2]})
+        memory.keyframe(memory.at().pages(THING).tolist())
     read_everything(path)
+    assert list(path.glob("index-*"))
+    assert list(path.glob("keyframes-*"))
     return path
 
 
@@ -295,6 +309,76 @@ def test_files_cut_or_replaced(base: Path, copy: Path, examples: int) -> None:
             min_size=1,
         ),
     )
+
+
+def edit_some(raw: bytearray, changes: list[tuple[bool, int, int, int]], split: int) -> None:
+    """Writes numbers before (true) or behind a place."""
+    for front, choice, value, width in changes:
+        low, high = (8, split) if front else (split, len(raw))
+        if high - low >= 8:
+            edit(raw, low + choice * 2 % (high - low), value, width)
+
+
+places = st.tuples(
+    st.booleans(), st.integers(0, 2**12), numbers, st.sampled_from([1, 2, 4, 8, 8, 8])
+)
+
+
+@EXAMPLES
+def test_index_files(base: Path, copy: Path, examples: int) -> None:
+    def body(which: int, changes: list[tuple[bool, int, int, int]]) -> None:
+        anew(base, copy)
+        names = sorted(copy.glob("index-*"))
+        path = names[which % len(names)]
+        raw = bytearray(path.read_bytes())
+        held = sidecar.HEADER.unpack_from(raw)
+        split = index_split(dict(zip(sidecar.COUNTS, held[3:-3], strict=True)))
+        edit_some(raw, changes, split)
+        seal_index(raw)
+        path.write_bytes(raw)
+        survives(copy)
+
+    fuzz(examples, body, st.integers(0, 3), st.lists(places, min_size=1, max_size=3))
+
+
+@EXAMPLES
+def test_frames_behind_index_files_that_hold(base: Path, copy: Path, examples: int) -> None:
+    # Opening reads none of them; what reading meets was not checked before.
+    def body(field: str, which: int, choice: int, value: int) -> None:
+        anew(base, copy)
+        chosen = [frame for frame in frames(base) if len(getattr(frame.table, field))]
+        frame = chosen[which % len(chosen)]
+        path = copy / frame.segment.name
+        raw, array = bytearray(path.read_bytes()), getattr(frame.table, field)
+        at = frame.at + table_places(frame.table)[field] + choice % len(array) * array.itemsize
+        edit(raw, at, value, array.itemsize)
+        seal_frame(raw, frame.segment.number, frame.offset)
+        path.write_bytes(raw)
+        index = copy / frame.segment.name.replace("segment", "index")
+        if index.exists():  # it was made for this segment, it says
+            head = bytearray(index.read_bytes())
+            last = [own for own in frames(base) if own.segment.name == frame.segment.name][-1]
+            edit(head, 16 + 8 * sidecar.COUNTS.index("mark"), mark_of(raw, last.offset), 8)
+            seal_index(head)
+            index.write_bytes(head)
+        survives(copy)
+
+    fuzz(examples, body, st.sampled_from(FIELDS), st.integers(0, 9), st.integers(0, 99), numbers)
+
+
+@EXAMPLES
+def test_keyframe_files(base: Path, copy: Path, examples: int) -> None:
+    def body(which: int, changes: list[tuple[bool, int, int, int]]) -> None:
+        anew(base, copy)
+        names = sorted(copy.glob("keyframes-*"))
+        path = names[which % len(names)]
+        raw = bytearray(path.read_bytes())
+        edit_some(raw, changes, len(raw) // 2)
+        seal_keyframes(raw)
+        path.write_bytes(raw)
+        survives(copy)
+
+    fuzz(examples, body, st.integers(0, 3), st.lists(places, min_size=1, max_size=3))
 
 
 def test_the_children_see_what_kills_them(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
