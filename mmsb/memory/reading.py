@@ -16,6 +16,7 @@ from mmsb.memory.forked import locks
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.snapshot import Snapshot
+from mmsb.memory.states import states
 from mmsb.memory.stats import stats
 from mmsb.memory.symbols import Symbols
 from mmsb.memory.writer import Writer
@@ -112,6 +113,20 @@ class Reading:
         found = diff(self._index, low, high)
         self._index.meter.read_else(sum(one.rows.nbytes for one in found))
         return found
+
+    def replay(self, page: int, first: int, last: int) -> Iterator[tuple[int, dict[str, Array]]]:
+        """The states of a page: (epoch, columns) after each epoch of first … last that wrote it.
+
+        Columns are whole and read-only; one that an epoch did not write is the array of the epoch
+        before. A deletion ends it. UnknownName, UsageError, CorruptData. O(cells) for each column
+        that an epoch wrote.
+        """
+        self._check_open()
+        low, high = self._epoch(first), self._epoch(last)
+        if low > high:
+            raise UsageError(f"replay goes from an older to a newer epoch; swap {first} and {last}")
+        kind = self.at(high).kind_of(page)
+        return states(self._index, kind, page, low, high)
 
     def written_since(self, epoch: int) -> Array:
         """Pages that later epochs wrote or deleted, u32, increasing. Cost follows their deltas."""

@@ -86,6 +86,18 @@ class Verified:
         found: Array = self.segment.bytes[begin:end].view(dtype)
         return found
 
+    def check_spans(self, spans: Array) -> None:
+        """Verifies bytes [begin, end) of buffers: rows (batch, begin, end). CorruptData."""
+        spans = spans[spans[:, 1] < spans[:, 2]]
+        rows = self.table[spans[:, 0]]
+        first = rows[:, BLOCK] + (spans[:, 1] - rows[:, BUFFERS]) // BLOCK_BYTES
+        counts = rows[:, BLOCK] + (spans[:, 2] - 1 - rows[:, BUFFERS]) // BLOCK_BYTES + 1 - first
+        ends = np.cumsum(counts)
+        blocks = np.arange(counts.sum()) + np.repeat(first - (ends - counts), counts)
+        unseen = np.unique(blocks[self._seen.values[blocks] != SEEN])
+        if len(unseen):
+            self.check_blocks(unseen)
+
     def check_tables(self, batches: Array) -> None:
         """Verifies the delta tables of batches that were not; CorruptData."""
         checked = self._checked.values
