@@ -16,6 +16,7 @@ from mmsb.memory import replay
 from mmsb.memory.arrow import ArrowStream, place_names
 from mmsb.memory.cells import Array, dtype_of, frozen, whole
 from mmsb.memory.changes import as_ids
+from mmsb.memory.device import Device, resolve
 from mmsb.memory.index import Index
 from mmsb.memory.symbols import Symbols
 
@@ -120,14 +121,19 @@ class Snapshot:
         return self.columns(shown, int(pages[0]))
 
     def gather(
-        self, kind: Kind | str, name: str, pages: Iterable[int] | Array | None = None
+        self,
+        kind: Kind | str,
+        name: str,
+        pages: Iterable[int] | Array | None = None,
+        *,
+        device: Device = "cpu",
     ) -> tuple[Array, Array]:
         """One column over many pages (default: all live): values end to end, offsets i64.
 
         Page i holds ``values[offsets[i]:offsets[i + 1]]``. One pass over the column's batches up to
-        the epoch, on all cores.
+        the epoch, on all cores. ``device``: see `mmsb.memory.device`.
         """
-        columns, offsets = self.gather_columns(kind, (name,), pages)
+        columns, offsets = self.gather_columns(kind, (name,), pages, device=device)
         return columns[name], offsets
 
     def gather_columns(
@@ -135,8 +141,11 @@ class Snapshot:
         kind: Kind | str,
         names: Iterable[str] | None = None,
         pages: Iterable[int] | Array | None = None,
+        *,
+        device: Device = "cpu",
     ) -> tuple[dict[str, Array], Array]:
         """`gather` for several columns (default: all), by name, and their common offsets."""
+        resolve(device)
         meter, began = self._index.meter, perf_counter_ns()
         shown = self._index.kind(kind)
         chosen = shown.columns

@@ -13,7 +13,7 @@ from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.memory import segment
 from mmsb.memory.memory import Memory
-from mmsb.testing.contracts import fill
+from mmsb.testing.contracts import fill, same
 from mmsb.testing.strategies import KINDS, SMALL, THING
 
 
@@ -193,3 +193,16 @@ def test_threads_read_while_one_writes(path: Path) -> None:
 def test_segments_grow_by_doubling(number: int, size: int) -> None:
     assert segment.capacity(number, 4096) == size
     assert segment.capacity(number, 4096, 10**9) >= 10**9
+
+
+def test_a_device_that_is_not_there_is_named(filled: Path) -> None:
+    with Memory.open(filled, kinds=KINDS) as memory:
+        snapshot = memory.at()
+        expected = snapshot.gather(THING, "big")
+        for device in ("cpu", "auto"):
+            found = snapshot.gather(THING, "big", device=device)  # type: ignore[arg-type]
+            assert all(map(same, found, expected))
+        with pytest.raises(errors.MissingExtra, match="device='cpu'"):
+            snapshot.gather(THING, "big", device="gpu")
+        with pytest.raises(errors.UsageError, match="no device 'tpu'"):
+            snapshot.gather(THING, "big", device="tpu")  # type: ignore[arg-type]
