@@ -127,7 +127,7 @@ def test_all_calls_fail_from_the_nth_on(quick: Path, number: int) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("onward", [False, True])
 @pytest.mark.parametrize("policy", ["none", "group", "every"])
-@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT])
 def test_any_call_fails(
     quick: Path, monkeypatch: pytest.MonkeyPatch, number: int, policy: str, onward: bool
 ) -> None:

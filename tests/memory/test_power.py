@@ -155,10 +155,10 @@ def test_what_was_promised_outlives_the_loss_of_power(quick: Path, policy: str) 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("policy", ["none", "group", "every"])
 def test_at_every_moment(quick: Path, policy: str, seed: int) -> None:
-    assert outages(quick, policy, seed, epochs=25, moments=10**6, each=25, more=300) > 3000
+    assert outages(quick, policy, seed, epochs=20, moments=10**6, each=12, more=40) > 1500
 
 
 def did(disk: Recorder) -> list[tuple[str, str]]:
