@@ -16,7 +16,6 @@ import numpy as np
 from mmsb.base.errors import UsageError
 from mmsb.memory.cells import Array, address_of, whole
 from mmsb.memory.index import Index
-from mmsb.memory.run import Run
 
 #: What the system may map around the place that is read.
 _AROUND = 64 * 1024
@@ -27,11 +26,12 @@ UNKNOWN, ALL = -1, -2
 
 
 class Map:
-    """A mapped file, and the runs that are read through it."""
+    """A mapped file, and the pages that are read through it."""
 
-    def __init__(self, held: mmap.mmap, run: Run) -> None:
-        self.held, self.runs = held, [run]
+    def __init__(self, held: mmap.mmap) -> None:
+        self.held = held
         self.address = address_of(np.frombuffer(held, np.uint8))
+        self.pages: list[Array] = []  # u32, each sorted
         self.resident = 0  # bytes, when last looked
 
     def release(self) -> None:
@@ -40,20 +40,21 @@ class Map:
 
 
 def maps(index: Index) -> list[Map]:
-    """The maps of segments and index files that are in use, and what is resident of each.
+    """The maps of segments, index files and keyframes in use, and what is resident of each.
 
     Some milliseconds.
     """
-    found: dict[int, Map] = {}
+    used = [(file.bytes, [file.pages]) for file in tuple(index.keyframes.mapped)]
     for run in index.all_runs:
-        for array in (run.table, *([] if run.opened is None else [run.opened.bytes])):
-            held = _map_of(array)
-            if held is None:
-                continue
-            if id(held) in found:
-                found[id(held)].runs.append(run)
-            else:
-                found[id(held)] = Map(held, run)
+        pages = [order.pages for order in run.orders]
+        used.append((run.table, pages))
+        if run.opened is not None:
+            used.append((run.opened.bytes, pages))
+    found: dict[int, Map] = {}
+    for array, pages in used:
+        held = _map_of(array)
+        if held is not None:
+            found.setdefault(id(held), Map(held)).pages.extend(pages)
     by_address = {own.address: own for own in found.values()}
     at: Map | None = None
     with open("/proc/self/smaps", "rb") as lines:
@@ -152,16 +153,14 @@ class Budget:
         every = last.pop(ALL, -1)
         pages = np.fromiter(last, np.int64, len(last)).astype("<u4")
         times = np.fromiter(last.values(), np.int64, len(last))
-        return sorted(
-            used, key=lambda own: max(every, *(_last_read(run, pages, times) for run in own.runs))
-        )
+        return sorted(used, key=lambda own: max(every, _last_read(own, pages, times)))
 
 
-def _last_read(run: Run, pages: Array, times: Array) -> int:
-    """The latest time at which one of the pages was read that the run holds deltas of; or -1."""
+def _last_read(own: Map, pages: Array, times: Array) -> int:
+    """The latest time at which one of the pages was read that are read through the map; or -1."""
     found = -1
-    for order in run.orders:
-        at = np.minimum(np.searchsorted(order.pages, pages), len(order.pages) - 1)
-        held = times[order.pages[at] == pages]
-        found = max(found, int(held.max(initial=-1)))
+    for listed in own.pages:
+        if len(listed):
+            at = np.minimum(np.searchsorted(listed, pages), len(listed) - 1)
+            found = max(found, int(times[listed[at] == pages].max(initial=-1)))
     return found

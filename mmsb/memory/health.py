@@ -12,7 +12,7 @@ from mmsb.memory.segment import capacity
 from mmsb.memory.writer import GROUP_BYTES, Writer
 
 Verdict = Literal["healthy", "degraded", "failing"]
-#: A page that is among the hottest and has more deltas is worth a keyframe.
+#: A page that is among the hottest and has more deltas since its keyframe is worth another.
 LONG_CHAIN = 1_000
 #: "group" promises milliseconds; a disk that takes longer than so many seconds is in trouble.
 LATE = 1.0
@@ -82,26 +82,26 @@ def _torn(log: Log) -> list[str]:
 
 
 def _rebuilt(rebuilt: list[str]) -> list[str]:
-    """Index files that do not hold cost time when a memory is opened, and may be a sign of more."""
+    """Derived files that do not hold cost time, and may be a sign of more."""
     if not rebuilt:
         return []
     others = f" (and {len(rebuilt) - 1} more)" if len(rebuilt) > 1 else ""
     return [
-        f"An index file was of no use, {rebuilt[0]}{others}: what it tells was read from the log, "
+        f"A derived file was of no use, {rebuilt[0]}{others}: what it tells was read from the log, "
         "which `mmsb check` verifies."
     ]
 
 
 def _chains(counts: dict[str, Any]) -> list[str]:
-    long = [page for page in counts["heat"] if page["deltas"] > LONG_CHAIN]
+    long = [page for page in counts["heat"] if page["since_keyframe"] > LONG_CHAIN]
     if not long:
         return []
     first = long[0]
     others = f" and {len(long) - 1} more" if len(long) > 1 else ""
     named = first["subject"] or f"the table of kind {first['kind']}"
     return [
-        f"{named} (page {first['page']}){others} is read often and has {first['deltas']:,} deltas: "
-        "a keyframe makes its reads quicker."
+        f"{named} (page {first['page']}){others} is read often and has {first['since_keyframe']:,} "
+        "deltas without a keyframe: keyframe() makes its reads quicker."
     ]
 
 

@@ -131,6 +131,8 @@ class Keyframes:
         self.folder = folder
         self._by_page: dict[int, list[Keyframe]] = {}
         self.files: list[Path] = []
+        #: Those that are in use.
+        self.mapped: list[_File] = []
         self._used = 0  # the highest number that a file had
         #: Files that did not hold and are not used.
         self.broken: list[str] = []
@@ -153,6 +155,7 @@ class Keyframes:
                 except (Broken, MmsbError) as error:
                     self.broken.append(f"{path.name}: {error}")
                     continue
+                self.mapped.append(file)
                 for page, frame in file.frames():
                     own = [*self._by_page.get(page, ()), frame]
                     self._by_page[page] = sorted(own, key=attrgetter("epoch"))
@@ -174,7 +177,7 @@ class Keyframes:
 
     def clear(self) -> list[Path]:
         """Forgets all; the files there were."""
-        files, self.files, self._by_page = self.files, [], {}
+        files, self.files, self._by_page, self.mapped = self.files, [], {}, []
         self._used = max(self._used, self._highest(files))
         return files
 

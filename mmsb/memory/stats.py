@@ -47,7 +47,7 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
     ``column``, ``columns`` and ``cell`` (reads of one page), ``cells``, ``gather``, ``sync``:
     ``count`` of those measured (of the quickest one in 32), ``p50``, ``p90``, ``p99`` (each at
     most an eighth too high) and ``max``. ``heat``: the pages read most, hottest first: ``page``,
-    ``kind``, ``subject``, ``reads`` (estimated), ``deltas``.
+    ``kind``, ``subject``, ``reads`` (estimated), ``deltas``, and those ``since_keyframe``.
 
     ``health``: ``verdict`` ("healthy", "degraded", "failing") and its ``reasons``, a sentence each.
     """
@@ -79,9 +79,10 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
         "resident": _resident(index),
         "rates": meter.rates(),
         "latency": {timer.name: timer.told() for timer in meter.timers},
-        "heat": _hottest(now, meter, chains),
+        "heat": _hottest(now, index, chains),
     }
-    found["health"] = health(log, index.rebuilt, writer, found)
+    derived = [*index.rebuilt, *index.keyframes.broken]
+    found["health"] = health(log, derived, writer, found)
     return found
 
 
@@ -149,8 +150,8 @@ def _resident(index: Index) -> dict[str, int | None]:
     }
 
 
-def _hottest(now: Snapshot, meter: Meter, chains: Array) -> list[dict[str, Any]]:
-    hot = [(page, reads) for page, reads in meter.hottest(HOTTEST) if page < len(chains)]
+def _hottest(now: Snapshot, index: Index, chains: Array) -> list[dict[str, Any]]:
+    hot = [(page, reads) for page, reads in index.meter.hottest(HOTTEST) if page < len(chains)]
     subjects = now.subjects(np.array([page for page, _ in hot], np.int64))
     return [
         {
@@ -159,6 +160,14 @@ def _hottest(now: Snapshot, meter: Meter, chains: Array) -> list[dict[str, Any]]
             "subject": subject,
             "reads": reads,
             "deltas": int(chains[page]),
+            "since_keyframe": int(chains[page]) - _before_keyframe(index, page, now.epoch),
         }
         for (page, reads), subject in zip(hot, subjects, strict=True)
     ]
+
+
+def _before_keyframe(index: Index, page: int, epoch: int) -> int:
+    frame = index.keyframes.find(page, epoch)
+    if frame is None:
+        return 0
+    return sum(len(run.numbers(page, frame.epoch)) for run in index.runs_to(frame.epoch))

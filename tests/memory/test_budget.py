@@ -87,7 +87,7 @@ def test_the_least_recently_read_is_released_first(large: Path) -> None:
             for own in budget.maps(memory._index)
             if own.resident > ROWS * 2
             for page in pages
-            if own.runs[0].numbers(page, memory.head).size
+            if any(page in listed for listed in own.pages)
         }
         assert warm == {pages[2], pages[3], pages[6], pages[7]}
 
@@ -148,3 +148,22 @@ def test_a_budget_is_a_number_of_bytes(filled: Path, size: object) -> None:
     with pytest.raises(UsageError, match="resident_bytes"):
         Memory.open(filled, write=True, kinds=KINDS, resident_bytes=size)  # type: ignore[arg-type]
     Memory.open(filled, write=True, kinds=KINDS).close()  # no lock is left
+
+
+def test_maps_of_keyframes_are_released_too(large: Path) -> None:
+    with Memory.open(large, write=True, kinds=KINDS) as memory:
+        pages = memory.at().pages(SMALL).tolist()
+        for at, page in enumerate(pages):
+            memory.update_page(page, [5], {"value": [7]})
+            memory.update_page(page, [5], {"value": [5 + at]})
+        assert memory.keyframe(pages) == PAGES
+    del memory
+    gc.collect()
+    with Memory.open(large, kinds=KINDS, resident_bytes=3 * MIB) as memory:
+        for _ in range(2):
+            for page in pages:
+                _read(memory, [page])
+                assert _mapped(memory) < 5 * MIB  # of 19
+        frames = {file.bytes.ctypes.data for file in memory._index.keyframes.mapped}
+        assert frames
+        assert frames <= {own.address for own in budget.maps(memory._index)}

@@ -138,6 +138,10 @@ def test_each_thing_done_is_a_span(path: Path, heard: list[tuple[str, Mapping[st
         now.cell(THING, page, "byte", 3)
         now.cells(THING, "byte", [page, other], [1, 1])
         now.gather(THING, "byte")
+        before = len(heard)
+        memory.keyframe([page])
+    assert heard[-1] == ("keyframe", {"epoch": 4, "pages": 1})
+    del heard[before:]
     assert [name for name, _ in heard] == [
         *("commit", "commit", "sync"),
         *("column", "columns", "cell", "cells", "gather"),

@@ -56,6 +56,7 @@ def test_the_counts_of_work_are_those_done(path: Path) -> None:
             "subject": "b",
             "reads": 40,
             "deltas": 10,
+            "since_keyframe": 10,
         }
         assert after["health"] == {"verdict": "healthy", "reasons": []}
 
@@ -184,7 +185,13 @@ def test_a_long_chain_that_is_read_degrades(path: Path, monkeypatch: pytest.Monk
         assert memory.stats()["health"]["verdict"] == "healthy"  # nobody reads it
         memory.at().column(SMALL, page, "value")
         said = _reasons(memory, "degraded")
-    assert f"often (page {page}) is read often and has 11 deltas" in said
+        assert f"often (page {page}) is read often and has 11 deltas without a keyframe" in said
+        memory.keyframe([page])
+        memory.update_page(page, range(3), {"value": CELLS[:3]})
+        told = memory.stats()
+        assert told["health"]["verdict"] == "healthy"
+        hot = told["heat"][0]
+        assert (hot["page"], hot["deltas"], hot["since_keyframe"]) == (page, 12, 1)
 
 
 def test_a_disk_that_is_full_or_nearly(mount: Callable[[str], Path]) -> None:
@@ -212,4 +219,4 @@ def test_an_index_file_that_does_not_hold_degrades(filled: Path) -> None:
     files[0].write_bytes(raw)
     with Memory.open(filled, kinds=KINDS) as reader:
         said = _reasons(reader, "degraded")
-    assert f"An index file was of no use, {files[0].name}: " in said
+    assert f"A derived file was of no use, {files[0].name}: " in said
