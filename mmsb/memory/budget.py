@@ -8,6 +8,7 @@ what is read of it later comes from the page cache, or the disk. Views of it sta
 from __future__ import annotations
 
 import mmap
+import os
 import threading
 from collections import deque
 
@@ -17,8 +18,6 @@ from mmsb.base.errors import UsageError
 from mmsb.memory.cells import Array, address_of, whole
 from mmsb.memory.index import Index
 
-#: What the system may map around the place that is read.
-_AROUND = 64 * 1024
 #: Reads that are remembered to tell cold maps from warm ones.
 _REMEMBERED = 4096
 #: The page of a read that says nothing of which maps are warm, and of one of all of them.
@@ -84,6 +83,15 @@ def index_bytes(index: Index) -> int:
     )
 
 
+def _of_files() -> int:
+    """Resident bytes of all that this process has mapped of files, about."""
+    handle = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return int(os.read(handle, 256).split()[2]) * mmap.PAGESIZE
+    finally:
+        os.close(handle)
+
+
 def _map_of(array: Array) -> mmap.mmap | None:
     base: object = array
     while isinstance(base, np.ndarray):
@@ -109,24 +117,26 @@ def limit(index: Index, size: int | None) -> None:
 class Budget:
     """Releases maps, least recently read first, once more than ``limit`` bytes are resident.
 
-    It looks when reads since the last look may have used up what was free, so a single large read
-    exceeds the budget until it ends, and small ones by what the system maps around them.
+    After each read it asks the system how much more of any file is resident in this process, some
+    microseconds, and looks closer when that may be too much. So what exceeds the budget is what one
+    read brings in (the system maps up to two megabytes at once), or who looks at its views, until
+    the next read.
     """
 
     def __init__(self, limit: int, index: Index) -> None:
         self.limit, self._index = limit, index
         #: Bytes released so far.
         self.released = 0
-        self._free = 0
+        # When last looked: bytes that may still come, and those of all files that there were.
+        self._free = self._files = 0
         self._recent: deque[int] = deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
 
-    def took(self, page: int, size: int) -> None:
-        """So many bytes were read of a page, or of `ALL` or `UNKNOWN` ones."""
+    def took(self, page: int) -> None:
+        """A page was read, or `ALL` or `UNKNOWN` ones."""
         if page != UNKNOWN:
             self._recent.append(page)
-        self._free -= size + _AROUND
-        if self._free < 0:
+        if _of_files() - self._files > self._free:
             self.enforce()
 
     def enforce(self) -> None:
@@ -143,7 +153,7 @@ class Budget:
                     own.release()
                     total -= own.resident
                     self.released += own.resident
-            self._free = max(self.limit - total, self.limit // 8)
+            self._free, self._files = max(self.limit - total, 0), _of_files()
         finally:
             self._lock.release()
 

@@ -100,8 +100,8 @@ class Budget(Protocol):
     limit: int
     released: int
 
-    def took(self, page: int, size: int) -> None:
-        """So many bytes were read of a page, or of pages unknown (-1) or all (-2)."""
+    def took(self, page: int) -> None:
+        """A page was read, or pages that are not known (-1), or all (-2)."""
 
 
 class Meter:
@@ -220,7 +220,7 @@ class Meter:
         if spans.listener is not None:
             spans.tell(timer.name, began, ended, page=int(page), epoch=epoch, bytes=size)
         if self.budget is not None:
-            self.budget.took(page, size)
+            self.budget.took(page)
 
     def read_many(
         self, timer: Timer, began: int, pages: Array | None, epoch: int, size: int
@@ -242,12 +242,12 @@ class Meter:
         if spans.listener is not None:
             spans.tell(timer.name, began, ended, epoch=epoch, bytes=size)
         if self.budget is not None:
-            self.budget.took(-2, size)
+            self.budget.took(-2)
 
-    def read_else(self, size: int) -> None:
-        """So many bytes were read for something that is not timed."""
+    def read_else(self) -> None:
+        """Something was read that is not timed."""
         if self.budget is not None:
-            self.budget.took(-1, size)
+            self.budget.took(-1)
 
     def hottest(self, count: int) -> list[tuple[int, int]]:
         """The pages read most, and how often: an estimate from those that were counted."""

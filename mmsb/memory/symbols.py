@@ -97,7 +97,7 @@ class Symbols:
             )
         heap = self._read(schema.HEAP.id, "byte", Rows(low, end), head)
         held = heap.tobytes()
-        self._index.meter.read_else(len(held))
+        self._index.meter.read_else()
         return [held[at - low : at - low + n] for at, n in zip(offsets, lengths, strict=True)]
 
     def _load(self, missing: list[int]) -> None:

@@ -163,7 +163,7 @@ def test_maps_of_keyframes_are_released_too(large: Path) -> None:
         for _ in range(2):
             for page in pages:
                 _read(memory, [page])
-                assert _mapped(memory) < 5 * MIB  # of 19
+                assert _mapped(memory) < 6 * MIB  # of 19, and the system brings in 2 MiB at once
         frames = {file.bytes.ctypes.data for file in memory._index.keyframes.mapped}
         assert frames
         assert frames <= {own.address for own in budget.maps(memory._index)}
