@@ -1,9 +1,9 @@
 """Spans: what mmsb does and how long each takes, told to whoever listens in this process.
 
 ``drain`` (what a recorder sent is taken in), ``commit``, ``sync``, reads (``column``, ``cell``,
-``cells``, ``gather``) and ``compaction``, each with facts as JSON can hold them. While nobody
-listens, a span costs one test. The variable ``MMSB_TRACE`` names a file that all spans of the
-process are written to (`mmsb.base.trace`).
+``cells``, ``gather``), ``keyframe`` and ``compaction``, each with facts as JSON can hold them.
+While nobody listens, a span costs one test. The variable ``MMSB_TRACE`` names a file that all spans
+of the process are written to (`mmsb.base.trace`).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from mmsb.base.errors import MmsbError, UsageError
+from mmsb.base.spans import span
 from mmsb.memory import packed
 from mmsb.memory.cells import Array
 from mmsb.memory.damage import Problem, corrupt
@@ -43,6 +44,7 @@ class Compacted:
     after: int
 
 
+@span("compaction")
 def compact(log: Log, codec: Codec, disk: Disk, named: Callable[[], None]) -> Compacted:
     """Compresses the sealed segments of a log that are not. O(bytes).
 

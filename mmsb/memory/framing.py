@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from mmsb.base.spans import span
 from mmsb.memory import keyframes
 from mmsb.memory.disk import Disk
 from mmsb.memory.index import Index
@@ -57,6 +58,7 @@ def _walked(index: Index, page: int, since: int, epoch: int) -> tuple[int, int]:
     return deltas, cells
 
 
+@span("keyframe")
 def make(index: Index, snapshot: Snapshot, pages: Sequence[int], disk: Disk) -> int:
     """Writes one file with the pages as of the snapshot's epoch, which is durable; how many.
 

@@ -13,7 +13,6 @@ from mmsb.base import schema
 from mmsb.base.errors import Conflict, NoSpace, ReadOnly, StateError, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.base.spans import span
 from mmsb.memory import arrow_in, budget, checkpoint, compact, encode, founding, framing, recall
 from mmsb.memory.cells import Array, no_room
 from mmsb.memory.changes import Changes
@@ -284,8 +283,7 @@ class Memory(Reading):
             index = self._index
             wanted = framing.chosen(index, snapshot.epoch) if pages is None else list(pages)
             try:
-                with span("keyframe", epoch=snapshot.epoch, pages=len(wanted)):
-                    return framing.make(index, snapshot, wanted, self._disk)
+                return framing.make(index, snapshot, wanted, self._disk)
             except OSError as error:
                 raise NoSpace(
                     f"keyframes of {self.path} cannot be written ({error.strerror}); all reads go "
@@ -364,7 +362,7 @@ class Memory(Reading):
         keeps its plain file, and that space. ReadOnly, UsageError, CorruptData, NoSpace,
         WriterFailed; the memory is whole whatever happens. `close` waits for it.
         """
-        with self._compacting, span("compaction", codec=codec):
+        with self._compacting:
             with self._lock:
                 out = self._check_writable()
                 if seal:

@@ -51,16 +51,8 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
 
     ``health``: ``verdict`` ("healthy", "degraded", "failing") and its ``reasons``, a sentence each.
     """
-    head, catalog, meter = index.head, index.catalog, index.meter
-    kinds = catalog.kinds.values[: index.page_count]
-    live = np.ones(len(kinds), bool)
-    # (a page made and deleted meanwhile is not among them)
-    live[[page for page in tuple(catalog.deleted) if page < len(kinds)]] = False
-    rows, sizes = {}, {}
-    for kind in index.kinds.values():
-        counts = replay.row_counts(index, kind, head)
-        rows[kind.name] = int(counts[live & (kinds == kind.id)].sum())
-        sizes[kind.name] = sum(run.cell_bytes(kind.id, index.widths(kind.id)) for run in index.runs)
+    kinds, live = _pages(index)
+    rows, sizes = _by_kind(index, kinds, live)
     chains = _deltas_by_page(index, len(kinds))
     found = {
         "bytes": sum(map(_size, log.folder.iterdir())),
@@ -69,21 +61,41 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
         "rows": rows,
         "pages": int(live.sum()),
         "deltas": index.delta_count,
-        "epochs": head,
-        "frames": head + 1,
+        "epochs": now.epoch,
+        "frames": now.epoch + 1,
         "segments": len(log.manifest.segments),
         "compressed": _compressed(log),
         "chains": _spread(chains[live]),
         "open_segment": _open_segment(log),
-        "behind": _behind(log, meter),
+        "behind": _behind(log, index.meter),
         "resident": _resident(index),
-        "rates": meter.rates(),
-        "latency": {timer.name: timer.told() for timer in meter.timers},
+        "rates": index.meter.rates(),
+        "latency": {timer.name: timer.told() for timer in index.meter.timers},
         "heat": _hottest(now, index, chains),
     }
     derived = [*index.rebuilt, *index.keyframes.broken]
     found["health"] = health(log, derived, writer, found)
     return found
+
+
+def _pages(index: Index) -> tuple[Array, Array]:
+    """The kind of each page, and whether it is live."""
+    catalog = index.catalog
+    kinds = catalog.kinds.values[: index.page_count]
+    live = np.ones(len(kinds), bool)
+    # (a page made and deleted meanwhile is not among them)
+    live[[page for page in tuple(catalog.deleted) if page < len(kinds)]] = False
+    return kinds, live
+
+
+def _by_kind(index: Index, kinds: Array, live: Array) -> tuple[dict[str, int], dict[str, int]]:
+    """Rows of live pages, and bytes of all epochs' cells."""
+    rows, sizes = {}, {}
+    for kind in index.kinds.values():
+        counts = replay.row_counts(index, kind, index.head)[: len(kinds)]
+        rows[kind.name] = int(counts[live & (kinds == kind.id)].sum())
+        sizes[kind.name] = sum(run.cell_bytes(kind.id, index.widths(kind.id)) for run in index.runs)
+    return rows, sizes
 
 
 def _size(file: Path) -> int:
@@ -151,7 +163,8 @@ def _resident(index: Index) -> dict[str, int | None]:
 
 
 def _hottest(now: Snapshot, index: Index, chains: Array) -> list[dict[str, Any]]:
-    hot = [(page, reads) for page, reads in index.meter.hottest(HOTTEST) if page < len(chains)]
+    known = min(len(chains), index.catalog.counted(now.epoch))  # others were made meanwhile
+    hot = [(page, reads) for page, reads in index.meter.hottest(HOTTEST) if page < known]
     subjects = now.subjects(np.array([page for page, _ in hot], np.int64))
     return [
         {
