@@ -166,6 +166,19 @@ def test_check_salvage_of_a_sound_memory_loses_nothing(made: Path, tmp_path: Pat
     assert before.stdout.splitlines()[1:3] == after.stdout.splitlines()[1:3]
 
 
+def test_compact_makes_a_memory_smaller_and_changes_no_answer(made: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.mmsb"
+    shutil.copytree(made, copy)
+    before = [told(*words, "-m", str(copy)) for words in (["log"], ["stats", "--functions"])]
+    done = ask("compact", "-m", str(copy))
+    assert (done["segments"], done["after"] < done["before"]) == (1, True)
+    assert [
+        told(*words, "-m", str(copy)) for words in (["log"], ["stats", "--functions"])
+    ] == before
+    assert "nothing was left" in told("compact", "-m", str(copy))
+    assert run.invoke(app, ["check", "-m", str(copy)]).exit_code == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [["check"], ["show"], ["show", "f"], ["diff", "f"], ["log", "-f"]],

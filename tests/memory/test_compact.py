@@ -68,6 +68,10 @@ def everything(memory: Memory) -> dict[object, bytes]:
             ).tobytes()
         found["digest", epoch] = memory.digest(epoch).encode()
     found["diff"] = repr(memory.diff(0, memory.head)).encode()
+    for page in memory.at().pages(THING).tolist():
+        for epoch, columns in memory.replay(page, 0, memory.head):
+            cells = (values.tobytes() for values in columns.values())
+            found["replay", epoch, page] = b"".join(cells)
     return found
 
 

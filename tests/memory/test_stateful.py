@@ -18,6 +18,7 @@ from mmsb.base.errors import Conflict, MemoryLocked
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory.check import check
+from mmsb.memory.compact import Codec
 from mmsb.memory.memory import Memory
 from mmsb.memory.transaction import Transaction
 from mmsb.testing.contracts import assert_same_diff, assert_same_epoch, assert_same_overlay
@@ -118,10 +119,11 @@ class SideBySide(RuleBasedStateMachine):
     @rule(tail=st.binary(max_size=200), frame=st.booleans())
     def crash(self, tail: bytes, frame: bool) -> None:
         # Nobody closes; the process was writing a frame, or left what a lost page leaves.
-        number, end = self.memory._log.end
-        name = self.memory._log.segments[number].name
+        writer = self.memory._writer
+        assert writer is not None
+        name, end = writer._segment.name, writer._at
         self.open.clear()
-        del self.memory
+        del self.memory, writer
         with (self.path / name).open("r+b") as file:
             file.seek(64 if frame else end)
             tail = file.read(150) if frame else tail
@@ -129,6 +131,10 @@ class SideBySide(RuleBasedStateMachine):
             file.write(tail)
         self.memory = open_when_free(self.path, self.kinds)
         assert (self.memory.torn is not None) == any(tail)
+
+    @rule(codec=st.sampled_from(["auto", "lz4", "zstd"]), seal=st.booleans())
+    def compact(self, codec: Codec, seal: bool) -> None:
+        self.memory.compact(codec=codec, seal=seal)
 
     @rule()
     def what_is_derived_goes(self) -> None:
