@@ -109,8 +109,14 @@ def move(to: int, source: int, width: int) -> None:
 
 @inner
 def fill_with(to: int, count: int, width: int, value: int) -> None:
-    for i in range(count):
-        move_value(to + i * width, value, width)
+    # A loop of stores by address compiles to scatters, so what is there is copied behind itself.
+    done, total = min(count, 64) * width, count * width
+    for at in range(0, done, width):
+        move_value(to + at, value, width)
+    while done < total:
+        size = min(done, total - done, 1 << 15)
+        copy(to + done, to, size)
+        done += size
 
 
 @inner
