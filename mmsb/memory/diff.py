@@ -37,7 +37,7 @@ def diff(index: Index, old: int, new: int) -> tuple[Written, ...]:
     """Cells written in epochs (old, new], sorted by kind id and page. CorruptData."""
     cells: _Cells = {}
     dead: dict[int, set[int]] = {}
-    for run in index.runs_to(new):
+    for run in index.runs_between(old, new):
         chosen = run.batches(old, new)
         if len(chosen):
             run.check_tables(np.arange(chosen.start, chosen.stop))

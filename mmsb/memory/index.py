@@ -324,6 +324,13 @@ class Index:
         """Runs with deltas committed up to the epoch, oldest first."""
         return [run.ready() for run in self._runs if run.first_epoch <= epoch]
 
+    def runs_between(self, after: int, upto: int) -> list[Run]:
+        """Runs with epochs of (after, upto], oldest first; no other is looked at."""
+        runs = self._runs
+        first = bisect_right(runs, after, key=lambda run: run.last_epoch)
+        last = bisect_right(runs, upto, key=lambda run: run.first_epoch)
+        return [run.ready() for run in runs[first:last]]
+
     def described(self) -> Described:
         """What the kernels are told. O(orders), and sorts what was not sorted yet."""
         with self._lock:
