@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from mmsb.memory.batch import Batch, block_problem
 from mmsb.memory.cells import Array
 from mmsb.memory.damage import Problem
 from mmsb.memory.files import HEADER_BYTES, Manifest, Marks, load_manifest, read_slots
-from mmsb.memory.frame import ALIGN, HEADER, MAGIC, Broken, Frame
+from mmsb.memory.frame import ALIGN, BLOCK, HEADER, MAGIC, Broken, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log, floor
 from mmsb.memory.rows import rows_hold
@@ -197,6 +198,9 @@ def _size_of(folder: Path, number: int) -> int:
 
 def next_frame(segment: Segment, at: int, end: int) -> int:
     """Where the next frame starts that can be read; ``end`` if none can."""
+    for block in range(at - at % BLOCK, end, BLOCK):
+        with suppress(Broken):  # of a compressed segment, what can be decompressed
+            segment.ensure(block, min(block + BLOCK, end))
     if segment.packed is not None:
         segment.packed.fill()
     words: Array = segment.bytes[at : end - (end - at) % ALIGN].view("<u8")[:: ALIGN // 8]

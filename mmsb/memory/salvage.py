@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,6 +119,8 @@ def _read(folder: Path, manifest: Manifest, rest: _Rest, first: Draft) -> None:
 def _is_known(segment: Segment, first: Draft) -> bool:
     """Was this the frame that begins a segment? Its checksums or its content prove it."""
     raw = bytes(first.render(segment.number, FIRST))
+    with suppress(Broken):
+        segment.ensure(FIRST, min(FIRST + len(raw), len(segment.bytes)))
     if segment.packed is not None:
         segment.packed.fill()
     held = segment.bytes[FIRST : FIRST + len(raw)].tobytes()

@@ -32,6 +32,16 @@ def whole(quick: Path) -> Path:
 
 
 @pytest.fixture
+def compacted(whole: Path) -> Path:
+    """The same with keyframes, and with its sealed segments compressed."""
+    with Memory.open(whole, True, kinds=KINDS) as memory:
+        then = memory.at(EPOCHS - 1)
+        memory.keyframe([*then.pages("thing").tolist(), *then.pages("small").tolist()], then.epoch)
+        assert memory.compact(codec="zstd", seal=True).segments
+    return whole
+
+
+@pytest.fixture
 def killed(quick: Path) -> Path:
     """One whose writer was killed: half of it is not durable, the rest of the segment is blank."""
     path, live = quick / "a.mmsb", quick / "live.mmsb"
@@ -104,6 +114,12 @@ def sound(path: Path) -> bool:
 
 def test_damage_is_found_or_harmless(whole: Path) -> None:
     assert damages(whole, 300, seed=1, durable=EPOCHS) > 100
+
+
+def test_damage_to_compressed_segments_and_keyframes(compacted: Path) -> None:
+    names = {file.name.split("-")[0] for file in compacted.iterdir()}
+    assert names >= {"segment", "index", "keyframes"}, names
+    assert damages(compacted, 200, seed=3, durable=EPOCHS) > 60
 
 
 def test_damage_to_what_a_killed_writer_left(killed: Path) -> None:

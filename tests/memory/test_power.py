@@ -19,7 +19,7 @@ from mmsb.memory.check import check
 from mmsb.memory.memory import Memory
 from mmsb.testing.lives import Truth, play
 from mmsb.testing.power import Recorder, states
-from mmsb.testing.strategies import KINDS
+from mmsb.testing.strategies import KINDS, SMALL
 
 
 def record(path: Path, disk: Recorder, truth: Truth, policy: Any, epochs: int) -> Truth:
@@ -42,6 +42,10 @@ def record(path: Path, disk: Recorder, truth: Truth, policy: Any, epochs: int) -
         elif policy == "group" and number % 2:
             assert memory._writer is not None
             memory._writer._sync_behind()  # as the thread does
+        if number == 5:
+            memory.keyframe(memory.at().pages(SMALL).tolist())
+        if number == 7:
+            memory.compact(codec="lz4")
         disk.say("durable", memory.head if policy == "every" else memory.durable)
     memory.close()
     if policy != "none":

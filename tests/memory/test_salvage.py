@@ -189,6 +189,40 @@ def test_the_end_of_the_log_is_gone(hurt: Path) -> None:
     assert after == upto(before, 5)
 
 
+def test_compressed_segments(hurt: Path) -> None:
+    before = whole(hurt)
+    with Memory.open(hurt, True, kinds=KINDS) as memory:
+        memory.keyframe(memory.at().pages(THING).tolist())
+        assert memory.compact(codec="lz4", seal=True).segments
+    assert saved(hurt) == (Salvaged(EPOCHS, EPOCHS, ()), before)
+    change(hurt / "manifest", 8, bytes(40))
+    assert saved(hurt) == (Salvaged(EPOCHS, EPOCHS, ()), before)
+    (packed,) = {*hurt.glob("segment-000002.z")}
+    change(packed, packed.stat().st_size - 30, b"x")
+    found, after = saved(hurt)
+    assert found.exact < EPOCHS
+    assert upto(after, found.exact) == upto(before, found.exact)
+
+
+def test_a_block_of_a_compressed_segment(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 2**32, 40 * 3000, "u4")
+    with Memory.create(path, KINDS, segment_bytes=2**20) as memory:
+        for epoch in range(40):
+            changes = memory.changes()
+            page = changes.page(SMALL, "f")
+            changes.patch(SMALL, page, {"value": noise[epoch * 3000 :][:3000]}, epoch * 3000)
+            memory.commit(changes)
+        assert memory.compact(codec="lz4", seal=True).segments == (1,)
+    before, packed = whole(path), path / "segment-000001.z"
+    change(packed, packed.stat().st_size // 2, bytes(64))
+    found, after = saved(path)
+    assert 10 < found.exact < 30
+    assert found.head == 40
+    assert upto(after, found.exact) == upto(before, found.exact)
+    # 64 KiB are lost: parts of six or seven epochs, and no later one.
+    assert len({epoch for problem in found.lost for epoch in problem.epochs}) <= 8
+
+
 @pytest.mark.parametrize("at", [70, 70 + 64, 70 + 200])
 def test_a_first_frame_that_is_known_is_made_again(hurt: Path, at: int) -> None:
     # Its header, its checksums, or what it says: the rest of it proves which one it was.
