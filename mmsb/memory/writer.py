@@ -13,6 +13,7 @@ from typing import Literal, NoReturn, Protocol, TypeVar
 
 from mmsb.base.errors import MmsbError, NoSpace, StateError, WriterFailed
 from mmsb.memory import files
+from mmsb.memory.cells import no_room
 from mmsb.memory.disk import DISK, Disk, File
 from mmsb.memory.files import Lock, Mark, Marks
 from mmsb.memory.group import Group
@@ -316,6 +317,8 @@ class Writer:
             if not isinstance(error, OSError) or error.errno in files.FULL:
                 self._file.truncate(self._at)
                 self._allocated = self._blank = self._at
+        if isinstance(error, MemoryError):
+            raise no_room() from error
         if not isinstance(error, OSError):
             raise error
         with self._guard("write"):

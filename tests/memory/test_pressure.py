@@ -244,3 +244,27 @@ def test_memory_runs_out_when_a_commit_is_visible_already(
     memory.close()
     _whole(path)
     assert os.path.getsize(path / "header") == 4096
+
+
+def test_memory_runs_out_while_a_commit_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmsb.base.errors import EnvironmentProblem
+    from mmsb.memory.disk import File
+
+    with Memory.create(path, KINDS, durability="none") as memory:
+        page = memory.create_page(SMALL, "a")
+        memory.update_page(page, range(10), {"value": np.arange(10, dtype="u4")})
+        write = File.write
+
+        def half(file: File, data: bytes, offset: int) -> None:
+            write(file, memoryview(data)[: len(data) // 2], offset)
+            raise MemoryError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(File, "write", half)
+            with pytest.raises(EnvironmentProblem, match="nothing of it was kept"):
+                memory.update_page(page, range(10), {"value": np.zeros(10, "u4")})
+        assert memory.at().column(SMALL, page, "value").tolist() == list(range(10))
+        memory.update_page(page, range(10), {"value": np.ones(10, "u4")})
+    _whole(path)
