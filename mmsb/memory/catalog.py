@@ -24,11 +24,13 @@ class Catalog:
     Readers go by how many pages there were as of their epoch, which is told last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, base: int = 0) -> None:
+        """``base`` is the first epoch there is."""
+        self.base = base
         self.kinds, self.subjects = Grow("<u2"), Grow("<u4")
         self._upto = Grow("<i8")  # by epoch: how many there are
         #: Pages ever created, and the last epoch taken in (-1 before the first).
-        self.count, self.head = 0, -1
+        self.count, self.head = 0, base - 1
         self.deleted: dict[int, int] = {}  # page → the epoch of its tombstone
         # (kind id, subject) as one number, sorted, and whose page it is; at most one lives at once.
         self._keys: Array = np.zeros(0, "<u8")
@@ -59,10 +61,10 @@ class Catalog:
 
     def during(self, first: int, last: int) -> dict[str, Array]:
         """What an index file holds of the epochs first … last."""
-        low, high = self.counted(first - 1) if first else 0, self.counted(last)
+        low, high = self.counted(first - 1), self.counted(last)
         dead = [(gone, at) for gone, at in tuple(self.deleted.items()) if first <= at <= last]
         return {
-            "upto": self._upto.values[first : last + 1],
+            "upto": self._upto.values[first - self.base : last + 1 - self.base],
             "page_kind": self.kinds.values[low:high],
             "page_subject": self.subjects.values[low:high],
             "dead_page": np.array([gone for gone, _ in dead], "<u4"),
@@ -96,8 +98,9 @@ class Catalog:
         return found
 
     def counted(self, epoch: int) -> int:
-        """Pages created up to the epoch."""
-        return int(self._upto.held[epoch])
+        """Pages created up to the epoch; none before the first one."""
+        at = epoch - self.base
+        return int(self._upto.held[at]) if at >= 0 else 0
 
     def live(self, kind: int, epoch: int) -> Array:
         """Live pages of the kind as of the epoch, u32, in creation order. O(pages)."""

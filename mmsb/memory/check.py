@@ -17,6 +17,7 @@ from mmsb.memory.files import HEADER_BYTES, Manifest, Marks, load_manifest, read
 from mmsb.memory.frame import ALIGN, BLOCK, HEADER, MAGIC, Broken, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log, floor
+from mmsb.memory.opening import read_start
 from mmsb.memory.rows import rows_hold
 from mmsb.memory.segment import FIRST, Segment, file_name
 
@@ -47,7 +48,7 @@ def check(path: str | os.PathLike[str]) -> Report:
     """
     walk = _Walk(Path(path))
     manifest = walk.manifest()
-    walk.slots()
+    walk.slots(manifest)
     for number, sealed in manifest.segments:
         walk.segment(number, sealed)
     walk.finish()
@@ -64,7 +65,8 @@ def check(path: str | os.PathLike[str]) -> Report:
 def _does_not_open(folder: Path) -> list[Problem]:
     """What holds byte by byte may not fit together: a header of another memory does not."""
     try:
-        log, index = Log(folder), Index(folder, ())
+        log = Log(folder)
+        index = Index(folder, (), log.manifest.base)
         for frame in log.scan(beyond=False):
             index.add(frame)
     except CorruptData as error:
@@ -86,14 +88,15 @@ class _Walk:
 
     def manifest(self) -> Manifest:
         """The manifest, or what the folder's names say if it is damaged."""
-        self.index = Index(self.folder, ())
         try:
-            return load_manifest(self.folder)
+            found = load_manifest(self.folder)
         except Broken as error:
             self.report("manifest", 0, (0, 0), str(error))
-        return lost_manifest(self.folder)
+            found = lost_manifest(self.folder)
+        self.index = Index(self.folder, (), found.base)
+        return found
 
-    def slots(self) -> None:
+    def slots(self, manifest: Manifest) -> None:
         """Both header slots."""
         slots = read_slots(self.folder)
         for at, slot in zip((0, HEADER_BYTES // 2), slots, strict=True):
@@ -101,7 +104,8 @@ class _Walk:
                 self.report("header", at, (0, 0), "this slot does not match its checksum")
         sound = [slot for slot in slots if slot is not None]
         self.both_slots = len(sound) == len(slots)
-        self.marks = max(sound, key=lambda slot: slot.sequence, default=None)
+        if sound:
+            self.marks = manifest.settled(max(sound, key=lambda slot: slot.sequence))
 
     def segment(self, number: int, sealed: int | None) -> None:
         """Every frame of one segment; after a bad one the next sound header is looked for."""
@@ -185,7 +189,17 @@ def lost_manifest(folder: Path) -> Manifest:
     if not numbers:
         raise NotAMemory(f"{folder} holds no memory: no manifest, no segment")
     sizes = [None if n == numbers[-1] else _size_of(folder, n) for n in numbers]
-    return Manifest(0, tuple(zip(numbers, sizes, strict=True)))
+    base = _first_epoch(folder / file_name(numbers[0]))
+    return Manifest(0, tuple(zip(numbers, sizes, strict=True)), base=base)
+
+
+def _first_epoch(path: Path) -> int:
+    """The epoch that a segment's first frame says; 0 if it says none."""
+    with suppress(OSError, Broken):
+        head = read_start(path, FIRST + HEADER.size)[FIRST:]
+        if head.startswith(MAGIC) and len(head) == HEADER.size:
+            return int(HEADER.unpack(head)[4])
+    return 0
 
 
 def _size_of(folder: Path, number: int) -> int:

@@ -41,7 +41,7 @@ _NO_LINK = (
 class Parts:
     """The log up to the end of an epoch: segments, each with the bytes that count."""
 
-    segment_bytes: int
+    manifest: Manifest
     segments: tuple[tuple[Segment, int], ...]
     end: Mark
 
@@ -55,7 +55,7 @@ def parts(log: Log, index: Index, epoch: int) -> Parts:
         for number, size in log.manifest.segments
         if number <= end.segment
     )
-    return Parts(log.manifest.segment_bytes, held, end)
+    return Parts(log.manifest, held, end)
 
 
 def _frame(log: Log, index: Index, epoch: int) -> Frame:
@@ -159,5 +159,6 @@ def _complete(
     disk.write_file(folder / "header", bytes(page))
     disk.make(folder / "lock").close()
     version = files.COMPRESSED if any(folder.glob("segment-*.z")) else files.FORMAT
-    manifest = Manifest(held.segment_bytes, tuple(segments), version)
+    smallest, base = held.manifest.segment_bytes, held.manifest.base
+    manifest = Manifest(smallest, tuple(segments), version, base)
     disk.write_file(folder / "manifest", files.render_manifest(manifest))

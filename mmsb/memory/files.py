@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import struct
 import weakref
 from contextlib import suppress
@@ -45,6 +46,7 @@ _MAGIC = b"mmsb"
 #: magic, version, sequence, visible (epoch, segment, offset), durable (the same), check
 _SLOT = struct.Struct("<4sI7QQ")
 _HEAD, _CHECK = struct.Struct("<4sI7Q"), struct.Struct("<Q")
+_OF_SEGMENT = re.compile(r"(?:segment|index)-([0-9]{6,8})(?:\.z)?(\.new)?")
 #: What a full disk says.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -73,21 +75,37 @@ class Marks(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Which segments live, in order: (number, bytes once sealed or None)."""
+    """Which segments live, in order: (number, bytes once sealed or None).
+
+    ``base`` is the first epoch that the log holds. Where it was rewritten, ``end`` is where it
+    ended then: what counts instead of a mark in a segment that is gone.
+    """
 
     segment_bytes: int
     segments: tuple[tuple[int, int | None], ...]
     format: int = FORMAT
+    base: int = 0
+    end: Mark | None = None
+
+    def settled(self, marks: Marks) -> Marks:
+        """The marks as they hold for these segments."""
+        first, end = self.segments[0][0], self.end
+        if end is None:
+            return marks
+        visible, durable = (end if mark.segment < first else mark for mark in marks[1:])
+        return Marks(marks.sequence, visible, durable)
 
 
 def render_manifest(manifest: Manifest) -> bytes:
     """The bytes of the manifest file."""
-    body = {
+    body: dict[str, object] = {
         "format": manifest.format,
         "magic": "mmsb",
         "segment_bytes": manifest.segment_bytes,
         "segments": [list(segment) for segment in manifest.segments],
     }
+    if manifest.base:
+        body |= {"base": manifest.base, "end": manifest.end}
     line = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     return line + b"\n" + xxh3_64_hexdigest(line).encode() + b"\n"
 
@@ -101,6 +119,23 @@ def write_manifest(folder: Path, manifest: Manifest, disk: Disk) -> None:
     disk.write_file(new, render_manifest(manifest), anew=False)
     disk.sync_folder(folder)
     disk.rename(new, folder / "manifest")
+
+
+def remove_unnamed(folder: Path, manifest: Manifest, disk: Disk) -> None:
+    """Removes segments, and their index files, that the manifest does not name or are not whole.
+
+    A writer that died while it rewrote the log left them, before or after the new manifest had its
+    name: that name is made durable first. OSError.
+    """
+    named = {number for number, _ in manifest.segments}
+    found = [(path, _OF_SEGMENT.fullmatch(path.name)) for path in sorted(folder.iterdir())]
+    left = [path for path, own in found if own and (own[2] or int(own[1]) not in named)]
+    if left:
+        disk.sync_folder(folder)
+    for path in left:
+        disk.unlink(path)
+    with suppress(FileNotFoundError):
+        disk.unlink(folder / "manifest.new")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -159,9 +194,29 @@ def _manifest(folder: Path, body: dict[str, Any]) -> Manifest:
         if not _is_size(size) if sealed else size is not None:
             raise Broken(f"it gives segment {number} no size that a segment has")
         before = number
-    return Manifest(
-        smallest, tuple((number, size) for number, size in segments), max(version, FORMAT)
-    )
+    listed = tuple((number, size) for number, size in segments)
+    kept = max(version, FORMAT)
+    if "base" not in body:
+        return Manifest(smallest, listed, kept)
+    return Manifest(smallest, listed, kept, *_retained(body, listed))
+
+
+def _retained(
+    body: dict[str, Any], segments: tuple[tuple[int, int | None], ...]
+) -> tuple[int, Mark | None]:
+    """From which epoch on the log is kept, and where it ended when that was said."""
+    base, end = body.get("base"), body.get("end")
+    if type(base) is not int or not 0 < base < 2**62:
+        raise Broken("it does not say which epoch is the first")
+    if end is None:
+        return base, None
+    if not isinstance(end, list) or len(end) != 3 or {*map(type, end)} != {int}:
+        raise Broken("it does not say where the log ended")
+    mark = Mark(*end)
+    known = {number for number, _ in segments}
+    if mark.segment not in known or not (64 <= mark.offset < 2**40 and base <= mark.epoch < 2**62):
+        raise Broken("it says that the log ended where it cannot have ended")
+    return base, mark
 
 
 def _is_size(value: object) -> TypeGuard[int]:

@@ -24,8 +24,8 @@ from mmsb.memory.files import (
     write_manifest,
 )
 from mmsb.memory.frame import Draft
+from mmsb.memory.placed import Placed
 from mmsb.memory.segment import FIRST, file_name, header
-from mmsb.memory.writer import Draft as Placed
 
 
 def create(folder: Path, draft: Placed, segment_bytes: int, disk: Disk = DISK) -> None:
@@ -38,14 +38,14 @@ def create(folder: Path, draft: Placed, segment_bytes: int, disk: Disk = DISK) -
         if any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty; open the memory there or choose a new path")
         first = header(1) + bytes(draft.render(1, FIRST))
-        mark = Mark(1, FIRST + draft.size, 0)
+        mark = Mark(1, FIRST + draft.size, draft.epoch)
         slots = bytearray(HEADER_BYTES)
         for sequence in (0, 1):
             slot, at = pack_marks(Marks(sequence, mark, mark))
             slots[at : at + len(slot)] = slot
         for name, data in ((file_name(1), first), ("header", bytes(slots)), ("lock", b"")):
             disk.write_file(folder / name, data)
-        write_manifest(folder, Manifest(segment_bytes, ((1, None),)), disk)
+        write_manifest(folder, Manifest(segment_bytes, ((1, None),), base=draft.epoch), disk)
         disk.sync_folder(folder)
     except FileExistsError as error:
         raise UsageError(

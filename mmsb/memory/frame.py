@@ -273,6 +273,27 @@ def _chunks(parts: Sequence[Any]) -> Iterator[memoryview]:
 _TWO = struct.Struct("<2Q")
 
 
+class Moved:
+    """A stored frame on its way to another place: the same but for its header's own checksum."""
+
+    __slots__ = ("_frame", "epoch", "size")
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame, self.epoch, self.size = frame, frame.epoch, frame.size
+
+    def render(self, segment: int, offset: int) -> bytearray:
+        """The frame's bytes at that place. What does not match its checksum still does not."""
+        at = self._frame.offset
+        raw = bytearray(self._frame.segment.bytes[at : at + self.size].data)
+        check = xxh3_64_intdigest(raw[: _HEAD.size], _place(segment, offset))
+        raw[_HEAD.size : HEADER.size] = _CHECK.pack(check)
+        return raw
+
+    def write(self, file: File, segment: int, offset: int) -> None:
+        """Writes these bytes there; OSError."""
+        file.write(self.render(segment, offset), offset)
+
+
 def _place(segment: int, offset: int) -> int:
     return (segment << 40 | offset) & (2**64 - 1)
 

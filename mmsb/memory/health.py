@@ -55,8 +55,7 @@ def _full(log: Log, *, failing: bool) -> list[str]:
     if free < disk.f_frsize:
         full = f"The disk that holds {log.folder} is full, so commits fail: free some space."
         return [full] if failing else []
-    number = log.manifest.segments[-1][0]
-    needed = 2 * capacity(number + 1, log.manifest.segment_bytes)
+    needed = 2 * capacity(len(log.manifest.segments) + 1, log.manifest.segment_bytes)
     if failing or free >= needed:
         return []
     return [

@@ -82,14 +82,16 @@ class Index:
     it, and readers go by that count alone.
     """
 
-    def __init__(self, folder: Path, known: Iterable[Kind]) -> None:
-        self.folder = folder
-        self._known = {kind.id: kind for kind in known}
+    def __init__(self, folder: Path, known: Iterable[Kind], base: int = 0) -> None:
+        """``base`` is the first epoch that the log holds."""
+        self.folder, self.base = folder, base
+        self.known = tuple(known)
+        self._known = {kind.id: kind for kind in self.known}
         self.stored: dict[int, Kind] = {}
         self.kinds = dict(self._known)
         #: Does the log hold all kinds as they are shown?
         self.complete = not self._known
-        self.catalog, self.tables = Catalog(), Tables()
+        self.catalog, self.tables = Catalog(base), Tables()
         self.meter, self.keyframes = Meter(), Keyframes(folder)
         #: Page → an epoch and its rows as of it, for pages that were read.
         self.rows_known: dict[int, tuple[int, int]] = {}
@@ -234,7 +236,7 @@ class Index:
 
     @property
     def head(self) -> int:
-        """The last epoch taken in; -1 before the first."""
+        """The last epoch taken in; one before the first until there is one."""
         return self.catalog.head
 
     @property

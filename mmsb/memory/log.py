@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from mmsb.base.errors import CorruptData
+from mmsb.base.errors import CorruptData, StateError
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.files import Manifest, Mark, Marks, read_manifest, read_marks
 from mmsb.memory.frame import HEADER, Broken, Frame
@@ -40,21 +40,26 @@ class Log:
     def __init__(self, folder: Path) -> None:
         """Reads manifest and header only. NotAMemory, NewerFormat, CorruptData."""
         self.folder = folder
-        # The manifest names a segment before the header points into it: header first, then.
-        manifest = read_manifest(folder)
-        self.marks, self.both_slots = read_marks(folder)
-        self.manifest: Manifest = manifest
+        self.manifest: Manifest = read_manifest(folder)  # it says so if there is no memory
+        self.reload()
+        manifest = self.manifest
         self.segments: dict[int, Segment] = {}
         first = manifest.segments[0][0]
-        self.position = Mark(first, FIRST, -1)
+        self.position = Mark(first, FIRST, manifest.base - 1)
         self.end = (first, FIRST)
         self.torn: str | None = None
-        self.reload()
 
     def reload(self) -> None:
         """Reads manifest and header again."""
-        self.marks, self.both_slots = read_marks(self.folder)
+        # The manifest names a segment before the header points into it: header first, then.
+        marks, self.both_slots = read_marks(self.folder)
         self.manifest = read_manifest(self.folder)
+        self.marks = self.manifest.settled(marks)
+
+    @property
+    def moved(self) -> bool:
+        """Has the writer rewritten the log, so that these segments are going or gone?"""
+        return read_manifest(self.folder).segments[0][0] != self.manifest.segments[0][0]
 
     def scan(self, *, beyond: bool, recall: Recalls | None = None) -> Iterator[Frame]:
         """Frames from ``position`` to the visible mark; with ``beyond`` as far as they are sound.
@@ -143,9 +148,17 @@ class Log:
         return above and not segment.bytes[at : at + HEADER.size].any()
 
     def segment(self, number: int) -> Segment:
-        """A segment, opened when first asked for. OSError, Broken."""
+        """A segment, opened when first asked for. OSError, Broken; StateError if it is no more."""
         if number not in self.segments:
-            self.segments[number] = Segment(self.folder, number)
+            try:
+                self.segments[number] = Segment(self.folder, number)
+            except FileNotFoundError as error:
+                if not self.moved:
+                    raise
+                raise StateError(
+                    f"{self.folder} was rewritten by retention, and {file_name(number)} is gone, "
+                    "which was not read before; call refresh() and take the epoch again"
+                ) from error
         return self.segments[number]
 
     def _problem(self, place: tuple[int, int], what: str) -> Problem:
@@ -157,7 +170,7 @@ class Log:
         """Damage or torn tail? Nothing at all if the scan reached the visible mark in peace."""
         if self.position.place < self.marks.visible.place and problem is None:
             problem = self._problem(self.end, "the log ends here, before the visible mark")
-        if self.position.epoch < 0:
+        if self.position.epoch < self.manifest.base:
             raise corrupt(self.folder, problem or self._problem(self.end, "no epoch is there"))
         if problem is None:
             return
@@ -170,7 +183,8 @@ class Log:
     def holds_durably(self, end: Mark) -> bool:
         """Is all before that place durable, as the files say now?"""
         marks, _ = read_marks(self.folder)
-        return end.place <= floor(read_manifest(self.folder), marks)
+        manifest = read_manifest(self.folder)
+        return end.place <= floor(manifest, manifest.settled(marks))
 
     @property
     def floor(self) -> tuple[int, int]:

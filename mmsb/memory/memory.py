@@ -10,14 +10,13 @@ from types import TracebackType
 from typing import Any
 
 from mmsb.base import schema
-from mmsb.base.errors import Conflict, NoSpace, ReadOnly, StateError, UsageError
+from mmsb.base.errors import Conflict, StateError, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory import arrow_in, budget, checkpoint, compact, encode, founding, framing, recall
+from mmsb.memory import arrow_in, budget, checkpoint, encode, founding, recall
 from mmsb.memory.cells import Array, no_room
 from mmsb.memory.changes import Changes
 from mmsb.memory.checkpoint import Parts
-from mmsb.memory.compact import Codec, Compacted
 from mmsb.memory.delta import Delta
 from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.files import Lock, read_manifest
@@ -25,17 +24,16 @@ from mmsb.memory.frame import ALIGN, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.newpage import NewPage
-from mmsb.memory.reading import Reading
-from mmsb.memory.recall import Recall
 from mmsb.memory.single import Single
 from mmsb.memory.transaction import Transaction
+from mmsb.memory.upkeep import Upkeep
 from mmsb.memory.writer import Durability, Writer
 
 Pathlike = str | os.PathLike[str]
 SEGMENT_BYTES = 4 * 1024 * 1024
 
 
-class Memory(Reading):
+class Memory(Upkeep):
     """An open memory. ``torn`` says what tail a crash left, if it left one.
 
     Threads may read at will; commits of several threads are taken one after another.
@@ -43,8 +41,8 @@ class Memory(Reading):
 
     def __init__(self, log: Log, index: Index, writer: Writer | None, disk: Disk = DISK) -> None:
         """Use ``Memory.create`` or ``Memory.open``."""
-        super().__init__(log, index, writer)
-        self._disk, self._single = disk, Single(index)
+        super().__init__(log, index, writer, disk)
+        self._single = Single(index)
         self._new_page = NewPage(index, self._symbols)
 
     @classmethod
@@ -91,10 +89,7 @@ class Memory(Reading):
         read_manifest(folder)
         lock = Lock(folder, disk) if write else None
         try:
-            log, index = Log(folder), Index(folder, kinds)
-            for frame in log.scan(beyond=write, recall=Recall(index, log)):
-                index.add(frame)
-            index.keyframes.load(index.head)
+            log, index = recall.opened(folder, kinds, beyond=write)
             writing = None if lock is None else Writer(log, lock, durability, disk)
             opened = cls(log, index, writing, disk)
             budget.limit(index, resident_bytes)
@@ -131,7 +126,8 @@ class Memory(Reading):
     def changes(self) -> Changes:
         """Collects the next commit."""
         self._check_open()
-        return Changes(self._index, self._symbols)
+        symbols = self._symbols
+        return Changes(symbols.index, symbols)
 
     def commit(self, changes: Changes | Iterable[Delta], *, source: int = 0) -> int:
         """Writes all of it as one epoch and returns that epoch once it is visible to new readers.
@@ -200,10 +196,10 @@ class Memory(Reading):
 
     def create_page(self, kind: Kind | str, subject: str) -> int:
         """The page of a subject; a commit of its own if it is new. Raises as `commit` does."""
-        index = self._index
         began = perf_counter_ns()
         with self._lock:
             self._check_open()
+            index = self._index
             shown = index.kind(kind)
             draft = self._new_page.draft(shown, subject) if self._writer is not None else None
             if draft is None:
@@ -266,36 +262,6 @@ class Memory(Reading):
         snapshot = self.at(epoch)
         return snapshot.columns(snapshot.kind_of(page), page)
 
-    # What is derived.
-
-    def keyframe(self, pages: Iterable[int] | None = None, epoch: int | None = None) -> int:
-        """Writes keyframes of pages as of an epoch (default: the head), which is synced first;
-        returns how many. Without ``pages``: where reading was measured to pay for it (see
-        `mmsb.memory.framing`). Reads give the same with and without them. O(cells).
-
-        ReadOnly, UnknownName, NoSpace, WriterFailed, CorruptData.
-        """
-        with self._lock:
-            out = self._check_writable()
-            snapshot = self.at(epoch)
-            if snapshot.epoch > self.durable:
-                out.sync()
-            index = self._index
-            wanted = framing.chosen(index, snapshot.epoch) if pages is None else list(pages)
-            try:
-                return framing.make(index, snapshot, wanted, self._disk)
-            except OSError as error:
-                raise NoSpace(
-                    f"keyframes of {self.path} cannot be written ({error.strerror}); all reads go "
-                    "on without them, free some space and try again"
-                ) from error
-
-    def drop_keyframes(self) -> int:
-        """Deletes all keyframes; returns how many there were. ReadOnly."""
-        with self._lock:
-            self._check_writable()
-            return framing.drop(self._index, self._disk)
-
     # Memories made from this one.
 
     def checkpoint(self, path: Pathlike, epoch: int | None = None) -> int:
@@ -354,23 +320,11 @@ class Memory(Reading):
         kinds = self.kinds.values()
         return type(self).open(path, True, kinds=kinds, durability=durability, disk=self._disk)
 
-    def compact(self, *, codec: Codec = "auto", seal: bool = False) -> Compacted:
-        """Compresses the sealed segments that are not yet, while others read and write. O(bytes).
-
-        With ``seal`` also the one that is written to, which is sealed. All reads stay the same.
-        "auto" takes a codec where it pays (`mmsb.memory.compact.choose`). Who has a segment open
-        keeps its plain file, and that space. ReadOnly, UsageError, CorruptData, NoSpace,
-        WriterFailed; the memory is whole whatever happens. `close` waits for it.
-        """
-        with self._compacting:
-            with self._lock:
-                out = self._check_writable()
-                if seal:
-                    out.seal()
-                    recall.write(self._index, *self._log.end, self._disk)
-            return compact.compact(self._log, codec, self._disk, out.allow_compressed)
-
     # Inside.
+
+    def _take(self, log: Log, index: Index) -> None:
+        super()._take(log, index)
+        self._single, self._new_page = Single(index), NewPage(index, self._symbols)
 
     def _parts(self, epoch: int | None) -> Parts:
         self._check_open()
@@ -386,12 +340,6 @@ class Memory(Reading):
         for delta in deltas:
             changes.patch_rows(delta.kind, delta.page, delta.touched(), dict(delta.buffers))
         return changes
-
-    def _check_writable(self) -> Writer:
-        self._check_open()
-        if self._writer is None:
-            raise ReadOnly(f"{self.path} is open for reading; open it with write=True")
-        return self._writer
 
 
 def _check_source(source: int) -> None:

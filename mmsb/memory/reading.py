@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mmsb.base.errors import StateError, UnknownName, UsageError
+from mmsb.base.errors import CorruptData, StateError, UnknownName, UsageError
 from mmsb.base.schema import Kind
+from mmsb.memory import budget
 from mmsb.memory.cells import Array, whole
 from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
@@ -15,6 +16,7 @@ from mmsb.memory.follow import Bell, Follower
 from mmsb.memory.forked import locks
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
+from mmsb.memory.recall import opened
 from mmsb.memory.snapshot import Snapshot
 from mmsb.memory.states import states
 from mmsb.memory.stats import stats
@@ -55,20 +57,31 @@ class Reading:
         return {kind.name: kind for kind in self._index.kinds.values()}
 
     def refresh(self) -> int:
-        """A reader's look for newer commits; returns the head. Snapshots keep their epoch."""
+        """A reader's look for newer commits; returns the head. Snapshots keep their epoch.
+
+        Where a retention forgot epochs, they are forgotten here from now on.
+        """
         with self._lock:
             self._check_open()
             if self._writer is None:
-                self._log.reload()
-                for frame in self._log.scan(beyond=False):
-                    self._index.add(frame)
-                self._index.keyframes.load(self.head)
+                if not self._log.moved:
+                    try:
+                        self._log.reload()
+                        for frame in self._log.scan(beyond=False):
+                            self._index.add(frame)
+                        self._index.keyframes.load(self.head)
+                    except (CorruptData, StateError):
+                        if not self._log.moved:
+                            raise
+                if self._log.moved:
+                    known = self._index.known
+                    self._take(*opened(self.path, known, beyond=False))
             return self.head
 
     def at(self, epoch: int | None = None) -> Snapshot:
         """The memory as of an epoch, default the head; UnknownName if there is no such epoch."""
         self._check_open()
-        return self._snapshot(self._epoch(epoch))
+        return self._at(epoch)
 
     def range(self, first: int, last: int) -> Iterator[Snapshot]:
         """Snapshots of the epochs ``first`` … ``last``, both included."""
@@ -93,12 +106,13 @@ class Reading:
         self.refresh()
         newest = self._newest(durable)
         first = newest() + 1 if from_epoch is None else whole(from_epoch, "from_epoch")
-        if not 0 <= first <= self.head + 1:
+        base = self._index.base
+        if not base <= first <= self.head + 1:
             raise UnknownName(
-                f"epoch {first - 1} does not exist in {self.path}; follow it from one of "
-                f"0 … {self.head + 1}"
+                f"epochs up to {first - 1} are not there in {self.path}; follow it from one of "
+                f"{base} … {self.head + 1}"
             )
-        return Follower(newest, self._snapshot, lambda: self._closed, first, timeout)
+        return Follower(newest, self._at, lambda: self._closed, first, timeout)
 
     def digest(self, epoch: int | None = None) -> str:
         """Hex digest of the content as of an epoch: independent of history, layout and ids."""
@@ -107,11 +121,12 @@ class Reading:
     def diff(self, old: int, new: int) -> tuple[Written, ...]:
         """The cells written in epochs (old, new], by kind and page. Cost follows those cells."""
         self._check_open()
-        low, high = self._epoch(old), self._epoch(new)
+        index = self._index
+        low, high = self._epoch(old, index), self._epoch(new, index)
         if low > high:
             raise UsageError(f"diff goes from an older to a newer epoch; swap {old} and {new}")
-        found = diff(self._index, low, high)
-        self._index.meter.read_else()
+        found = diff(index, low, high)
+        index.meter.read_else()
         return found
 
     def replay(self, page: int, first: int, last: int) -> Iterator[tuple[int, dict[str, Array]]]:
@@ -122,16 +137,18 @@ class Reading:
         that an epoch wrote.
         """
         self._check_open()
-        low, high = self._epoch(first), self._epoch(last)
+        index = self._index
+        low, high = self._epoch(first, index), self._epoch(last, index)
         if low > high:
             raise UsageError(f"replay goes from an older to a newer epoch; swap {first} and {last}")
         kind = self.at(high).kind_of(page)
-        return states(self._index, kind, page, low, high)
+        return states(index, kind, page, low, high)
 
     def written_since(self, epoch: int) -> Array:
         """Pages that later epochs wrote or deleted, u32, increasing. Cost follows their deltas."""
         self._check_open()
-        return self._index.written_since(self._epoch(epoch))
+        index = self._index
+        return index.written_since(self._epoch(epoch, index))
 
     def stats(self) -> dict[str, Any]:
         """Bytes, counts, times, heat and health; the keys: `mmsb.memory.stats.stats`."""
@@ -139,8 +156,19 @@ class Reading:
 
     # Inside.
 
-    def _snapshot(self, epoch: int) -> Snapshot:
-        return Snapshot(self._index, self._symbols, epoch)
+    def _at(self, epoch: int | None) -> Snapshot:
+        symbols = self._symbols  # which go with one index, whatever another thread takes in
+        return self._snapshot(symbols, self._epoch(epoch, symbols.index))
+
+    def _snapshot(self, symbols: Symbols, epoch: int) -> Snapshot:
+        return Snapshot(symbols.index, symbols, epoch)
+
+    def _take(self, log: Log, index: Index) -> None:
+        """Goes on with a log that was rewritten; snapshots keep what they read."""
+        index.meter = self._index.meter
+        if index.meter.budget is not None:
+            budget.limit(index, index.meter.budget.limit)
+        self._log, self._index, self._symbols = log, index, Symbols(index)
 
     def _newest(self, durable: bool) -> Callable[[], int]:
         """Looks for the newest epoch that a follower may be shown."""
@@ -155,13 +183,20 @@ class Reading:
 
         return look
 
-    def _epoch(self, epoch: int | None) -> int:
+    def _epoch(self, epoch: int | None, index: Index | None = None) -> int:
+        index = index or self._index
+        head, base = index.head, index.base
         if epoch is None:
-            return self.head
+            return head
         epoch = whole(epoch, "epoch")
-        if not 0 <= epoch <= self.head:
+        if 0 <= epoch < base:
             raise UnknownName(
-                f"epoch {epoch} does not exist in {self.path}; epochs are 0 … {self.head}"
+                f"epoch {epoch} of {self.path} was forgotten by retention; epochs are "
+                f"{base} … {head}"
+            )
+        if not base <= epoch <= head:
+            raise UnknownName(
+                f"epoch {epoch} does not exist in {self.path}; epochs are {base} … {head}"
             )
         return epoch
 

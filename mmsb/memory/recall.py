@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
-from mmsb.base.errors import MmsbError
+from mmsb.base.errors import CorruptData, MmsbError, StateError
 from mmsb.base.model import NONE_U32
-from mmsb.base.schema import SYMBOL
+from mmsb.base.schema import SYMBOL, Kind
 from mmsb.memory import kinds as schemas
 from mmsb.memory import sidecar
 from mmsb.memory.batch import batches_of
@@ -66,7 +68,8 @@ class Recall:
 
     def ends(self, mark: Mark) -> bool:
         """Does the mark's epoch end where the mark says?"""
-        return 0 <= mark.epoch <= self._index.head and self._index.end_of(mark.epoch) == mark.place
+        index = self._index
+        return index.base <= mark.epoch <= index.head and index.end_of(mark.epoch) == mark.place
 
     def _open(self, number: int, end: int) -> Segment:
         """The segment, as long as its index file says: reading goes by that."""
@@ -139,6 +142,25 @@ def _check(index: Index, run: Run, held: Sidecar) -> None:
         raise Broken("what it says of pages and tables cannot be")
 
 
+def opened(folder: Path, kinds: Iterable[Kind], *, beyond: bool) -> tuple[Log, Index]:
+    """What the files say now; again from the start where a writer rewrites the log meanwhile.
+
+    NotAMemory, NewerFormat, CorruptData.
+    """
+    while True:
+        log = Log(folder)
+        index = Index(folder, kinds, log.manifest.base)
+        try:
+            for frame in log.scan(beyond=beyond, recall=Recall(index, log)):
+                index.add(frame)
+        except (CorruptData, StateError):
+            if not log.moved:
+                raise
+        else:
+            index.keyframes.load(index.head)
+            return log, index
+
+
 def _mark_of(segment: Segment, place: int) -> int:
     segment.ensure(place, place + HEADER.size)
     check = segment.bytes[place + HEADER.size - 8 : place + HEADER.size].tobytes()
@@ -174,7 +196,7 @@ def _write(index: Index, number: int, end: int, disk: Disk) -> None:
     if not runs or not all(run.frames.count for run in runs):
         return
     first, last, folder = runs[0].first_epoch, runs[-1].last_epoch, index.folder
-    page = index.catalog.counted(first - 1) if first else 0
+    page = index.catalog.counted(first - 1)
     listed = [own for epoch, own in index.schemas if first <= epoch <= last]
     kinds = {kind.id: kind for own in listed for kind in own}
     schema = np.frombuffer(schemas.encode(kinds.values()), np.uint8)

@@ -12,14 +12,12 @@ old one exactly. After it:
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from xxhash import xxh3_64_intdigest
 
 from mmsb.base import schema
 from mmsb.base.errors import CorruptData
@@ -31,16 +29,16 @@ from mmsb.memory.batch import Batch, batches_of
 from mmsb.memory.changes import Sealed
 from mmsb.memory.check import lost_manifest, next_frame
 from mmsb.memory.damage import Problem
-from mmsb.memory.disk import DISK, Disk, File
+from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.encode import draft as encoded
 from mmsb.memory.files import Lock, Manifest, load_manifest, read_slots
 from mmsb.memory.founding import birth, create
-from mmsb.memory.frame import ALIGN, Broken, Draft, Frame
+from mmsb.memory.frame import ALIGN, Broken, Draft, Frame, Moved
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.mending import lost_rows, lost_symbols, mended
+from mmsb.memory.placed import Placed
 from mmsb.memory.segment import FIRST, Segment, file_name
-from mmsb.memory.writer import Draft as Placed
 from mmsb.memory.writer import Writer
 
 #: Where a frame's header has its own checksum.
@@ -81,7 +79,7 @@ def salvage(
         manifest = lost_manifest(folder)
     slots = [slot for slot in read_slots(folder) if slot is not None]
     with appearing(Path(out), disk) as new:
-        rest = _Rest(folder, new, manifest.segment_bytes or _SEGMENT_BYTES, disk)
+        rest = _Rest(folder, new, manifest.segment_bytes or _SEGMENT_BYTES, disk, manifest.base)
         try:
             _read(folder, manifest, rest, birth(kinds))
             rest.lacks(max((slot.visible.epoch for slot in slots), default=-1))
@@ -127,23 +125,6 @@ def _is_known(segment: Segment, first: Draft) -> bool:
     return held[: first.at] == raw[: first.at] or held[first.at :] == raw[first.at :]
 
 
-class _Moved:
-    """A whole frame as it will be at another place: only its header's checksum differs."""
-
-    def __init__(self, frame: Frame) -> None:
-        self.frame, self.epoch, self.size = frame, frame.epoch, frame.size
-
-    def render(self, segment: int, offset: int) -> bytearray:
-        frame = self.frame
-        raw = bytearray(frame.segment.bytes[frame.offset : frame.offset + frame.size].data)
-        check = xxh3_64_intdigest(raw[:_CHECK], segment << 40 | offset)
-        struct.pack_into("<Q", raw, _CHECK, check)
-        return raw
-
-    def write(self, file: File, segment: int, offset: int) -> None:
-        file.write(self.render(segment, offset), offset)
-
-
 @dataclass(slots=True)
 class _Rest:
     """The new memory as it grows."""
@@ -152,6 +133,7 @@ class _Rest:
     new: Path
     segment_bytes: int
     disk: Disk
+    base: int
     writer: Writer | None = None
     lost: list[Problem] = field(default_factory=list)
     first_lost: int | None = None
@@ -161,7 +143,7 @@ class _Rest:
     index: Index = field(init=False)
 
     def __post_init__(self) -> None:
-        self.index = Index(self.folder, ())
+        self.index = Index(self.folder, (), self.base)
 
     def missing(self, file: str, at: int, what: str) -> None:
         """Something that is no frame; how many epochs it was, the next frame tells."""
@@ -169,7 +151,7 @@ class _Rest:
 
     def take(self, frame: Frame) -> None:
         """The next frame that can be read."""
-        if self.index.head < 0 and frame.epoch != 0:
+        if self.index.head < self.base != frame.epoch:
             raise CorruptData(
                 f"{self.folder}: its first frame is lost, which says what all others mean, so "
                 "nothing can be salvaged; restore the memory from a copy"
@@ -198,7 +180,7 @@ class _Rest:
         pages = np.unique(frame.table.delta_page).tolist()
         if not frame.unsound(0, frame.payload) and self.gone.isdisjoint(pages):
             self.index.add(frame)
-            self._append(_Moved(frame))
+            self._append(Moved(frame))
             return
         left = mended(frame, batches, self._stored(frame), self.gone)
         self._add(encoded(left.content, frame.epoch, frame.source, frame.first_page))
@@ -275,7 +257,7 @@ class _Rest:
     def lacks(self, visible: int) -> None:
         """Is there all that the header told of?"""
         head = self.index.head
-        if head < 0:
+        if head < self.base:
             raise CorruptData(
                 f"{self.folder}: no frame of it can be read, so nothing can be salvaged; restore "
                 "the memory from a copy"

@@ -62,7 +62,7 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
         "pages": int(live.sum()),
         "deltas": index.delta_count,
         "epochs": now.epoch,
-        "frames": now.epoch + 1,
+        "frames": now.epoch + 1 - index.base,
         "segments": len(log.manifest.segments),
         "compressed": _compressed(log),
         "chains": _spread(chains[live]),

@@ -28,7 +28,7 @@ class Symbols:
     """Text of ids and ids of text, read from kinds ``symbol`` and ``heap`` when first asked for."""
 
     def __init__(self, index: Index) -> None:
-        self._index = index
+        self.index = index
         self._texts: dict[int, str] = {}
         self._ids: dict[str, int] = {}  # of all symbols below its length
         self._lock: threading.Lock
@@ -36,11 +36,11 @@ class Symbols:
 
     def count(self, epoch: int) -> int:
         """Symbols there are as of the epoch."""
-        return self._index.tables.rows(schema.SYMBOL.id, epoch)
+        return self.index.tables.rows(schema.SYMBOL.id, epoch)
 
     def heap_bytes(self, epoch: int) -> int:
         """Bytes of text there are as of the epoch."""
-        return self._index.tables.rows(schema.HEAP.id, epoch)
+        return self.index.tables.rows(schema.HEAP.id, epoch)
 
     def texts(self, ids: Iterable[int] | Array, count: int) -> list[str]:
         """The text of each id; UnknownName for an id that is not below ``count``."""
@@ -85,19 +85,19 @@ class Symbols:
         """The stored bytes of symbols [start, stop). CorruptData."""
         if start >= stop:
             return []
-        rows, head = Rows(start, stop), self._index.head
+        rows, head = Rows(start, stop), self.index.head
         offsets = self._read(schema.SYMBOL.id, "offset", rows, head).tolist()
         lengths = self._read(schema.SYMBOL.id, "length", rows, head).tolist()
         low, end = offsets[0], offsets[-1] + lengths[-1]
         ends = [at + length for at, length in zip(offsets, lengths, strict=True)]
         if ends[:-1] != offsets[1:] or end > self.heap_bytes(head):
             raise CorruptData(
-                f"{self._index.folder}: the texts of symbols {start} … {stop - 1} do not follow "
+                f"{self.index.folder}: the texts of symbols {start} … {stop - 1} do not follow "
                 "one another in kind 'heap'; restore the memory from a copy"
             )
         heap = self._read(schema.HEAP.id, "byte", Rows(low, end), head)
         held = heap.tobytes()
-        self._index.meter.read_else()
+        self.index.meter.read_else()
         return [held[at - low : at - low + n] for at, n in zip(offsets, lengths, strict=True)]
 
     def _load(self, missing: list[int]) -> None:
@@ -111,9 +111,9 @@ class Symbols:
                 self._texts[id] = texts[id - first].decode("utf-8", "surrogateescape")
 
     def _read(self, kind: int, name: str, rows: Rows, epoch: int) -> Array:
-        shown = self._index.kind(kind)
-        page = self._index.catalog.table_page(shown)
+        shown = self.index.kind(kind)
+        page = self.index.catalog.table_page(shown)
         assert page is not None
         return replay.read(
-            self._index, shown, page, self._index.column(shown, name), rows=rows, epoch=epoch
+            self.index, shown, page, self.index.column(shown, name), rows=rows, epoch=epoch
         )

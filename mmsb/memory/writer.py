@@ -9,47 +9,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Literal, NoReturn, Protocol, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
 from mmsb.base.errors import MmsbError, NoSpace, StateError, WriterFailed
 from mmsb.memory import files
 from mmsb.memory.cells import no_room
 from mmsb.memory.disk import DISK, Disk, File
-from mmsb.memory.files import Lock, Mark, Marks
+from mmsb.memory.files import Lock, Manifest, Mark, Marks
 from mmsb.memory.group import Group
 from mmsb.memory.log import Log
 from mmsb.memory.meter import Meter
+from mmsb.memory.placed import Placed
 from mmsb.memory.segment import FIRST, Segment, capacity, file_name, header
 
 Durability = Literal["none", "group", "every"]
 #: How far the durable mark may stay behind under "group".
 GROUP_BYTES = 16 * 1024 * 1024
 _File = TypeVar("_File", bound=File)
-
-
-class Draft(Protocol):
-    """A frame before it has a place in the log."""
-
-    @property
-    def epoch(self) -> int:
-        """One more than that of the frame before it."""
-
-    @property
-    def size(self) -> int:
-        """Bytes it will take, a multiple of 64."""
-
-    def render(self, segment: int, offset: int) -> bytes | bytearray | memoryview:
-        """Its ``size`` bytes at that place."""
-
-    def write(self, file: File, segment: int, offset: int) -> None:
-        """Writes these bytes there; OSError."""
-
-
-def _no_space(folder: Path, error: OSError) -> NoSpace:
-    return NoSpace(
-        f"no room for this commit in {folder} ({error.strerror}); nothing of it was kept, "
-        "free some space and commit again"
-    )
 
 
 #: Zeros that go ahead of the tail at once: few enough to stay in a core's own cache.
@@ -104,13 +80,12 @@ class Writer:
         if log.position.place != log.marks.visible.place or not log.both_slots:
             self._publish(log.position, log.marks.durable)
             self._page.sync()
-        with suppress(FileNotFoundError):
-            self._disk.unlink(log.folder / "manifest.new")
+        files.remove_unnamed(log.folder, log.manifest, self._disk)
         if self._file.size > self._at:
             self._file.truncate(self._at)
             self._file.sync()
 
-    def append(self, draft: Draft) -> tuple[Segment, int]:
+    def append(self, draft: Placed) -> tuple[Segment, int]:
         """Writes one frame, makes it visible, and returns its place.
 
         NoSpace and EnvironmentProblem leave all as it was. WriterFailed, StateError in a fork.
@@ -206,6 +181,27 @@ class Writer:
             self._quiet = self._safe == self.log.marks.visible
             return not self._quiet
 
+    def succeeded(self, manifest: Manifest, opened: Callable[[], Log]) -> Writer:
+        """The writer of a log with the same epochs, written and synced, that takes the place of
+        this one; ``opened`` reads it once the manifest names it. NoSpace: all is as it was.
+        """
+        folder = self.log.folder
+        with self._guard("manifest write"):
+            files.write_manifest(folder, manifest, self._disk)
+        self._failure = f"rewriting {folder} was interrupted; close this memory and open it again"
+        self._told = True
+        if self._group is not None:
+            self._group.stop(wait=True)
+        try:
+            self._disk.sync_folder(folder)
+            made = Writer(opened(), self._held, self.durability, self._disk)
+        except (OSError, MmsbError) as error:
+            raise WriterFailed(self._failure) from error
+        made.meter = self.meter
+        self._file.close()
+        self._page.close()
+        return made
+
     def close(self) -> None:
         """Syncs unless the policy is "none", gives preallocated bytes back, releases the lock.
 
@@ -277,12 +273,14 @@ class Writer:
         raise WriterFailed(self._failure)
 
     def _make_room(self, size: int) -> None:
-        full = capacity(self._number, self.log.manifest.segment_bytes)
+        manifest = self.log.manifest
+        full = capacity(len(manifest.segments), manifest.segment_bytes)
         if self._at > FIRST and self._at + size > full:
             self._roll()
         needed = self._at + size
         if needed > self._allocated:
-            wanted = capacity(self._number, self.log.manifest.segment_bytes, size)
+            manifest = self.log.manifest
+            wanted = capacity(len(manifest.segments), manifest.segment_bytes, size)
             try:
                 self._allocate(wanted)
             except OSError as error:
@@ -389,7 +387,10 @@ class Writer:
             raise
         except BaseException as error:
             if full and isinstance(error, OSError) and error.errno in files.FULL:
-                raise _no_space(self.log.folder, error) from error
+                raise NoSpace(
+                    f"no room for this commit in {self.log.folder} ({error.strerror}); nothing of "
+                    "it was kept, free some space and commit again"
+                ) from error
             self._failure = (
                 f"a {step} failed in {self.log.folder} ({error}), so what is on the disk is not "
                 "known; close this memory and open it again"

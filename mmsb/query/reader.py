@@ -127,7 +127,8 @@ class Reader(Memory):
     def at(self, epoch: int | None = None) -> Moment:
         """The memory as of an epoch, default the last; UnknownName if there is no such epoch."""
         self._check_open()
-        return self._snapshot(self._epoch(epoch))
+        symbols = self._symbols
+        return self._snapshot(symbols, self._epoch(epoch, symbols.index))
 
     def log(
         self,
@@ -156,8 +157,8 @@ class Reader(Memory):
         """What `mmsb demo` tells."""
         return story.story(self)
 
-    def _snapshot(self, epoch: int) -> Moment:
-        return Moment(self._index, self._symbols, epoch, self)
+    def _snapshot(self, symbols: Symbols, epoch: int) -> Moment:
+        return Moment(symbols.index, symbols, epoch, self)
 
 
 def _stage(stage: Stage | str | None) -> Stage | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class Oracle:
         self._states[0].make_tables(self.kinds)
         self._touched: list[set[Cell]] = [set()]
         self._dead: list[set[int]] = [set()]
+        self.base = 0
 
     @property
     def head(self) -> int:
@@ -91,12 +92,35 @@ class Oracle:
         other = Oracle(self.kinds.values())
         other._states = self._states[: epoch + 1]
         other._touched, other._dead = self._touched[: epoch + 1], self._dead[: epoch + 1]
+        other.base = self.base
         return other
+
+    def forget(self, base: int) -> None:
+        """What was before the epoch: cells and tombstones that are older are of that epoch, and so
+        is every row of a column that its page was written in by then."""
+        if base == self.base:
+            return
+        self.base, then = base, self._states[base]
+        columns = {(page, name) for page, name, _ in then.cells}
+        older = {(page, name, row) for page, name in columns for row in range(then.rows[page])}
+        self._states[base:] = [
+            replace(
+                state,
+                deleted={page: max(at, base) for page, at in state.deleted.items()},
+                epochs=state.epochs
+                | {cell: max(state.epochs.get(cell, 0), base) for cell in older},
+                written={
+                    page: sorted({max(at, base) for at in epochs})
+                    for page, epochs in state.written.items()
+                },
+            )
+            for state in self._states[base:]
+        ]
 
     def at(self, epoch: int | None = None) -> OracleSnapshot:
         """Reads as of an epoch; UnknownName if there is none such."""
         number = self.head if epoch is None else epoch
-        if not 0 <= number <= self.head:
+        if not self.base <= number <= self.head:
             raise UnknownName(f"epoch {number} does not exist")
         return OracleSnapshot(self.kinds, self._states[number], number)
 

@@ -136,6 +136,20 @@ class SideBySide(RuleBasedStateMachine):
     def compact(self, codec: Codec, seal: bool) -> None:
         self.memory.compact(codec=codec, seal=seal)
 
+    def epochs(self) -> st.SearchStrategy[int]:
+        return st.integers(self.oracle.base, self.oracle.head)
+
+    @precondition(lambda self: self.oracle.head > self.oracle.base + 5)
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        base = data.draw(self.epochs())
+        kept, held = self.memory.at(), self.oracle.at()
+        self.open.clear()
+        self.memory.retain(base)
+        self.oracle.forget(base)
+        assert kept.symbols(range(held.symbol_count)) == held.symbols(range(held.symbol_count))
+        assert_same_epoch(self.memory, self.oracle, base, (False,))
+
     @rule()
     def what_is_derived_goes(self) -> None:
         for file in self.path.glob("index*"):
@@ -212,7 +226,7 @@ class SideBySide(RuleBasedStateMachine):
     def follow(self, data: st.DataObject, durable: bool) -> None:
         if durable:
             self.memory.sync()
-        first, head = data.draw(st.integers(0, self.oracle.head)), self.oracle.head
+        first, head = data.draw(self.epochs()), self.oracle.head
         for source in (self.memory, self.reader):
             shown = source.follow(first, durable=durable, timeout=0)
             assert [snapshot.epoch for snapshot in shown] == list(range(first, head + 1))
@@ -229,12 +243,12 @@ class SideBySide(RuleBasedStateMachine):
     @rule(data=st.data())
     def old_reader_follows(self, data: st.DataObject) -> None:
         assert self.reader.refresh() == self.oracle.head
-        epoch = data.draw(st.integers(0, self.oracle.head))
+        epoch = data.draw(self.epochs())
         assert_same_epoch(self.reader, self.oracle, epoch, (True,))
 
     @rule(data=st.data())
     def read_any_epoch(self, data: st.DataObject) -> None:
-        epoch = data.draw(st.integers(0, self.oracle.head))
+        epoch = data.draw(self.epochs())
         (only,) = self.memory.range(epoch, epoch)
         assert only.epoch == epoch
         assert_same_epoch(self.memory, self.oracle, epoch)
@@ -243,20 +257,20 @@ class SideBySide(RuleBasedStateMachine):
     @precondition(lambda self: self.oracle.head > 0)
     @rule(data=st.data())
     def diff(self, data: st.DataObject) -> None:
-        new = data.draw(st.integers(1, self.oracle.head))
-        old = data.draw(st.integers(0, new))
+        new = data.draw(self.epochs())
+        old = data.draw(st.integers(self.oracle.base, new))
         assert_same_diff(self.memory, self.oracle, old, new)
 
     @rule(data=st.data())
     def digest_says_what_content_says(self, data: st.DataObject) -> None:
-        one, two = (data.draw(st.integers(0, self.oracle.head)) for _ in range(2))
+        one, two = (data.draw(self.epochs()) for _ in range(2))
         equal = self.oracle.at(one).content() == self.oracle.at(two).content()
         assert (self.memory.digest(one) == self.memory.digest(two)) == equal
 
     @precondition(lambda self: self.told)
     @rule(operations=commits, how=st.sampled_from(["fork", "checkpoint"]), data=st.data())
     def another_goes_on(self, operations: list[Operation], how: str, data: st.DataObject) -> None:
-        epoch = data.draw(st.integers(0, self.oracle.head))
+        epoch = data.draw(self.epochs())
         # (a strategy made of memories would keep them, and their lock, alive)
         source = self.memory if data.draw(st.booleans()) else self.reader
         if source is self.reader:
@@ -285,7 +299,7 @@ class SideBySide(RuleBasedStateMachine):
     def check_finds_nothing(self) -> None:
         report = check(self.path)
         assert (report.problems, report.torn) == ((), ())
-        assert report.epochs == self.oracle.head + 1
+        assert report.epochs == self.oracle.head + 1 - self.oracle.base
 
     @invariant()
     def heads_agree(self) -> None:

@@ -1,0 +1,90 @@
+"""What is done about an open memory's files, not about what they say: `Memory` is this too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mmsb.base.errors import NoSpace, ReadOnly
+from mmsb.memory import compact, framing, recall, retention
+from mmsb.memory.compact import Codec, Compacted
+from mmsb.memory.disk import Disk
+from mmsb.memory.index import Index
+from mmsb.memory.log import Log
+from mmsb.memory.reading import Reading
+from mmsb.memory.writer import Writer
+
+
+class Upkeep(Reading):
+    """Keyframes, compaction, and retention, which alone forgets."""
+
+    def __init__(self, log: Log, index: Index, writer: Writer | None, disk: Disk) -> None:
+        super().__init__(log, index, writer)
+        self._disk = disk
+
+    # What is derived.
+
+    def keyframe(self, pages: Iterable[int] | None = None, epoch: int | None = None) -> int:
+        """Writes keyframes of pages as of an epoch (default: the head), which is synced first;
+        returns how many. Without ``pages``: where reading was measured to pay for it (see
+        `mmsb.memory.framing`). Reads give the same with and without them. O(cells).
+
+        ReadOnly, UnknownName, NoSpace, WriterFailed, CorruptData.
+        """
+        with self._lock:
+            out = self._check_writable()
+            snapshot = self.at(epoch)
+            if snapshot.epoch > self.durable:
+                out.sync()
+            index = self._index
+            wanted = framing.chosen(index, snapshot.epoch) if pages is None else list(pages)
+            try:
+                return framing.make(index, snapshot, wanted, self._disk)
+            except OSError as error:
+                raise NoSpace(
+                    f"keyframes of {self.path} cannot be written ({error.strerror}); all reads go "
+                    "on without them, free some space and try again"
+                ) from error
+
+    def drop_keyframes(self) -> int:
+        """Deletes all keyframes; returns how many there were. ReadOnly."""
+        with self._lock:
+            self._check_writable()
+            return framing.drop(self._index, self._disk)
+
+    # Forgetting.
+
+    def retain(self, from_epoch: int) -> None:
+        """Forgets what was before ``from_epoch``, the one call that does; it cannot be undone.
+
+        All from that epoch on reads as before, but `written` and `blame` say that epoch of older
+        writes. A crash leaves the old memory or the new one. Snapshots keep what was read of them;
+        a reader's `refresh` follows. Changes and transactions begun before are to be done again.
+        O(bytes), the state as of ``from_epoch`` in memory. UnknownName, NoSpace, WriterFailed.
+        """
+        with self._compacting, self._lock:
+            out, now = self._check_writable(), self.at(from_epoch)
+            if now.epoch > self._index.base:
+                self._writer, index = retention.retain(out, self._index, now, self._disk)
+                self._take(self._writer.log, index)
+
+    def compact(self, *, codec: Codec = "auto", seal: bool = False) -> Compacted:
+        """Compresses the sealed segments that are not yet, while others read and write. O(bytes).
+
+        With ``seal`` also the one that is written to, which is sealed. All reads stay the same.
+        "auto" takes a codec where it pays (`mmsb.memory.compact.choose`). Who has a segment open
+        keeps its plain file, and that space. ReadOnly, UsageError, CorruptData, NoSpace,
+        WriterFailed; the memory is whole whatever happens. `close` waits for it.
+        """
+        with self._compacting:
+            with self._lock:
+                out = self._check_writable()
+                if seal:
+                    out.seal()
+                    recall.write(self._index, *self._log.end, self._disk)
+            return compact.compact(self._log, codec, self._disk, out.allow_compressed)
+
+    def _check_writable(self) -> Writer:
+        self._check_open()
+        if self._writer is None:
+            raise ReadOnly(f"{self.path} is open for reading; open it with write=True")
+        return self._writer
