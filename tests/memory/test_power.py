@@ -155,7 +155,7 @@ def outages(
 
 @pytest.mark.parametrize("policy", ["none", "group", "every"])
 def test_what_was_promised_outlives_the_loss_of_power(quick: Path, policy: str) -> None:
-    assert outages(quick, policy, 1, epochs=9, moments=16, each=5, more=5) == 80
+    assert outages(quick, policy, 1, epochs=9, moments=12, each=5, more=3) == 60
 
 
 @pytest.mark.long
