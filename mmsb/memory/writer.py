@@ -182,9 +182,7 @@ class Writer:
             return not self._quiet
 
     def succeeded(self, manifest: Manifest, opened: Callable[[], Log]) -> Writer:
-        """The writer of a log with the same epochs, written and synced, that takes the place of
-        this one; ``opened`` reads it once the manifest names it. NoSpace: all is as it was.
-        """
+        """The writer of a log that is synced and takes this one's place. NoSpace: all as it was."""
         folder = self.log.folder
         with self._guard("manifest write"):
             files.write_manifest(folder, manifest, self._disk)
