@@ -284,7 +284,7 @@ class Index:
                 if shown.name == kind:
                     return shown
         else:
-            found = self.kinds.get(kind if isinstance(kind, int) else kind.id)
+            found = self.kinds.get(kind.id if isinstance(kind, Kind) else kind)
             if found is not None:
                 return found
         name = kind.name if isinstance(kind, Kind) else kind

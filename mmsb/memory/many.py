@@ -58,7 +58,7 @@ def many(kind: Kind, pages: Array, buffers: dict[str, Array], starts: Any, count
     where = f"patch_many of {kind.name!r}"
     each: int | None = None
     if counts is None:
-        if total % max(deltas, 1):
+        if total % deltas if deltas else total:
             raise UsageError(
                 f"{where}: {total} cells do not make equally many for each of {deltas} pages; pass "
                 "counts"

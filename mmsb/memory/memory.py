@@ -337,7 +337,10 @@ class Memory(Upkeep):
 
     def _from_deltas(self, deltas: Iterable[Delta]) -> Changes:
         changes = self.changes()
-        for delta in deltas:
+        given: Any = deltas
+        for delta in given if isinstance(given, Iterable) else [given]:
+            if not isinstance(delta, Delta):
+                raise UsageError(f"commit takes changes or deltas, not {delta!r:.60}")
             changes.patch_rows(delta.kind, delta.page, delta.touched(), dict(delta.buffers))
         return changes
 

@@ -307,4 +307,8 @@ class Snapshot:
 
 
 def _listed(pages: Any) -> Any:
-    return pages if isinstance(pages, np.ndarray) else list(pages)
+    if isinstance(pages, np.ndarray):
+        return pages
+    if not isinstance(pages, Iterable):
+        raise UsageError(f"pass a list or an array of numbers, not {pages!r:.60}")
+    return list(pages)

@@ -11,7 +11,7 @@ from mmsb.base import schema
 from mmsb.base.errors import CorruptData, UnknownName
 from mmsb.base.rect import Rows
 from mmsb.memory import replay
-from mmsb.memory.cells import Array, no_room
+from mmsb.memory.cells import Array, no_room, whole
 from mmsb.memory.forked import locks
 from mmsb.memory.index import Index
 
@@ -44,7 +44,9 @@ class Symbols:
 
     def texts(self, ids: Iterable[int] | Array, count: int) -> list[str]:
         """The text of each id; UnknownName for an id that is not below ``count``."""
-        wanted = ids.tolist() if isinstance(ids, np.ndarray) else [int(id) for id in ids]
+        wanted = (
+            ids.tolist() if isinstance(ids, np.ndarray) else [whole(id, "symbol") for id in ids]
+        )
         outside = [id for id in wanted if not 0 <= id < count]
         if outside:
             raise UnknownName(f"symbol {outside[0]} does not exist; symbols are 0 … {count - 1}")

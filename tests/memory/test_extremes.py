@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +93,25 @@ def test_the_last_rows_and_the_largest_numbers(memory: Memory) -> None:
             memory.at().cells(SMALL, "value", [beyond_all], [0])
         with pytest.raises(errors.UsageError):
             memory.update_page(beyond_all, [0], {"value": [1]})
+
+
+def test_what_is_none_of_these_is_refused(memory: Memory) -> None:
+    page = memory.create_page(SMALL, "f")
+    snapshot, head = memory.at(), memory.head
+    wrong: list[Callable[[], object]] = [
+        lambda: snapshot.cell(None, page, "value", 1),  # type: ignore[arg-type]
+        lambda: snapshot.cells(SMALL, "value", page, 1),
+        lambda: snapshot.gather(SMALL, "value", 3),  # type: ignore[arg-type]
+        lambda: snapshot.symbols("ab"),  # type: ignore[arg-type]
+        lambda: memory.commit(3),  # type: ignore[arg-type]
+        lambda: memory.commit([3]),  # type: ignore[list-item]
+        lambda: memory.changes().patch_many(SMALL, [], {"value": [1]}),
+        lambda: memory.changes().patch_many(SMALL, [page] * 2, {"value": [1, 2, 3]}),
+    ]
+    for call in wrong:
+        with pytest.raises(errors.UsageError):
+            call()
+    assert memory.head == head
 
 
 def test_a_page_of_a_million_rows(memory: Memory) -> None:
