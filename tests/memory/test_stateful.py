@@ -150,10 +150,17 @@ class SideBySide(RuleBasedStateMachine):
         assert kept.symbols(range(held.symbol_count)) == held.symbols(range(held.symbol_count))
         assert_same_epoch(self.memory, self.oracle, base, (False,))
 
-    @rule()
-    def what_is_derived_goes(self) -> None:
-        for file in self.path.glob("index*"):
+    @rule(files=st.sampled_from(["index*", "keyframes*"]))
+    def what_is_derived_goes(self, files: str) -> None:
+        for file in self.path.glob(files):
             file.unlink()
+
+    @rule(data=st.data())
+    def make_keyframes(self, data: st.DataObject) -> None:
+        epoch = data.draw(st.integers(0, self.oracle.head))
+        then = self.oracle.at(epoch)
+        live = [page for kind in (THING, SMALL) for page in then.pages(kind).tolist()]
+        self.memory.keyframe(data.draw(st.lists(st.sampled_from(live))) if live else [], epoch)
 
     def again(self) -> None:
         self.open.clear()
