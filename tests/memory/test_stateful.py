@@ -157,7 +157,7 @@ class SideBySide(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def make_keyframes(self, data: st.DataObject) -> None:
-        epoch = data.draw(st.integers(0, self.oracle.head))
+        epoch = data.draw(self.epochs())
         then = self.oracle.at(epoch)
         live = [page for kind in (THING, SMALL) for page in then.pages(kind).tolist()]
         self.memory.keyframe(data.draw(st.lists(st.sampled_from(live))) if live else [], epoch)
