@@ -7,6 +7,8 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from weakref import WeakMethod
 
+from mmsb.memory.quiet import signals_held
+
 #: How long after a commit that is not durable a sync begins, in seconds.
 DELAY = 0.005
 
@@ -26,7 +28,8 @@ class Group:
         self._thread = threading.Thread(
             target=_run, args=(self._bell, WeakMethod(sync)), name="mmsb-sync", daemon=True
         )
-        self._thread.start()
+        with signals_held():
+            self._thread.start()
 
     def ring(self) -> None:
         """Something is behind. Called once after each time that ``sync`` said that nothing is."""

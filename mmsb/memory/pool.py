@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 
+from mmsb.memory.quiet import hold_signals
+
 #: As many as the process may use.
 THREADS = len(os.sched_getaffinity(0))
 _pool: tuple[int, ThreadPoolExecutor] | None = None
@@ -36,5 +38,5 @@ def _threads() -> ThreadPoolExecutor:
     global _pool
     held = _pool
     if held is None or held[0] != os.getpid():
-        _pool = held = (os.getpid(), ThreadPoolExecutor(max(1, THREADS - 1), "mmsb"))
+        _pool = held = (os.getpid(), ThreadPoolExecutor(max(1, THREADS - 1), "mmsb", hold_signals))
     return held[1]

@@ -48,7 +48,7 @@ from mmsb.testing.strategies import KINDS, SMALL, THING
 #: A child may take so much more address space, and so many seconds.
 ROOM, SECONDS = 8 * 2**30, 60
 EXAMPLES = pytest.mark.parametrize(
-    "examples", [50, pytest.param(2000, marks=pytest.mark.long)], ids=["some", "many"]
+    "examples", [20, pytest.param(2000, marks=pytest.mark.long)], ids=["some", "many"]
 )
 
 

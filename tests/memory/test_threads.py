@@ -16,7 +16,7 @@ from mmsb.memory.run import Held, Run
 from mmsb.testing.strategies import KINDS, SMALL
 
 EPOCHS = 120
-READS = 120
+READS = 60
 
 
 @pytest.fixture
@@ -116,5 +116,5 @@ def test_nothing_of_an_epoch_is_seen_before_its_end(
             assert memory.stats()["epochs"] == memory.head
 
         monkeypatch.setattr(Grow, "extend", look_after)
-        monkeypatch.setattr(f"{__name__}.EPOCHS", 90)
+        monkeypatch.setattr(f"{__name__}.EPOCHS", 40)
         commit(memory)
