@@ -66,7 +66,7 @@ def test_an_index_file_that_is_damaged_is_made_again_from_the_frames(
     sealed: Path, content: dict[object, bytes], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(4)
-    for turn in range(120):
+    for turn in range(48):
         copy = tmp_path / "copy"
         shutil.copytree(sealed, copy)
         file = index_files(copy)[turn % 3]
