@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sqlite3
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-class Batch:
+class Batch(ABC):
     """``prepared`` lays a batch out as the peer wants it; ``commit`` writes that, durably.
 
     The patch of ``pages[i]`` is ``values[i * count : (i + 1) * count]`` from row ``starts[i]`` on.
@@ -34,21 +35,21 @@ class Batch:
             print(f"without {cls.name}: pip install 'mmsb[bench]'", file=sys.stderr)
         return found
 
-    def prepared(self, pages: Array, starts: Array, values: Array, count: int) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def prepared(self, pages: Array, starts: Array, values: Array, count: int) -> Any: ...
 
-    def commit(self, given: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def commit(self, given: Any) -> None: ...
 
+    @abstractmethod
     def page(self, page: int, rows: int) -> Array:
         """The page's cells now, 0 where none was written."""
-        raise NotImplementedError
 
+    @abstractmethod
     def written(self, after: int, upto: int) -> Array:
         """The cells written in commits (after, upto], as numbers page × 2^32 + row, increasing."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most peers hold nothing open
         """Lets go of files."""
 
 

@@ -13,6 +13,7 @@ import importlib.util
 import shutil
 import sqlite3
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +35,7 @@ WIDTH = sum(dtype.itemsize for dtype in DTYPES.values())
 MAP_BYTES = 16 * 1024**3  # of LMDB: address space, no more
 
 
-class Peer:
+class Peer(ABC):
     """A table of ``rows`` rows in a folder of its own. ``synced``: a commit is durable."""
 
     name: ClassVar[str]
@@ -55,19 +56,19 @@ class Peer:
     def here(cls) -> bool:
         return importlib.util.find_spec(cls.package) is not None
 
+    @abstractmethod
     def patch(self, start: int, columns: Columns) -> None:
         """One commit of rows ``start``, ``start + 1``, …; the first one writes all rows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def column(self, name: str, epoch: int) -> Array:
         """All rows of a column as of an epoch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cell(self, name: str, row: int, epoch: int) -> float:
         """One cell as of an epoch."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most peers hold nothing open
         """Lets go of files."""
 
     def _stacked(self, parts: Iterable[tuple[int, Array]]) -> Array:

@@ -59,7 +59,6 @@ class Changes:
         self._page_kinds.extend([kind.id for kind in tables])
         self._page_subjects.extend([NONE_U32] * len(tables))
         self._tables = {kind.id: self._first_page + at for at, kind in enumerate(tables)}
-        self._reserved = len(tables)
         self._by_subject: dict[tuple[int, int], int] = {}
         self._appended: dict[int, list[dict[str, Array]]] = {}
         self._next_row: dict[int, int] = {}

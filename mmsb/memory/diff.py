@@ -10,7 +10,7 @@ from mmsb.base.schema import Kind
 from mmsb.memory.cells import U32, Array, frozen
 from mmsb.memory.frame import TOMBSTONE
 from mmsb.memory.index import Index
-from mmsb.memory.rows import DELTAS, IDS, META, PAGES
+from mmsb.memory.kernels_fields import DELTAS, IDS, META, PAGES
 from mmsb.memory.run import Run
 
 _NONE = frozen(np.zeros(0, U32))

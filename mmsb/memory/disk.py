@@ -125,6 +125,17 @@ class Disk:
         finally:
             os.close(handle)
 
+    def put_derived(self, path: Path, data: bytes) -> None:
+        """A whole file that can be made again: under its name at once, not synced; or nothing."""
+        new = path.with_name(path.name + ".new")
+        try:
+            self.write_file(new, data, anew=False, sync=False)
+            self.rename(new, path)
+        except BaseException:
+            with suppress(OSError):
+                self.unlink(new)
+            raise
+
     def write_file(
         self, path: Path, data: bytes | memoryview, *, anew: bool = True, sync: bool = True
     ) -> None:

@@ -27,7 +27,7 @@ VERSION = 2
 MAGIC = b"mmsbfrm\0"
 BLOCK = 64 * 1024
 ALIGN = 64
-#: magic, version, source, flags, epoch, payload bytes, table bytes, first page, epochs, sums, check
+#: magic, version, source, 0, epoch, payload bytes, table bytes, first page, 0, sums, check
 HEADER = struct.Struct("<8sIHHQQQIIQQ")
 _HEAD = struct.Struct("<8sIHHQQQIIQ")  # without its own check
 _CHECK = struct.Struct("<Q")
@@ -35,7 +35,7 @@ _ZEROS = bytes(ALIGN)
 #: A larger frame is copied and written in pieces of so many bytes, which stay in a core's cache.
 CHUNK = 16 * BLOCK
 _EMPTY = bytearray()
-#: bytes of schema; numbers of pages, batches, batch columns, deltas, spans, delta epochs; zero
+#: bytes of schema; numbers of pages, batches, batch columns, deltas, spans; two zeros
 COUNTS = struct.Struct("<8I")
 
 SPARSE = 1
@@ -299,7 +299,10 @@ def _place(segment: int, offset: int) -> int:
 
 
 def table_epoch(segment: Segment, offset: int) -> int:
-    """The epoch of the frame at a place whose header, list and table hold; Broken."""
+    """The epoch of the frame at a place whose header, list and table hold; Broken.
+
+    The checks of `Frame`, and nothing else: a history of small frames asks it of each.
+    """
     raw = segment.bytes.data
     segment.ensure(offset, offset + HEADER.size)
     head = raw[offset : offset + HEADER.size]

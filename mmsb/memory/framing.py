@@ -11,11 +11,13 @@ from mmsb.base.spans import span
 from mmsb.memory import keyframes
 from mmsb.memory.disk import Disk
 from mmsb.memory.index import Index
-from mmsb.memory.rows import EPOCH, META
+from mmsb.memory.kernels_fields import EPOCH, META
 from mmsb.memory.snapshot import Snapshot
 
 #: A page gets a keyframe if it was read so often, and so many deltas would be walked without.
 READS, DELTAS = 16, 64
+#: And if it has at most so many times their cells, all its columns counted.
+SPARE = 4
 #: Of the pages that were read most, so many are looked at.
 _LOOKED_AT = 4096
 
@@ -23,9 +25,9 @@ _LOOKED_AT = 4096
 def chosen(index: Index, epoch: int) -> list[int]:
     """Pages whose keyframe would pay, increasing.
 
-    Reads are what the meter has seen in this process; a keyframe pays where `READS` of them walked
-    `DELTAS` or more, and it is no larger than these deltas: then reading is at least halved by at
-    most doubling the page.
+    Reads are what the meter has seen in this process. A keyframe pays where there were `READS`,
+    each would walk `DELTAS` or more, and the page has at most `SPARE` times the cells that these
+    deltas have: most columns of a page are fill, which takes no room.
     """
     found = []
     for page, reads in index.meter.hottest(_LOOKED_AT):
@@ -38,7 +40,7 @@ def chosen(index: Index, epoch: int) -> list[int]:
         deltas, cells = _walked(index, page, since, epoch)
         kind = index.kinds[int(index.catalog.kinds.values[page])]
         rows = index.rows_known.get(page, (0, 0))[1]
-        if deltas >= DELTAS and rows * len(kind.columns) <= max(cells, 1) * 4:
+        if deltas >= DELTAS and rows * len(kind.columns) <= SPARE * cells:
             found.append(page)
     return sorted(found)
 
@@ -75,15 +77,7 @@ def make(index: Index, snapshot: Snapshot, pages: Sequence[int], disk: Disk) -> 
         held.append((page, snapshot.epoch, rows, cells))
     if not held:
         return 0
-    name = index.keyframes.next_name()
-    new = index.folder / f"{name}.new"
-    try:
-        disk.write_file(new, keyframes.pack(held), anew=False, sync=False)
-        disk.rename(new, index.folder / name)
-    except BaseException:
-        with suppress(OSError):
-            disk.unlink(new)
-        raise
+    disk.put_derived(index.folder / index.keyframes.next_name(), keyframes.pack(held))
     index.keyframes.load(index.head)
     return len(held)
 

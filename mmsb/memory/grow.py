@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from struct import Struct
 
 import numpy as np
 
@@ -52,14 +51,11 @@ class Grow:
         self.held[count] = value
         self.count = count + 1
 
-    def pack(self, struct: Struct, *numbers: int) -> None:
-        """Appends numbers, laid out as one struct of this array's dtype."""
-        count = self.count
-        end = count + len(numbers)
-        if end > self.size:
-            self.room(end)
-        held = self.held
-        struct.pack_into(held.data, count * held.itemsize, *numbers)
+    def repeat(self, value: int, count: int) -> None:
+        """Appends one value several times."""
+        start = self.count
+        end = start + count
+        self.room(end)[start:end] = value
         self.count = end
 
     def grow(self, count: int) -> None:

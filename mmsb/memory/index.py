@@ -26,9 +26,10 @@ from mmsb.memory.cells import Array, address_of, dtype_of
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.forked import locks
 from mmsb.memory.frame import Broken, Frame
+from mmsb.memory.kernels_fields import ORDER_FIELDS
 from mmsb.memory.keyframes import Keyframes
 from mmsb.memory.meter import Meter
-from mmsb.memory.run import ORDER_FIELDS, Held, Run
+from mmsb.memory.run import Held, Run
 from mmsb.memory.sidecar import Opening
 from mmsb.memory.tables import Tables
 
@@ -98,7 +99,7 @@ class Index:
         self._runs: list[Run] = []
         self._late = False  # is a run there that has not read its index file?
         self.schemas: list[tuple[int, tuple[Kind, ...]]] = []  # (epoch, kinds that it listed)
-        #: Segments whose index file did not hold, or was not there though it should be.
+        #: Index files that did not hold, or could not be written: a sentence each.
         self.rebuilt: list[str] = []
         self._widths: dict[tuple[int, int], Array] = {}
         self._told: dict[tuple[int, int], Told] = {}
@@ -342,7 +343,7 @@ class Index:
                 each = [own.describe() for own in held]
                 owners = tuple(at for at, (_, own) in enumerate(each) for _ in own)
                 rows = [row for _, own in each for row in own]
-                orders = np.array(rows, np.int64).reshape(-1, ORDER_FIELDS)
+                orders = np.array(rows, np.int64).reshape(-1, len(ORDER_FIELDS))
                 whole = np.array([own for own, _ in each], np.int64)
                 told = (int(orders.ctypes.data), len(orders))
                 told_runs = (int(whole.ctypes.data), len(whole))

@@ -4,23 +4,43 @@ Every function here releases the GIL, allocates nothing, and reads only inside t
 caller has checked. What of the log is not verified yet is not read, for it may be damaged or not be
 there yet (a compressed segment): it is marked (see `touch`, `consult`), passed over, and the caller
 is told, who verifies it and runs the kernel again. Where that decides how far to walk, a walk ends
-when it has passed over `passed_enough`. An *order* is described by ``ORDER`` numbers, a batch by
-``BATCH`` (`mmsb.memory.run`, which names them, says what they mean).
+when it has passed over `passed_enough`. What the numbers of an order and of a batch mean is said in
+`mmsb.memory.kernels_fields`.
 """
 
 from __future__ import annotations
 
-from mmsb.memory.kernels_load import copy, i8, inner, kernel, move, put1, u1, u2, u4
+from mmsb.memory.kernels_fields import (
+    BATCH_FIELDS,
+    BATCHES,
+    BEGINS,
+    BLOCK,
+    BUFFERS,
+    CELLS,
+    CHECKED,
+    DELTAS,
+    END,
+    EPOCH,
+    FIRST,
+    IDS,
+    LOWEST,
+    META,
+    NAMED,
+    NAMES,
+    OFFSETS,
+    ORDER_FIELDS,
+    ROWS,
+    SEEN,
+    SEGMENT,
+    SORTED,
+    SPARSE_AT,
+    STARTS,
+    STOPS,
+    TABLE,
+)
+from mmsb.memory.kernels_load import copy, i8, inner, move, put1, u1, u2, u4
 
-# The numbers of a batch row, as `mmsb.memory.run` stores them.
-EPOCH, FIRST, DELTAS, ROWS, META, IDS, PAGES, STARTS = range(8)
-STOPS, OFFSETS, SPARSE, CELLS, BUFFERS, BLOCK, FRAME, END = range(8, 16)
-BATCH = 16
-# The numbers of an order.
-(SEGMENT, TABLE, BATCHES, SORTED, NAMED, BEGINS, NAMES, LOWEST) = range(8)
-SEEN, CHECKED, SINCE, COUNT = range(8, 12)
-ORDER = 12
-
+_ROW_BYTES, _ORDER_BYTES = 8 * len(BATCH_FIELDS), 8 * len(ORDER_FIELDS)
 _BLOCK_BITS = 16
 TOMBSTONE = 2
 #: So many batches are looked through at once for those whose tables must be verified.
@@ -29,12 +49,24 @@ _PASSED = 16
 
 @inner
 def order_at(orders: int, k: int) -> int:
-    return orders + 8 * ORDER * k
+    return orders + _ORDER_BYTES * k
 
 
 @inner
 def field_of(address: int, field: int) -> int:
     return i8(address + 8 * field)
+
+
+@inner
+def first_from(numbers: int, low: int, high: int, wanted: int) -> int:
+    """Where in [low, high) of increasing u32 the first stands that is not below ``wanted``."""
+    while low < high:
+        middle = (low + high) >> 1
+        if u4(numbers + 4 * middle) < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @inner
@@ -46,13 +78,7 @@ def slice_of(order: int, page: int) -> tuple[int, int]:
         if at < 0 or at >= named:
             return 0, 0
     else:
-        at, high = 0, named
-        while at < high:
-            middle = (at + high) >> 1
-            if u4(names + 4 * middle) < page:
-                at = middle + 1
-            else:
-                high = middle
+        at = first_from(names, 0, named, page)
         if at >= named or u4(names + 4 * at) != page:
             return 0, 0
     return u4(begins + 4 * at), u4(begins + 4 * at + 4)
@@ -64,7 +90,7 @@ def batch_of(order: int, number: int) -> int:
     table, low, high = field_of(order, TABLE), 0, field_of(order, BATCHES)
     while high - low > 1:
         middle = (low + high) >> 1
-        if field_of(table + 8 * BATCH * middle, FIRST) <= number:
+        if field_of(table + _ROW_BYTES * middle, FIRST) <= number:
             low = middle
         else:
             high = middle
@@ -76,17 +102,17 @@ def batch_near(order: int, number: int, near: int) -> int:
     """`batch_of`, where it is probably ``near`` or one before: pages' deltas are met in turn."""
     table, count = field_of(order, TABLE), field_of(order, BATCHES)
     for batch in (near, near - 1):
-        if 0 <= batch < count and field_of(table + 8 * BATCH * batch, FIRST) <= number:
+        if 0 <= batch < count and field_of(table + _ROW_BYTES * batch, FIRST) <= number:
             if batch + 1 == count:
                 return batch
-            if field_of(table + 8 * BATCH * (batch + 1), FIRST) > number:
+            if field_of(table + _ROW_BYTES * (batch + 1), FIRST) > number:
                 return batch
     return batch_of(order, number)
 
 
 @inner
 def row_of(order: int, batch: int) -> int:
-    return field_of(order, TABLE) + 8 * BATCH * batch
+    return field_of(order, TABLE) + _ROW_BYTES * batch
 
 
 @inner
@@ -188,30 +214,6 @@ def passed_enough(missing: int, walked: int) -> bool:
     return missing > walked + _PASSED
 
 
-@kernel
-def row_count(
-    orders: int, count: int, page: int, since: int, epoch: int, mark: int
-) -> tuple[int, int]:
-    """One past the last row of a page written in epochs (since, epoch], and whether unverified
-    tables were used."""
-    most = unseen = 0
-    for k in range(count):
-        order = order_at(orders, k)
-        if field_of(order, SINCE) > epoch:
-            continue
-        low, high = between(order, page, since, epoch)
-        batch = -1
-        for back in range(high - low):
-            number = number_at(order, high - 1 - back)
-            batch = batch_near(order, number, batch)
-            row = row_of(order, batch)
-            if consult(order, batch, mark):
-                unseen = 1
-            elif (field_of(row, META) >> 16) & TOMBSTONE == 0:
-                most = max(most, extent_of(order, row, number)[1])
-    return most, unseen
-
-
 @inner
 def overlay(
     order: int,
@@ -228,7 +230,7 @@ def overlay(
 
     Its table is verified; 1, and nothing is written, if its cells are not.
     """
-    segment, sparse = field_of(order, SEGMENT), field_of(row, SPARSE)
+    segment, sparse = field_of(order, SEGMENT), field_of(row, SPARSE_AT)
     start, stop, begin, end = extent_of(order, row, number)
     if sparse < 0:
         low, high = max(start, first), min(stop, last)

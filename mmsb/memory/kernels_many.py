@@ -5,23 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from mmsb.memory.kernels import (
-    BATCHES,
-    DELTAS,
-    EPOCH,
-    FIRST,
-    META,
-    PAGES,
-    ROWS,
-    SEGMENT,
-    SINCE,
-    SPARSE,
-    STARTS,
-    STOPS,
     TOMBSTONE,
     batch_near,
     consult,
     extent_of,
     field_of,
+    first_from,
     number_at,
     order_at,
     overlay,
@@ -31,6 +20,20 @@ from mmsb.memory.kernels import (
     slice_of,
     touch,
     upto_of,
+)
+from mmsb.memory.kernels_fields import (
+    BATCHES,
+    DELTAS,
+    EPOCH,
+    FIRST,
+    META,
+    PAGES,
+    ROWS,
+    SEGMENT,
+    SINCE,
+    SPARSE_AT,
+    STARTS,
+    STOPS,
 )
 from mmsb.memory.kernels_load import (
     copy,
@@ -77,7 +80,7 @@ def _find(
             place = place_of(order, row, column, widths)
             if place < 0:
                 continue
-            cell, sparse = begin + at_row - start, field_of(row, SPARSE)
+            cell, sparse = begin + at_row - start, field_of(row, SPARSE_AT)
             if sparse >= 0:
                 if touch(order, row, sparse + 4 * begin, sparse + 4 * end, mark):
                     return 0, 1
@@ -92,14 +95,8 @@ def _find(
 
 @inner
 def _sparse_cell(rows: int, low: int, high: int, wanted: int) -> int:
-    end = high
-    while low < high:
-        middle = (low + high) >> 1
-        if u4(rows + 4 * middle) < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < end and u4(rows + 4 * low) == wanted else -1
+    at = first_from(rows, low, high, wanted)
+    return at if at < high and u4(rows + 4 * at) == wanted else -1
 
 
 @kernel
@@ -249,7 +246,7 @@ def _cover(
                     return total + 1, 1
                 continue
             walked += 1
-            if field_of(row, SPARSE) >= 0 or place_of(run, row, column, widths) < 0:
+            if field_of(row, SPARSE_AT) >= 0 or place_of(run, row, column, widths) < 0:
                 continue
             pages, first = field_of(run, SEGMENT) + field_of(row, PAGES), field_of(row, FIRST)
             for back_own in range(field_of(row, DELTAS)):
@@ -280,7 +277,7 @@ def _put_batch(
 ) -> int:
     """Writes what a batch says of a column, but for what later deltas cover; 1 if unverified."""
     segment, first = field_of(run, SEGMENT), field_of(row, FIRST)
-    pages, sparse = segment + field_of(row, PAGES), field_of(row, SPARSE)
+    pages, sparse = segment + field_of(row, PAGES), field_of(row, SPARSE_AT)
     unseen = target = source = size = 0
     for own in range(field_of(row, DELTAS)):
         page = u4(pages + 4 * own)

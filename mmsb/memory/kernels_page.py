@@ -7,9 +7,7 @@ delta is met once, and the walk ends where nothing is missing.
 from __future__ import annotations
 
 from mmsb.memory.kernels import (
-    SEGMENT,
-    SINCE,
-    SPARSE,
+    TOMBSTONE,
     batch_near,
     between,
     consult,
@@ -22,6 +20,7 @@ from mmsb.memory.kernels import (
     row_of,
     touch,
 )
+from mmsb.memory.kernels_fields import META, SEGMENT, SINCE, SPARSE_AT
 from mmsb.memory.kernels_load import copy, i8, inner, kernel, move, move_value, put8, u1, u4
 
 
@@ -97,7 +96,7 @@ def clip(order: int, row: int, number: int, first: int, last: int) -> tuple[int,
 @inner
 def whole(order: int, row: int, number: int, place: int, first: int, last: int, width: int) -> int:
     """Where in the segment the cells of all rows begin, if the delta has them one by one; or 0."""
-    if field_of(row, SPARSE) >= 0:
+    if field_of(row, SPARSE_AT) >= 0:
         return 0
     start, stop, begin = clip(order, row, number, first, last)
     return place + begin * width if stop - start == last - first else 0
@@ -120,7 +119,7 @@ def overlay_under(
 
     Cells that are not verified are covered and not copied: nothing older is wanted there.
     """
-    segment, sparse = field_of(order, SEGMENT), field_of(row, SPARSE)
+    segment, sparse = field_of(order, SEGMENT), field_of(row, SPARSE_AT)
     if sparse < 0:
         start, stop, begin = clip(order, row, number, first, last)
         if start >= stop:
@@ -149,6 +148,30 @@ def overlay_under(
 
 
 @kernel
+def row_count(
+    orders: int, count: int, page: int, since: int, epoch: int, mark: int
+) -> tuple[int, int]:
+    """One past the last row of a page written in epochs (since, epoch], and whether unverified
+    tables were used."""
+    most = unseen = 0
+    for k in range(count):
+        order = order_at(orders, k)
+        if field_of(order, SINCE) > epoch:
+            continue
+        low, high = between(order, page, since, epoch)
+        batch = -1
+        for back in range(high - low):
+            number = number_at(order, high - 1 - back)
+            batch = batch_near(order, number, batch)
+            row = row_of(order, batch)
+            if consult(order, batch, mark):
+                unseen = 1
+            elif (field_of(row, META) >> 16) & TOMBSTONE == 0:
+                most = max(most, extent_of(order, row, number)[1])
+    return most, unseen
+
+
+@kernel
 def read(
     orders: int,
     count: int,
@@ -170,8 +193,9 @@ def read(
 
     What it was as of epoch ``since`` (-1: nothing) begins at ``known``, with row 0, for ``held``
     rows. Where one delta covers the rows and none after it touches them nothing is written, and
-    the cells begin at that place of the order's segment. Order -2: nothing was written since, here
-    neither. Else order is -1. ``covered``: a bit for each row, in words of 64; scratch.
+    the cells begin at that place of the order's segment. Order -2: what is known has all rows, and
+    nothing was written since, here neither. Else order is -1. ``covered``: a bit for each row, in
+    words of 64; scratch.
     """
     width, rows = u1(widths + column), last - first
     left, missing, walked, unseen = rows, 0, 0, 0
@@ -199,13 +223,11 @@ def read(
             if source and left == rows and unseen == 0:
                 unseen = touch(order, row, source, source + rows * width, mark)
                 return k, source, int(missing > 0) | unseen
-            new, bad = overlay_under(
-                order, row, number, place, first, last, width, covered, to, mark
-            )
-            left, unseen = left - new, unseen | bad
+            had = overlay_under(order, row, number, place, first, last, width, covered, to, mark)
+            left, unseen = left - had[0], unseen | had[1]
             if left == 0:
                 return -1, 0, int(missing > 0) | unseen
-    if left == rows and since >= 0:
+    if left == rows and held >= last:
         return -2, 0, int(missing > 0) | unseen
     rest(covered, to, rows, known + first * width, held - first, width, fill)
     return -1, 0, int(missing > 0) | unseen

@@ -7,8 +7,6 @@ cells when they are first read. ``docs/format.md`` draws them.
 
 from __future__ import annotations
 
-import mmap
-import os
 import re
 import struct
 from bisect import bisect_right
@@ -25,7 +23,7 @@ from mmsb.base.schema import Column
 from mmsb.memory.batch import PAGE_ROWS
 from mmsb.memory.cells import Array, filled, frozen
 from mmsb.memory.frame import Broken, padded
-from mmsb.memory.opening import open_file
+from mmsb.memory.opening import mapped
 
 MAGIC = b"mmsbkey\0"
 VERSION = 1
@@ -84,24 +82,15 @@ class _File:
     """A file of keyframes, mapped; its directory holds."""
 
     def __init__(self, path: Path) -> None:
-        handle = open_file(path)
-        try:
-            size = os.fstat(handle).st_size
-            if size < HEADER.size:
-                raise Broken("it is too short")
-            held = mmap.mmap(handle, size, prot=mmap.PROT_READ)
-        except OSError as error:
-            raise Broken(f"it cannot be mapped ({error})") from error
-        finally:
-            os.close(handle)
-        self.path, self.bytes = path, np.frombuffer(held, np.uint8)
+        self.path, self.bytes = path, mapped(path, HEADER.size)
         head = self.bytes[: HEADER.size].tobytes()
         magic, version, pages, columns, _, directory, check = HEADER.unpack(head)
         if magic != MAGIC or version != VERSION or check != xxh3_64_intdigest(head[:-8]):
             raise Broken("its header does not match its checksum")
         sizes = [(pages, columns)[which] * np.dtype(d).itemsize for _, d, which in DIRECTORY]
         at = HEADER.size + sum(padded(count, 8) for count in sizes)
-        if at > size or directory != xxh3_64_intdigest(self.bytes[HEADER.size : at].data):
+        listed = self.bytes[HEADER.size : at]
+        if at > len(self.bytes) or directory != xxh3_64_intdigest(listed.data):
             raise Broken("its directory does not match its checksum")
         found, at = [], HEADER.size
         for count, (_, dtype, _) in zip(sizes, DIRECTORY, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from time import perf_counter_ns
 from types import TracebackType
@@ -14,16 +14,18 @@ from mmsb.base.errors import Conflict, StateError, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import arrow_in, budget, checkpoint, encode, founding, recall
+from mmsb.memory.batch import Batch
 from mmsb.memory.cells import Array, no_room
 from mmsb.memory.changes import Changes
 from mmsb.memory.checkpoint import Parts
 from mmsb.memory.delta import Delta
 from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.files import Lock, read_manifest
-from mmsb.memory.frame import ALIGN, Frame
+from mmsb.memory.frame import ALIGN, Draft, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.newpage import NewPage
+from mmsb.memory.run import Run
 from mmsb.memory.single import Single
 from mmsb.memory.transaction import Transaction
 from mmsb.memory.upkeep import Upkeep
@@ -80,7 +82,9 @@ class Memory(Upkeep):
         resident_bytes: int | None = None,
         disk: Disk = DISK,
     ) -> Memory:
-        """Opens a memory; O(frames). With ``write`` takes the lock and cuts a torn tail.
+        """Opens a memory; O(segments and pages, and frames that no index file tells of).
+
+        With ``write`` takes the lock and cuts a torn tail.
 
         About ``resident_bytes`` of it stay in this process's memory (see `mmsb.memory.budget`).
         NotAMemory, NewerFormat, CorruptData; with ``write`` MemoryLocked, ReadOnly.
@@ -156,10 +160,7 @@ class Memory(Upkeep):
                 draft = encode.draft(content, epoch, source, self._index.page_count)
             except MemoryError as error:
                 raise no_room() from error
-            before = self._log.end
-            segment, at = out.append(draft)
-            batches = self._index.add(Frame(segment, at, at + draft.size))
-            self._sealed(before)
+            batches = self._append(out, draft)
             changes.told()
             out.settle()
             meter.committed(began, sum(batch.deltas for batch in batches), draft.size, epoch)
@@ -208,14 +209,8 @@ class Memory(Upkeep):
                 if page >= index.page_count:
                     self.commit(changes)
                 return page
-            out, before = self._check_writable(), self._log.end
-            segment, at = out.append(draft)
-            run = index.open_run
-            if run is not None and run.segment is segment:
-                self._new_page.add(draft, run, shown, subject, at)
-            else:
-                index.add(Frame(segment, at, at + draft.size))
-                self._sealed(before)
+            out, new = self._check_writable(), self._new_page
+            self._append(out, draft, lambda run, at: new.add(draft, run, shown, subject, at))
             out.settle()
             index.meter.committed(began, 2, draft.size, draft.epoch)
             return draft.first_page
@@ -235,14 +230,8 @@ class Memory(Upkeep):
             plain = self._single.draft(page, rows, columns, source)
             if plain is not None:
                 draft, shape, touched = plain
-                before = self._log.end
-                segment, at = out.append(draft)
-                run = self._index.open_run
-                if run is not None and run.segment is segment:
-                    self._single.add(draft, shape, touched, at)
-                else:
-                    self._index.add(Frame(segment, at, at + draft.size))
-                    self._sealed(before)
+                add = self._single.add
+                self._append(out, draft, lambda run, at: add(draft, run, shape, touched, at))
                 out.settle()
                 if began:
                     meter.committed(began, 1, draft.size, draft.epoch)
@@ -330,10 +319,21 @@ class Memory(Upkeep):
         self._check_open()
         return checkpoint.parts(self._log, self._index, self._epoch(epoch))
 
-    def _sealed(self, before: tuple[int, int]) -> None:
-        """Writes the index of the segment that a commit has sealed, if it has."""
-        if self._log.end[0] != before[0]:
+    def _append(
+        self, out: Writer, draft: Draft, add: Callable[[Run, int], None] | None = None
+    ) -> list[Batch]:
+        """Writes a frame and takes it in. ``add`` does that for the segment's open run and the
+        frame's place, without reading it again; else its batches are returned."""
+        before = self._log.end
+        segment, at = out.append(draft)
+        run = self._index.open_run
+        if add is not None and run is not None and run.segment is segment:
+            add(run, at)
+            return []
+        batches = self._index.add(Frame(segment, at, at + draft.size))
+        if segment.number != before[0]:  # the commit has sealed the one before
             recall.write(self._index, *before, self._disk)
+        return batches
 
     def _from_deltas(self, deltas: Iterable[Delta]) -> Changes:
         changes = self.changes()

@@ -10,7 +10,8 @@ from struct import Struct
 from mmsb.base.schema import HEAP, SYMBOL, Kind
 from mmsb.memory.frame import COUNTS, UNIFORM, Draft
 from mmsb.memory.index import Index
-from mmsb.memory.rows import ROW, meta_of
+from mmsb.memory.kernels_fields import ROW
+from mmsb.memory.rows import meta_of
 from mmsb.memory.run import Run
 from mmsb.memory.symbols import Symbols
 

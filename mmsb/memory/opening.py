@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import stat
 from pathlib import Path
 
+import numpy as np
+
 from mmsb.base.errors import EnvironmentProblem, MmsbError, StateError
+from mmsb.memory.cells import Array
 from mmsb.memory.frame import Broken
 
 _DENIED = (errno.EACCES, errno.EPERM)
@@ -29,6 +33,24 @@ def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
         os.close(handle)
         raise Broken("it is not a regular file")
     return handle
+
+
+def mapped(path: Path, least: int) -> Array:
+    """All bytes of a file, mapped read-only; Broken if they are fewer than ``least``.
+
+    Raises as `open_file`.
+    """
+    handle = open_file(path)
+    try:
+        size = os.fstat(handle).st_size
+        if size < least:
+            raise Broken("it is too short")
+        held = mmap.mmap(handle, size, prot=mmap.PROT_READ)
+    except OSError as error:
+        raise Broken(f"it cannot be mapped ({error})") from error
+    finally:
+        os.close(handle)
+    return np.frombuffer(held, np.uint8)
 
 
 def read_start(path: Path, limit: int) -> bytes:

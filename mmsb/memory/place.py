@@ -99,13 +99,6 @@ def publish(folder: Path, path: Path, *, replace: bool) -> Path:
         number += 1
 
 
-def copy(folder: Path, path: Path) -> Path:
-    """A copy of a memory that nobody writes to; returns the name it got, as ``publish``."""
-    with unfinished(path) as partial:
-        shutil.copytree(folder, partial, dirs_exist_ok=True)
-        return publish(partial, path, replace=False)
-
-
 def _must_be_replaceable(whole: Path) -> None:
     if whole.is_symlink() or not whole.is_dir() or not (whole / "manifest").is_file():
         raise NotAMemory(f"{whole} is no memory, so it is not replaced: give another name with -o")

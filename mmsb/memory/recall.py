@@ -184,7 +184,9 @@ def write_tail(index: Index, log: Log, out: Writer, disk: Disk) -> None:
     It is synced before, since an index file is believed of durable epochs only.
     """
     run = index.open_run
-    if run is None or run.frames.count < _FRAMES or out.durability == "none" or out.failed:
+    if run is None or run.frames.count < _FRAMES:
+        return
+    if out.durability == "none" or out.failure is not None:
         return
     with suppress(MmsbError):  # closing says it
         out.sync()
@@ -213,11 +215,4 @@ def _write(index: Index, number: int, end: int, disk: Disk) -> None:
         first_epoch=first,
         first_page=page,
     )
-    new = folder / (sidecar.file_name(number) + ".new")
-    try:
-        disk.write_file(new, data, anew=False, sync=False)
-        disk.rename(new, folder / sidecar.file_name(number))
-    except BaseException:
-        with suppress(OSError):
-            disk.unlink(new)
-        raise
+    disk.put_derived(folder / sidecar.file_name(number), data)

@@ -19,8 +19,8 @@ from mmsb.memory import pool
 from mmsb.memory.cells import Array, address_of, dtype_of, filled, frozen, unset
 from mmsb.memory.frame import Broken
 from mmsb.memory.index import Index
+from mmsb.memory.kernels_fields import EPOCH, ROWS, SPARSE_AT
 from mmsb.memory.order import sorted_by_page
-from mmsb.memory.rows import EPOCH, ROWS, SPARSE_AT
 from mmsb.memory.run import Run
 
 #: A page with more deltas, or a read of more cells of many pages, is worth loading the kernels.
@@ -42,11 +42,11 @@ def row_count(index: Index, page: int, epoch: int) -> int:
     if frame is not None and frame.epoch > since:
         since, before = frame.epoch, frame.rows
     if _loaded(index) or frame is not None:
-        kernels, known, found = _kernels(), index.described(), 0
+        kernel, known, found = _page().row_count, index.described(), 0
 
         def count(mark: int) -> int:
             nonlocal found
-            found, unseen = kernels.row_count(*known.told, page, since, epoch, mark)
+            found, unseen = kernel(*known.told, page, since, epoch, mark)
             return int(unseen)
 
         index.verified(known, count)
@@ -172,12 +172,6 @@ def _read(touching: Iterable[_Touch], column: Column, rows: Rows) -> Array:
 # With the kernels.
 
 
-def _kernels() -> Any:
-    from mmsb.memory import kernels
-
-    return kernels
-
-
 def _page() -> Any:
     from mmsb.memory import kernels_page
 
@@ -221,15 +215,7 @@ def _read_compiled(
     index.verified(known, run)
     if order >= 0:
         return known.view(order, place, len(rows), told.dtype)
-    if order == -1:
-        return frozen(out)
-    if base is not None and rows.stop <= len(base):
-        return base[rows.start : rows.stop]
-    held = 0 if base is None else max(0, len(base) - rows.start)
-    out[held:] = column.fill
-    if base is not None and held:
-        out[:held] = base[rows.start :]
-    return frozen(out)
+    return frozen(out) if base is None or order == -1 else base[rows.start : rows.stop]
 
 
 def cell(index: Index, kind: Kind, column: Column, *, page: int, row: int, epoch: int) -> Any:

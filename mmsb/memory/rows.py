@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from struct import Struct
-
 import numpy as np
 
 from mmsb.memory.batch import Batch
 from mmsb.memory.cells import Array
 from mmsb.memory.frame import BLOCK as BLOCK_BYTES
 from mmsb.memory.frame import SPARSE, TOMBSTONE, UNIFORM
-
-#: What a batch row says, i64 each. Places are bytes from the start of the segment; -1: none.
-BATCH_FIELDS = (
-    "epoch",
-    "first",  # number of its first delta
-    "deltas",
-    "rows",  # cells in each buffer
-    "meta",  # kind, flags << 16, columns << 32, source << 48
-    "ids",  # place of its column ids, u16
-    "pages",  # place of its deltas' pages, u32
-    "starts",  # place of its deltas' first rows, u32
-    "stops",  # place of the rows they stop before, u32; -1: UNIFORM
-    "offsets",  # place of their first cells, u32; -1: UNIFORM
-    "sparse",  # place of the row numbers, u32; -1: dense
-    "cells",  # place of its first column's buffer
-    "buffers",  # place where its frame's buffers begin
-    "block",  # number, in the run, of its frame's first block of buffers
-    "frame",  # place of its frame
-    "end",  # place where its frame's buffers end
+from mmsb.memory.kernels_fields import (
+    BLOCK,
+    BUFFERS,
+    CELLS,
+    DELTAS,
+    END,
+    EPOCH,
+    FIRST,
+    FRAME,
+    IDS,
+    META,
+    OFFSETS,
+    PAGES,
+    ROW,
+    ROWS,
+    SPARSE_AT,
+    STARTS,
+    STOPS,
 )
-EPOCH, FIRST, DELTAS, ROWS, META, IDS, PAGES, STARTS = range(8)
-STOPS, OFFSETS, SPARSE_AT, CELLS, BUFFERS, BLOCK, FRAME, END = range(8, 16)
-ROW = Struct("<16q")
 
 
 def row_of(batch: Batch, places: dict[str, int], first: int, block: int) -> bytes:

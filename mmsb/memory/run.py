@@ -18,10 +18,9 @@ from mmsb.memory.batch import Batch
 from mmsb.memory.cells import Array, address_of
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.forked import locks
-from mmsb.memory.frame import COUNTS, TOMBSTONE, Draft, Frame, padded, table_places
+from mmsb.memory.frame import TOMBSTONE, Frame, padded, table_places
 from mmsb.memory.grow import Grow
-from mmsb.memory.order import Order, sorted_by_page
-from mmsb.memory.rows import (
+from mmsb.memory.kernels_fields import (
     BATCH_FIELDS,
     CELLS,
     DELTAS,
@@ -37,15 +36,12 @@ from mmsb.memory.rows import (
     SPARSE_AT,
     STARTS,
     STOPS,
-    row_of,
-    rows_hold,
 )
+from mmsb.memory.order import Order, sorted_by_page
+from mmsb.memory.rows import row_of, rows_hold
 from mmsb.memory.segment import Segment
 from mmsb.memory.sidecar import Reading
 from mmsb.memory.verified import SEEN, WANTED, Schemas, Verified
-
-#: What an order is described to the kernels by, i64 each (`mmsb.memory.kernels`).
-ORDER_FIELDS = 12
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +57,7 @@ class Held:
     bytes: Array
 
     def describe(self) -> tuple[list[int], list[list[int]]]:
-        """For the kernels (`mmsb.memory.kernels`): all batches without an order, and each order."""
+        """For the kernels: all batches without an order, and each order (`ORDER_FIELDS`)."""
         segment, table, seen, checked = map(
             address_of, (self.bytes, self.table, self.seen, self.checked)
         )
@@ -70,8 +66,8 @@ class Held:
         orders = []
         for order in self.orders:
             since = int(epochs[self.run.batch_of(np.array([order.low]))[0]])
-            orders.append([*place, *order.describe(), *at, since, len(order.numbers)])
-        return [*place, 0, 0, 0, 0, 0, *at, self.run.first_epoch, 0], orders
+            orders.append([*place, *order.describe(), *at, since])
+        return [*place, 0, 0, 0, 0, 0, *at, self.run.first_epoch], orders
 
     def wanted(self) -> tuple[Array, Array]:
         """The batches and blocks that a kernel has marked; the marks are taken away."""
@@ -147,7 +143,7 @@ class Run(Verified):
     def add_rows(self, rows: bytes | bytearray, deltas: int, blocks: int, offset: int) -> None:
         """The batch rows of the frame at ``offset``, and how much it holds; its table is sound."""
         self._seen.grow(blocks)
-        self._checked.extend([SEEN] * (len(rows) // ROW.size))
+        self._checked.repeat(SEEN, len(rows) // ROW.size)
         self._table.extend(np.frombuffer(rows, "<i8"))
         self.frames.append(offset)
         self.deltas += deltas
@@ -156,26 +152,6 @@ class Run(Verified):
     def blocks(self) -> int:
         """How many blocks of buffers its frames have."""
         return self._seen.count
-
-    def add_one(
-        self, draft: Draft, offset: int, meta: int, rows: int, *, sparse: bool, ids: int
-    ) -> None:
-        """The frame of one delta, just written at ``offset``; ``ids`` as `mmsb.memory.single`."""
-        at = offset + draft.at
-        buffers = at + draft.table
-        spans = at + ids - 4 - 8 if sparse else -1
-        cells = buffers + padded(4 * rows, 8) if sparse else buffers
-        self._table.pack(
-            ROW,
-            *(draft.epoch, self.deltas, 1, rows, meta, at + ids, at + COUNTS.size + 12),
-            *(at + COUNTS.size + 16, spans, spans + 4 if sparse else -1),
-            *(buffers if sparse else -1, cells, buffers, self._seen.count, offset),
-            offset + draft.end,
-        )
-        self._seen.grow(draft.blocks)
-        self._checked.append(SEEN)
-        self.frames.append(offset)
-        self.deltas += 1
 
     @property
     def last_epoch(self) -> int:

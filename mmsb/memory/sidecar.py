@@ -8,8 +8,6 @@ not there, does not hold, or was made for another state of the segment is made a
 
 from __future__ import annotations
 
-import mmap
-import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +18,10 @@ from xxhash import xxh3_64_intdigest
 
 from mmsb.memory.cells import Array
 from mmsb.memory.frame import ALIGN, Broken, padded
-from mmsb.memory.opening import open_file
+from mmsb.memory.kernels_fields import BATCH_FIELDS, BLOCK, DELTAS, FIRST
+from mmsb.memory.opening import mapped
 from mmsb.memory.order import Order, sorted_by_page
-from mmsb.memory.rows import BATCH_FIELDS, BLOCK, DELTAS, FIRST, places_hold
+from mmsb.memory.rows import places_hold
 
 MAGIC = b"mmsbidx\0"
 VERSION = 1
@@ -101,17 +100,7 @@ class Sidecar:
     def __init__(self, folder: Path, number: int) -> None:
         """FileNotFoundError, Broken, MmsbError as `open_file`."""
         self.path = folder / file_name(number)
-        handle = open_file(self.path)
-        try:
-            size = os.fstat(handle).st_size
-            if size < HEADER.size:
-                raise Broken("it is too short")
-            held = mmap.mmap(handle, size, prot=mmap.PROT_READ)
-        except OSError as error:
-            raise Broken(f"it cannot be mapped ({error})") from error
-        finally:
-            os.close(handle)
-        self._bytes = np.frombuffer(held, np.uint8)
+        self._bytes = mapped(self.path, HEADER.size)
         head = self._bytes[: HEADER.size].tobytes()
         magic, version, _, *counts, opening, self._check, check = HEADER.unpack(head)
         if magic != MAGIC or version != VERSION or check != xxh3_64_intdigest(head[:-8]):
@@ -119,7 +108,7 @@ class Sidecar:
         self.counts = dict(zip(COUNTS, counts, strict=True))
         places, self._split = _places(OPENING, self.counts, HEADER.size)
         self._places, end = _places(_READING, self.counts, self._split + self._table_bytes)
-        if self.counts["segment"] != number or end != size:
+        if self.counts["segment"] != number or end != len(self._bytes):
             raise Broken("it is not as long as its counts say")
         if max(self.counts["end"], self.counts["blocks"]) >= 2**40 or not self.counts["epochs"]:
             raise Broken("its counts are out of bounds")

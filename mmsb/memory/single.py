@@ -16,9 +16,11 @@ from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory.batch import PAGE_ROWS
 from mmsb.memory.cells import Array, cells, dtype_of, no_room, sorted_rows
-from mmsb.memory.frame import COUNTS, SPARSE, UNIFORM, Draft
+from mmsb.memory.frame import COUNTS, SPARSE, UNIFORM, Draft, padded
 from mmsb.memory.index import Index
+from mmsb.memory.kernels_fields import ROW
 from mmsb.memory.rows import meta_of
+from mmsb.memory.run import Run
 
 _EIGHT = bytes(8)
 
@@ -26,7 +28,7 @@ _EIGHT = bytes(8)
 class Shape:
     """The table of a delta that writes these columns of a kind, but for what changes each time."""
 
-    __slots__ = ("columns", "dense", "dtypes", "ids", "kind", "sparse")
+    __slots__ = ("columns", "dense", "ids", "kind", "sparse")
 
     def __init__(self, kind: Kind, names: tuple[str, ...]) -> None:
         self.kind = kind
@@ -113,14 +115,22 @@ class Single:
             raise no_room() from error
         return None if made is None else (made, shape, touched)
 
-    def add(self, draft: Draft, shape: Shape, rows: Rows | Array, offset: int) -> None:
-        """Takes the frame in that was just written at that place of the last run's segment."""
-        run, sparse = self._index.open_run, not isinstance(rows, Rows)
-        assert run is not None
-        flags = SPARSE if sparse else UNIFORM
+    def add(self, draft: Draft, run: Run, shape: Shape, rows: Rows | Array, offset: int) -> None:
+        """Takes the frame in that was just written at that place of the run's segment."""
+        at, count = offset + draft.at, len(rows)
+        buffers, end = at + draft.table, offset + draft.end
+        page, start = at + COUNTS.size + 12, at + COUNTS.size + 16
+        if isinstance(rows, Rows):
+            flags, ids, spans, cells = UNIFORM, start + 8, (-1, -1, -1), buffers
+        else:
+            flags, ids, cells = SPARSE, start + 16, buffers + padded(4 * count, 8)
+            spans = (start + 4, start + 8, buffers)
         meta = meta_of(shape.kind.id, flags, len(shape.ids), draft.source)
-        ids = COUNTS.size + (32 if sparse else 24)
-        run.add_one(draft, offset, meta, len(rows), sparse=sparse, ids=ids)
+        row = ROW.pack(
+            *(draft.epoch, run.deltas, 1, count, meta, ids, page, start),
+            *(*spans, cells, buffers, run.blocks, offset, end),
+        )
+        run.add_rows(row, 1, draft.blocks, offset)
         self._index.catalog.seal()
 
     def _shape(self, key: tuple[int, tuple[str, ...]]) -> Shape | None:

@@ -12,7 +12,7 @@ from mmsb.memory import replay
 from mmsb.memory.cells import Array, dtype_of, filled, frozen
 from mmsb.memory.frame import padded
 from mmsb.memory.index import Index
-from mmsb.memory.rows import CELLS, DELTAS, EPOCH, IDS, META, ROWS, SPARSE_AT
+from mmsb.memory.kernels_fields import CELLS, DELTAS, EPOCH, IDS, META, ROWS, SPARSE_AT
 from mmsb.memory.run import Run
 
 State = dict[str, Array]

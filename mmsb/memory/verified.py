@@ -15,17 +15,8 @@ from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import BLOCK as BLOCK_BYTES
 from mmsb.memory.frame import Broken, Frame, table_epoch
 from mmsb.memory.grow import Grow
-from mmsb.memory.rows import (
-    BATCH_FIELDS,
-    BLOCK,
-    BUFFERS,
-    END,
-    EPOCH,
-    FRAME,
-    IDS,
-    META,
-    bounds_broken,
-)
+from mmsb.memory.kernels_fields import BATCH_FIELDS, BLOCK, BUFFERS, END, EPOCH, FRAME, IDS, META
+from mmsb.memory.rows import bounds_broken
 from mmsb.memory.segment import Segment
 
 SEEN, WANTED = 1, 2
@@ -81,7 +72,7 @@ class Verified:
             first = block + (begin - buffers) // BLOCK_BYTES
             last = block + (end - 1 - buffers) // BLOCK_BYTES + 1
             seen = self._seen.values[first:last]
-            if not seen.all() or (seen != SEEN).any():
+            if (seen != SEEN).any():
                 self.check_blocks(np.arange(first, last)[seen != SEEN])
         found: Array = self.segment.bytes[begin:end].view(dtype)
         return found

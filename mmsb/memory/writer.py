@@ -118,11 +118,6 @@ class Writer:
                     raise error
             return self._segment, at
 
-    @property
-    def failed(self) -> bool:
-        """Does it refuse to go on?"""
-        return self._failure is not None
-
     def settle(self) -> None:
         """What the policy asks for after a commit. WriterFailed."""
         if self.durability == "group":

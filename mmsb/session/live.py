@@ -159,6 +159,7 @@ def checked_copy(checkpoint: str | os.PathLike[str] | None) -> Path | None:
 
 def opened(path: Path, copy: Path | None) -> Reader:
     """The memory for reading, copied first where that is asked for."""
+    memory = open_memory(path)
     if copy is not None:
-        place.copy(path, copy)
-    return open_memory(path)
+        memory.checkpoint(copy)
+    return memory

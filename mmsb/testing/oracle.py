@@ -7,6 +7,7 @@ drives both. Cells are Python numbers in a dictionary keyed by (page, column, ro
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -130,7 +131,38 @@ class Oracle:
         return touched, set().union(*self._dead[old + 1 : new + 1])
 
 
-class OracleChanges:
+class Batches(ABC):
+    """Many pages and many deltas, said by one page and one patch."""
+
+    @abstractmethod
+    def page(self, kind: Kind, subject: str) -> int: ...
+
+    @abstractmethod
+    def patch(
+        self, kind: Kind, page: int, columns: Mapping[str, Sequence[Any]], start: int = 0
+    ) -> None: ...
+
+    def pages(self, kind: Kind, subjects: Iterable[str]) -> list[int]:
+        """The pages of many subjects."""
+        return [self.page(kind, subject) for subject in subjects]
+
+    def patch_many(
+        self,
+        kind: Kind,
+        pages: Iterable[int],
+        columns: Mapping[str, Sequence[Any]],
+        starts: Iterable[int],
+        counts: Iterable[int],
+    ) -> None:
+        """A range of rows of each page; cells lie behind one another."""
+        at = 0
+        for page, start, count in zip(pages, starts, counts, strict=True):
+            own = {name: values[at : at + count] for name, values in columns.items()}
+            self.patch(kind, page, own, start)
+            at += count
+
+
+class OracleChanges(Batches):
     """One commit; the later write to a cell wins."""
 
     def __init__(self, kinds: Mapping[str, Kind], state: _State) -> None:
@@ -185,25 +217,6 @@ class OracleChanges:
             dtype = DTYPES[shown.column(name).dtype][1]
             for row, value in zip(listed, np.array(values, dtype), strict=True):
                 self.writes[page, name, row] = value
-
-    def pages(self, kind: Kind | str, subjects: Iterable[str]) -> list[int]:
-        """The pages of many subjects."""
-        return [self.page(kind, subject) for subject in subjects]
-
-    def patch_many(
-        self,
-        kind: Kind | str,
-        pages: Iterable[int],
-        columns: Mapping[str, Sequence[Any]],
-        starts: Iterable[int],
-        counts: Iterable[int],
-    ) -> None:
-        """A range of rows of each page; cells lie behind one another."""
-        at = 0
-        for page, start, count in zip(pages, starts, counts, strict=True):
-            own = {name: values[at : at + count] for name, values in columns.items()}
-            self.patch(kind, page, own, start)
-            at += count
 
     def delete(self, page: int) -> None:
         """A tombstone, which also drops what this commit wrote to the page."""

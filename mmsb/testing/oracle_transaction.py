@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmsb.base.schema import Kind
-from mmsb.testing.oracle import Oracle, OracleChanges, OracleSnapshot
+from mmsb.testing.oracle import Batches, Oracle, OracleChanges, OracleSnapshot
 
 
-class OracleTransaction:
+class OracleTransaction(Batches):
     """Behaves like a `Transaction`: same ids while it is open, same ids in the end."""
 
     def __init__(self, oracle: Oracle) -> None:
@@ -58,25 +58,6 @@ class OracleTransaction:
         self._changes.patch_rows(kind, page, listed, columns)
         if listed:
             self._log.append(("patch", (kind, page, listed, columns)))
-
-    def pages(self, kind: Kind, subjects: Iterable[str]) -> list[int]:
-        """The pages of many subjects."""
-        return [self.page(kind, subject) for subject in subjects]
-
-    def patch_many(
-        self,
-        kind: Kind,
-        pages: Iterable[int],
-        columns: Mapping[str, Sequence[Any]],
-        starts: Iterable[int],
-        counts: Iterable[int],
-    ) -> None:
-        """A range of rows of each page."""
-        at = 0
-        for page, start, count in zip(pages, starts, counts, strict=True):
-            own = {name: values[at : at + count] for name, values in columns.items()}
-            self.patch(kind, page, own, start)
-            at += count
 
     def delete(self, page: int) -> None:
         """A tombstone."""

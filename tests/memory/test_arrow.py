@@ -261,7 +261,7 @@ def test_from_anything_that_gives_a_stream(memory: Memory, source: str) -> None:
         "line": [-1, -2, None, -4, -5],
     }
     if source == "pandas" and not hasattr(pd.DataFrame, "__arrow_c_stream__"):
-        pytest.skip("this pandas gives no stream")
+        pytest.skip("pandas older than 2.2 gives no __arrow_c_stream__")
     assert memory.commit_arrow("thing", SOURCES[source](columns)) == 1
     now = memory.at()
     f, g = now.page(THING, "f"), now.page(THING, "g")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsb.memory import pool
+from mmsb.memory import frame, kernels, pool
 from mmsb.memory.cells import address_of
 from mmsb.memory.memory import Memory
 from mmsb.testing.strategies import KINDS, SMALL
@@ -142,3 +142,9 @@ def test_filling_fills_so_many_cells(dtype: str, count: int) -> None:
     wanted[1:-1] = value.astype(dtype)
     fill_with(address_of(out) + out.itemsize, count, out.itemsize, int(value.view("<i8")))
     assert np.array_equal(out, wanted)
+
+
+def test_the_kernels_know_the_flags_and_the_blocks_of_a_frame() -> None:
+    """Kernels import nothing of ours, so these numbers are written there a second time."""
+    assert kernels.TOMBSTONE == frame.TOMBSTONE
+    assert 1 << kernels._BLOCK_BITS == frame.BLOCK

@@ -233,7 +233,7 @@ def test_memory_runs_out_when_a_commit_is_visible_already(
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "add_one", full)
+        patched.setattr(Run, "add_rows", full)
         with pytest.raises(MemoryError):
             memory.update_page(page, range(10), {"value": np.zeros(10, "u4")})
     with pytest.raises(WriterFailed, match="visible already"):
