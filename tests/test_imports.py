@@ -29,7 +29,19 @@ ONE_FILE = {
     "cupy": "graph/kernels_gpu.py",
     "duckdb": "query/sql.py",
 }
-HEAVY = {"numpy", "rich", "typer", "numba", "pyarrow", "juliacall", "juliapkg", "cupy", "duckdb"}
+HEAVY = {
+    "numpy",
+    "scipy",
+    "networkx",
+    "rich",
+    "typer",
+    "numba",
+    "pyarrow",
+    "juliacall",
+    "juliapkg",
+    "cupy",
+    "duckdb",
+}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 

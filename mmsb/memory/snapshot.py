@@ -196,6 +196,10 @@ class Snapshot:
         """The text of a symbol."""
         return self.symbols([id])[0]
 
+    def symbol_id(self, text: str) -> int | None:
+        """The symbol of a text as of the epoch, or None. The first call reads all symbols."""
+        return self._symbols.id(text, self._symbols.count(self.epoch))
+
     def symbols(self, ids: Iterable[int] | Array) -> list[str]:
         """The texts of symbols; cached for the life of the memory."""
         return self._symbols.texts(ids, self._symbols.count(self.epoch))
