@@ -6,13 +6,14 @@
 # make recordings  record anew what the tests read where there is no modern Julia
 # make bench-capture  what recording costs a compile-heavy program, beside SnoopCompile; minutes
 # make bench-memory  the memory beside TileDB, Icechunk, Lance, Delta Lake, LMDB, SQLite, DuckDB; minutes
+# make bench-graph  the graph beside SuiteSparse GraphBLAS, SciPy, rustworkx, networkx; minutes
 # make shipped    record anew the tour that `mmsb demo` plays where there is no Julia
 # make clean      remove what make made (a Julia that was installed stays)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo check julia test test-long bench-capture bench-memory shipped recordings clean
+.PHONY: help install demo check julia test test-long bench-capture bench-memory bench-graph shipped recordings clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -50,6 +51,9 @@ bench-capture: install julia
 bench-memory: .venv/bench
 	@$(BIN)/python -m benchmarks.memory $(BENCH)
 
+bench-graph: .venv/bench
+	@$(BIN)/python -m benchmarks.graph $(BENCH)
+
 shipped: install julia
 	@$(BIN)/mmsb record --replace -o mmsb/data/tour.mmsb examples/tour.jl
 
@@ -68,7 +72,7 @@ clean:
 	@touch $@
 
 .venv/bench: .venv/installed
-	@echo "installing the peers that the memory is measured beside"
+	@echo "installing the peers that mmsb is measured beside"
 	@$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off -e '.[bench]'
 	@touch $@
 

@@ -42,9 +42,11 @@ def test_a_claim_that_is_not_there_is_named() -> None:
 
 
 def test_every_claim_has_its_place_on_the_page() -> None:
-    from benchmarks.memory.__main__ import CLAIMS
+    from benchmarks.graph.__main__ import CLAIMS as GRAPH
+    from benchmarks.memory.__main__ import CLAIMS as MEMORY
 
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    for claim in CLAIMS:
-        assert page.count(f"<!-- bench-memory {claim} -->") == 1
-        assert page.count(f"<!-- end of bench-memory {claim} -->") == 1
+    for mark, claims in (("bench-memory", MEMORY), ("bench-graph", GRAPH)):
+        for claim in claims:
+            assert page.count(f"<!-- {mark} {claim} -->") == 1
+            assert page.count(f"<!-- end of {mark} {claim} -->") == 1

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.harness import Array, Bench, Goal, Result, Way, measured, same
 from benchmarks.memory import ours, peers
 from benchmarks.memory.column import patches
-from benchmarks.memory.harness import Array, Bench, Goal, Result, Way, measured, same
 from benchmarks.memory.ours import SMALL
 from benchmarks.memory.peers import Ours, Peer
 from mmsb.memory.memory import Memory

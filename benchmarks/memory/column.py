@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.harness import Array, Bench, Goal, Result, Timings, Way, measured, same
 from benchmarks.memory import ours, peers
-from benchmarks.memory.harness import Array, Bench, Goal, Result, Timings, Way, measured, same
 from benchmarks.memory.ours import SERIES
 from benchmarks.memory.peers import Columns, Ours, Peer
 

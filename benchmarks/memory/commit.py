@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.harness import Bench, Goal, Result, Timings, Way, floors, measured, same
 from benchmarks.memory import peers
-from benchmarks.memory.harness import Bench, Goal, Result, Timings, Way, floors, measured, same
 from benchmarks.memory.peers import Ours, Peer
 
 PATCH = 1000

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import Bench, Goal, Result, Way, floors, measured, same
 from benchmarks.memory import batches, ours
-from benchmarks.memory.harness import Bench, Goal, Result, Way, floors, measured, same
 from benchmarks.memory.ours import SMALL, patch_many
 from mmsb.base.rect import Rows
 from mmsb.memory.memory import Memory

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.memory import batches, ours, peers
-from benchmarks.memory.harness import (
+from benchmarks.harness import (
     Array,
     Bench,
     Goal,
@@ -22,6 +21,7 @@ from benchmarks.memory.harness import (
     same,
     seconds,
 )
+from benchmarks.memory import batches, ours, peers
 from benchmarks.memory.ours import SERIES, SMALL
 from mmsb.memory.memory import Memory
 

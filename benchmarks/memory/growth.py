@@ -9,9 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.memory import ours, peers
-from benchmarks.memory.cell import CHAIN, ROWS, chains
-from benchmarks.memory.harness import (
+from benchmarks.harness import (
     ROOT,
     Array,
     Bench,
@@ -24,6 +22,8 @@ from benchmarks.memory.harness import (
     same,
     seconds,
 )
+from benchmarks.memory import ours, peers
+from benchmarks.memory.cell import CHAIN, ROWS, chains
 from benchmarks.memory.ours import SMALL
 from mmsb.memory.memory import Memory
 

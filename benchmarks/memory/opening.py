@@ -9,8 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.memory import ours, peers
-from benchmarks.memory.harness import (
+from benchmarks.harness import (
     Bench,
     Goal,
     Result,
@@ -19,6 +18,7 @@ from benchmarks.memory.harness import (
     evicted,
     seconds,
 )
+from benchmarks.memory import ours, peers
 from benchmarks.memory.ours import SERIES
 
 ROWS, TOGETHER = 1000, 200  # rows of a delta, deltas of a commit: 16 kB and 3 MB

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.memory.harness import Bench, Goal, Result
+from benchmarks.harness import Bench, Goal, Result
 from mmsb.capture import command, process
 from mmsb.capture import julia as finder
 from mmsb.capture.process import Recorded

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.memory import ours
-from benchmarks.memory.harness import (
+from benchmarks.harness import (
     Array,
     Bench,
     Goal,
@@ -22,6 +21,7 @@ from benchmarks.memory.harness import (
     measured,
     same,
 )
+from benchmarks.memory import ours
 from benchmarks.memory.ours import QUAD
 from mmsb.memory.memory import Memory
 

@@ -1,0 +1,1 @@
+"""The graph, measured beside its peers: ``python -m benchmarks.graph``."""
