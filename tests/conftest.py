@@ -37,7 +37,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     found: tuple[Candidate | None, ...] = _julias() or (None,)
     names = [f"julia {one.version}" if one else "no julia" for one in found]
-    metafunc.parametrize("julia", found, ids=names, indirect=True, scope="session")
+    later = [pytest.mark.long] if metafunc.definition.get_closest_marker("newest") else []
+    params = [pytest.param(one, marks=later if at else []) for at, one in enumerate(found)]
+    metafunc.parametrize("julia", params, ids=names, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

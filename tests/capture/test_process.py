@@ -40,6 +40,7 @@ def instances(path: str | None) -> set[str]:
         return set(now.symbols(names))
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize(
     ("ending", "code"), [("", 0), ("exit(3)", 3), ('error("boom")', 1), ("exit(0)", 0)]
 )

@@ -84,6 +84,7 @@ def interrupted(folder: Path, julia: Candidate, source: str) -> str:
     return told
 
 
+@pytest.mark.newest
 def test_a_loop_ended_by_ctrl_c_keeps_its_record(tmp_path: Path, julia: Candidate) -> None:
     source = 'f(x) = x + 1\nf(1)\nprintln("ready")\nwhile true; sleep(0.01); end\n'
     told = interrupted(tmp_path, julia, source)

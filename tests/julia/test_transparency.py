@@ -39,6 +39,7 @@ def both(
     return plain, run(words, folder, stdin)
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_program_sees_what_it_would_see(julia: Candidate, tmp_path: Path, code: int) -> None:
     script = live.HERE / "looks.jl"
@@ -55,6 +56,7 @@ def test_a_program_sees_what_it_would_see(julia: Candidate, tmp_path: Path, code
     assert recorded.returncode == plain.returncode == code
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize(
     ("program", "code"),
     [
