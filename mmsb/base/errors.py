@@ -6,7 +6,8 @@
     ├── UsageError            the request is wrong: change it          exit 2
     │   ├── UnknownName           no such function, epoch, stage, kind
     │   ├── AmbiguousName         several fit: be more exact
-    │   └── NotAMemory            the path holds no memory
+    │   ├── NotAMemory            the path holds no memory
+    │   └── CycleError            an order was asked for where there is none
     ├── StateError            the request is right, the moment is not  exit 3
     │   ├── MemoryLocked          another writer holds it
     │   ├── ReadOnly              opened for reading, or a read-only folder
@@ -52,6 +53,16 @@ class AmbiguousName(UsageError):
 
 class NotAMemory(UsageError):
     code = "not-a-memory"
+
+
+class CycleError(UsageError):
+    """``cycle``: nodes, each with an edge to the next and the last to the first."""
+
+    code = "cycle"
+
+    def __init__(self, message: str, cycle: list[int]) -> None:
+        super().__init__(message)
+        self.cycle = cycle
 
 
 class StateError(MmsbError):
