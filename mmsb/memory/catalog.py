@@ -81,8 +81,9 @@ class Catalog:
 
     def seal(self) -> None:
         """The epoch is complete: its pages count from now on."""
-        self._upto.append(self.kinds.count)
-        self.count = self.kinds.count
+        count = self.kinds.count
+        self._upto.append(count)
+        self.count = count
         self.head += 1
 
     @property
@@ -100,7 +101,7 @@ class Catalog:
     def counted(self, epoch: int) -> int:
         """Pages created up to the epoch; none before the first one."""
         at = epoch - self.base
-        return int(self._upto.held[at]) if at >= 0 else 0
+        return self._upto.items[at] if at >= 0 else 0
 
     def live(self, kind: int, epoch: int) -> Array:
         """Live pages of the kind as of the epoch, u32, in creation order. O(pages)."""

@@ -13,6 +13,8 @@ from mmsb.base.schema import DTYPES, Column, Kind
 
 Array = npt.NDArray[Any]
 U32 = np.dtype("<u4")
+#: So few are quicker looked at one by one.
+_FEW = 64
 _DTYPES = {name: np.dtype(character) for name, (_, character) in DTYPES.items()}
 
 
@@ -62,7 +64,7 @@ def address_of(array: Array) -> int:
 
 def frozen(array: Array) -> Array:
     """The array itself, marked read-only."""
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array
 
 
@@ -116,7 +118,12 @@ def cells(kind: Kind, column: Column, values: Any) -> Array:
 def sorted_rows(rows: Any) -> Array:
     """Row numbers as a strictly increasing u32 copy; UsageError if they are not."""
     given = cast(rows, U32, "rows")
-    if len(given) > 1 and not bool((given[1:] > given[:-1]).all()):
+    if len(given) <= _FEW:
+        numbers = given.tolist()
+        rising = all(map(operator.lt, numbers, numbers[1:]))
+    else:
+        rising = bool((given[1:] > given[:-1]).all())
+    if not rising:
         raise UsageError("rows: pass them sorted, each once")
     if len(given) and int(given[-1]) == 2**32 - 1:
         raise UsageError("rows: row 4294967295 means 'none' and cannot be written")

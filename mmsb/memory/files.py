@@ -288,13 +288,14 @@ def refused(folder: Path, path: Path, error: OSError) -> MmsbError:
 class Lock:
     """The one writer's flock. The kernel drops it with the process: a stale pid locks nobody."""
 
-    __slots__ = ("__weakref__", "_file", "_pid")
+    __slots__ = ("__weakref__", "_file", "inherited")
 
     def __init__(self, folder: Path, disk: Disk = DISK) -> None:
         """MemoryLocked if another writer holds it; ReadOnly if the folder cannot be written."""
         path = folder / "lock"
         self._file: File | None = None
-        self._pid = os.getpid()
+        #: Was it taken by another process, of which this one is a fork?
+        self.inherited = False
         try:
             file = disk.make(path, anew=False)
         except OSError as error:
@@ -311,12 +312,7 @@ class Lock:
         _HELD.add(self)
         with suppress(OSError):  # a full disk: the lock holds, only the pid is not told
             file.truncate(0)
-            file.write(f"{self._pid}\n".encode(), 0)
-
-    @property
-    def inherited(self) -> bool:
-        """Was it taken by another process, of which this one is a fork?"""
-        return self._pid != os.getpid()
+            file.write(f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Empties the file, so that equal memories have equal bytes, and lets go.
@@ -348,6 +344,7 @@ _HELD: weakref.WeakSet[Lock] = weakref.WeakSet()
 def _after_fork() -> None:
     """A fork that outlives its parent must not hold the parent's lock."""
     for lock in list(_HELD):
+        lock.inherited = True
         lock.drop()
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from xxhash import xxh3_64_digest, xxh3_64_intdigest
+from xxhash import xxh3_64, xxh3_64_digest, xxh3_64_intdigest
 
 from mmsb.base.errors import NewerFormat
 from mmsb.memory.cells import Array
@@ -34,7 +34,6 @@ _CHECK = struct.Struct("<Q")
 _ZEROS = bytes(ALIGN)
 #: A larger frame is copied and written in pieces of so many bytes, which stay in a core's cache.
 CHUNK = 16 * BLOCK
-_EMPTY = bytearray()
 #: bytes of schema; numbers of pages, batches, batch columns, deltas, spans; two zeros
 COUNTS = struct.Struct("<8I")
 
@@ -200,12 +199,12 @@ class Draft:
             total = sum(map(len, buffers))
         self.table = len(table)
         #: How many blocks of buffers there are.
-        self.blocks = (total + BLOCK - 1) // BLOCK
+        self.blocks = blocks = (total + BLOCK - 1) // BLOCK
         #: Where its payload begins and ends, and bytes it will take in a segment.
-        self.at = HEADER.size + 8 * (self.blocks + (self.table + BLOCK - 1) // BLOCK)
-        self.end = self.at + self.table + total
-        self.size = padded(self.end, ALIGN)
-        self.parts = (table, *buffers, _ZEROS[: self.size - self.end])
+        self.at = HEADER.size + 8 * (blocks + (self.table + BLOCK - 1) // BLOCK)
+        self.end = end = self.at + self.table + total
+        self.size = end + (-end & ALIGN - 1)
+        self.parts = (table, *buffers, _ZEROS[: -end & ALIGN - 1])
 
     def write(self, file: File, segment: int, offset: int) -> None:
         """Writes the frame at that place, the payload before what says that it is one. OSError."""
@@ -224,15 +223,19 @@ class Draft:
             file.write(self.parts[-1], at)
         file.write(self._head(b"".join(sums), segment, offset), offset)
 
-    def render(self, segment: int, offset: int) -> bytearray:
+    def render(self, segment: int, offset: int) -> bytes | bytearray:
         """The frame's bytes at that place; the header's checksum covers the place too."""
-        raw, at, end = _EMPTY.join((bytes(self.at), *self.parts)), self.at, self.end
-        view, split = memoryview(raw), at + self.table
+        parts = self.parts
         if self.blocks == 1 and self.table <= BLOCK:
-            sums = _TWO.pack(xxh3_64_intdigest(view[at:split]), xxh3_64_intdigest(view[split:end]))
-        else:
-            cuts = [*range(at, split, BLOCK), *range(split, end, BLOCK), end]
-            sums = b"".join(xxh3_64_digest(view[low:high])[::-1] for low, high in pairwise(cuts))
+            buffers = xxh3_64(parts[1])
+            for part in parts[2:-1]:
+                buffers.update(part)
+            sums = _TWO.pack(xxh3_64_intdigest(parts[0]), buffers.intdigest())
+            return b"".join((self._head(sums, segment, offset), *parts))
+        raw, at, end = bytearray().join((bytes(self.at), *parts)), self.at, self.end
+        view, split = memoryview(raw), at + self.table
+        cuts = [*range(at, split, BLOCK), *range(split, end, BLOCK), end]
+        sums = b"".join(xxh3_64_digest(view[low:high])[::-1] for low, high in pairwise(cuts))
         raw[:at] = self._head(sums, segment, offset)
         return raw
 

@@ -15,19 +15,21 @@ class Grow:
     One thread appends while others read: what is new is in its place before it is counted.
     """
 
-    __slots__ = ("count", "held", "size")
+    __slots__ = ("blank", "count", "held", "items", "size")
 
-    def __init__(self, dtype: str) -> None:
-        self.count = 0
-        #: The array behind the values, and how many it has room for.
-        self.held: Array = np.zeros(64, dtype)
+    def __init__(self, dtype: str, blank: int = 0) -> None:
+        """``blank`` is what `grow` appends."""
+        self.count, self.blank = 0, blank
+        #: The array behind the values, the same as plain numbers, and how many it has room for.
+        self.held: Array = np.full(64, blank, dtype)
+        self.items = self.held.data
         self.size = 64
 
     @classmethod
     def of(cls, values: Array) -> Grow:
-        """Begins with values that are held as they are, until it grows."""
+        """Values that are held as they are; nothing is appended to them."""
         made = cls.__new__(cls)
-        made.count, made.held = len(values), values
+        made.count, made.held, made.items = len(values), values, values.data
         return made
 
     @property
@@ -43,23 +45,25 @@ class Grow:
         self.room(end)[count:end] = values
         self.count = end
 
+    def extend_bytes(self, data: bytes | bytearray) -> None:
+        """Appends values by their bytes."""
+        width, count = self.items.itemsize, self.count
+        end = count + len(data) // width
+        if end > self.size:
+            self.room(end)
+        self.items.cast("B")[width * count : width * end] = data
+        self.count = end
+
     def append(self, value: int) -> None:
         """Appends one value."""
         count = self.count
         if count == self.size:
             self.room(count + 1)
-        self.held[count] = value
+        self.items[count] = value
         self.count = count + 1
 
-    def repeat(self, value: int, count: int) -> None:
-        """Appends one value several times."""
-        start = self.count
-        end = start + count
-        self.room(end)[start:end] = value
-        self.count = end
-
     def grow(self, count: int) -> None:
-        """Appends zeros: what lies behind the values was never written."""
+        """Appends blanks: what lies behind the values was never written."""
         end = self.count + count
         if end > self.size:
             self.room(end)
@@ -69,8 +73,11 @@ class Grow:
         """The array, with room for ``end`` values."""
         held = self.held
         if end > self.size:
-            grown = np.zeros(max(end, 2 * self.size), held.dtype)
+            size = max(end, 2 * self.size)
+            grown = np.zeros(size, held.dtype)  # which take no memory before they are used
+            if self.blank:
+                grown[self.count :] = self.blank
             grown[: self.count] = held[: self.count]
-            self.held, self.size = grown, len(grown)
+            self.held, self.items, self.size = grown, grown.data, size
             return grown
         return held

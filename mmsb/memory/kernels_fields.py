@@ -25,7 +25,7 @@ BATCH_FIELDS = (
 )
 EPOCH, FIRST, DELTAS, ROWS, META, IDS, PAGES, STARTS = range(8)
 STOPS, OFFSETS, SPARSE_AT, CELLS, BUFFERS, BLOCK, FRAME, END = range(8, 16)
-ROW = Struct("<16q")
+ROW = Struct("<4qQ11q")
 
 #: What an order says, i64 each; of a whole run only those that are no order's. Addresses in bytes.
 ORDER_FIELDS = (

@@ -25,7 +25,6 @@ from mmsb.memory.frame import ALIGN, Draft, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
 from mmsb.memory.newpage import NewPage
-from mmsb.memory.run import Run
 from mmsb.memory.single import Single
 from mmsb.memory.transaction import Transaction
 from mmsb.memory.upkeep import Upkeep
@@ -197,22 +196,23 @@ class Memory(Upkeep):
 
     def create_page(self, kind: Kind | str, subject: str) -> int:
         """The page of a subject; a commit of its own if it is new. Raises as `commit` does."""
-        began = perf_counter_ns()
+        meter = self._index.meter
+        began = meter.begin_commit()
         with self._lock:
             self._check_open()
             index = self._index
             shown = index.kind(kind)
-            draft = self._new_page.draft(shown, subject) if self._writer is not None else None
-            if draft is None:
+            plain = self._new_page.draft(shown, subject) if self._writer is not None else None
+            if plain is None:
                 changes = self.changes()
                 page = changes.page(shown, subject)
                 if page >= index.page_count:
                     self.commit(changes)
                 return page
-            out, new = self._check_writable(), self._new_page
-            self._append(out, draft, lambda run, at: new.add(draft, run, shown, subject, at))
+            out, new, (draft, *told) = self._check_writable(), self._new_page, plain
+            self._append(out, draft, new.add, *told)
             out.settle()
-            index.meter.committed(began, 2, draft.size, draft.epoch)
+            meter.committed(began, 2, draft.size, draft.epoch)
             return draft.first_page
 
     def update_page(
@@ -230,14 +230,9 @@ class Memory(Upkeep):
             plain = self._single.draft(page, rows, columns, source)
             if plain is not None:
                 draft, shape, touched = plain
-                add = self._single.add
-                self._append(out, draft, lambda run, at: add(draft, run, shape, touched, at))
+                self._append(out, draft, self._single.add, shape, touched)
                 out.settle()
-                if began:
-                    meter.committed(began, 1, draft.size, draft.epoch)
-                else:
-                    meter.deltas += 1
-                    meter.bytes += draft.size
+                meter.committed(began, 1, draft.size, draft.epoch)
                 return draft.epoch
             changes = self.changes()
             kind = self.at().kind_of(page)
@@ -320,15 +315,15 @@ class Memory(Upkeep):
         return checkpoint.parts(self._log, self._index, self._epoch(epoch))
 
     def _append(
-        self, out: Writer, draft: Draft, add: Callable[[Run, int], None] | None = None
+        self, out: Writer, draft: Draft, add: Callable[..., None] | None = None, *told: Any
     ) -> list[Batch]:
-        """Writes a frame and takes it in. ``add`` does that for the segment's open run and the
-        frame's place, without reading it again; else its batches are returned."""
+        """Writes a frame and takes it in. ``add(draft, run, place, *told)`` does that for the
+        segment's open run, without reading it again; else its batches are returned."""
         before = self._log.end
         segment, at = out.append(draft)
         run = self._index.open_run
         if add is not None and run is not None and run.segment is segment:
-            add(run, at)
+            add(draft, run, at, *told)
             return []
         batches = self._index.add(Frame(segment, at, at + draft.size))
         if segment.number != before[0]:  # the commit has sealed the one before

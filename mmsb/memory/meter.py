@@ -138,10 +138,7 @@ class Meter:
     # Writing.
 
     def begin_commit(self) -> int:
-        """The time, if the small commit that begins now is measured (then `committed` follows); 0.
-
-        Of others only ``deltas`` and ``bytes`` are counted.
-        """
+        """The time, if the small commit that begins now is measured; 0."""
         commits = self._commits
         commits.left -= 1
         if commits.left > 0 and spans.listener is None:
@@ -149,7 +146,14 @@ class Meter:
         return perf_counter_ns()
 
     def committed(self, began: int, deltas: int, size: int, epoch: int) -> None:
-        """A commit that began then is visible: so many deltas, a frame of so many bytes."""
+        """A commit that began then is visible: so many deltas, a frame of so many bytes.
+
+        One that is not measured began at 0.
+        """
+        if not began:
+            self.deltas += deltas
+            self.bytes += size
+            return
         ended = perf_counter_ns()
         if ended >= self._next:
             self._marks.append((ended, self.deltas, self.bytes))

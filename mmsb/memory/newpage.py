@@ -32,10 +32,11 @@ class NewPage:
     def __init__(self, index: Index, symbols: Symbols) -> None:
         self._index, self._symbols = index, symbols
 
-    def draft(self, kind: Kind, subject: str) -> Draft | None:
-        """The next frame, if this is the plain case; None for whatever needs a closer look.
+    def draft(self, kind: Kind, subject: str) -> tuple[Draft, Kind, str, int, int] | None:
+        """The next frame, if this is the plain case, and what `add` is to be told of it.
 
-        Plain: an ASCII text that is no symbol yet, a kind that is no table, no new schema.
+        None for whatever needs a closer look. Plain: an ASCII text that is no symbol yet, a kind
+        that is no table, no new schema.
         """
         index, symbols = self._index, self._symbols
         if type(subject) is not str or not subject.isascii() or not index.complete:
@@ -60,12 +61,15 @@ class NewPage:
         )
         text = subject.encode()
         buffers = [text, _EIGHT[count & 7 or 8 :], _CELLS.pack(heap, count)]
-        return Draft(epoch + 1, 0, page, table, buffers)
+        total = count + (-count & 7) + _CELLS.size
+        return Draft(epoch + 1, 0, page, table, buffers, total), kind, subject, symbol, heap
 
-    def add(self, draft: Draft, run: Run, kind: Kind, subject: str, offset: int) -> None:
-        """Takes the frame in that was just written at that place of the run's segment."""
+    def add(
+        self, draft: Draft, run: Run, offset: int, kind: Kind, subject: str, symbol: int, heap: int
+    ) -> None:
+        """Takes the frame in that was just written at that place of the run's segment: the page of
+        a subject that is this symbol now, its text at that byte of the heap."""
         index, count, epoch = self._index, len(subject), draft.epoch
-        symbol, heap = self._symbols.count(epoch), self._symbols.heap_bytes(epoch)
         at = offset + draft.at
         buffers = at + draft.table
         behind = (buffers, run.blocks, offset, offset + draft.end)

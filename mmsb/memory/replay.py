@@ -41,7 +41,9 @@ def row_count(index: Index, page: int, epoch: int) -> int:
     frame = index.keyframes.find(page, epoch)
     if frame is not None and frame.epoch > since:
         since, before = frame.epoch, frame.rows
-    if _loaded(index) or frame is not None:
+    if since == epoch:
+        found = before
+    elif _loaded(index) or frame is not None:
         kernel, known, found = _page().row_count, index.described(), 0
 
         def count(mark: int) -> int:
@@ -191,14 +193,16 @@ def _loaded(index: Index) -> bool:
 def _read_compiled(
     index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int
 ) -> Array:
-    known, told, count = index.described(), index.told(kind, column), len(rows)
     frame = index.keyframes.find(page, epoch)
     try:
-        base = None if frame is None else frame.cells(column, told.dtype)
+        base = None if frame is None else frame.cells(column, dtype_of(column))
     except Broken:
         assert frame is not None
         index.keyframes.drop(page, frame)
         return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
+    if base is not None and frame is not None and frame.epoch == epoch and rows.stop <= len(base):
+        return base[rows.start : rows.stop]  # without a look at the log
+    known, told, count = index.described(), index.told(kind, column), len(rows)
     out, covered = unset(column, count), np.empty((count >> 6) + 1, np.int64)
     to, bits, kernel = address_of(out), address_of(covered), _page().read
     order = place = 0

@@ -68,8 +68,7 @@ def rows_hold(rows: Array, edges: Array, starts: Array, stops: Array) -> bool:
 
 def meta_of(kind: int, flags: int, columns: int, source: int) -> int:
     """Four numbers in one, as a batch row holds them."""
-    packed = kind | flags << 16 | columns << 32 | source << 48
-    return packed - (1 << 64) if packed >> 63 else packed
+    return kind | flags << 16 | columns << 32 | source << 48
 
 
 def bounds_broken(table: Array, words: Array, most: Array, pages: Array) -> Array:

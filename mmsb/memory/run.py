@@ -119,6 +119,7 @@ class Run(Verified):
 
     def _take(self, reading: Reading) -> None:
         self._table, self.frames = Grow.of(reading.table), Grow.of(reading.frames)
+        self._checked = Grow("u1")
         self._checked.grow(len(reading.table) // len(BATCH_FIELDS))
         self._seen.grow(reading.blocks)
         self.deltas = reading.order.high
@@ -143,8 +144,8 @@ class Run(Verified):
     def add_rows(self, rows: bytes | bytearray, deltas: int, blocks: int, offset: int) -> None:
         """The batch rows of the frame at ``offset``, and how much it holds; its table is sound."""
         self._seen.grow(blocks)
-        self._checked.repeat(SEEN, len(rows) // ROW.size)
-        self._table.extend(np.frombuffer(rows, "<i8"))
+        self._checked.grow(len(rows) // ROW.size)
+        self._table.extend_bytes(rows)
         self.frames.append(offset)
         self.deltas += deltas
 

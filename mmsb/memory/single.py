@@ -23,37 +23,47 @@ from mmsb.memory.rows import meta_of
 from mmsb.memory.run import Run
 
 _EIGHT = bytes(8)
+#: Of a batch: how many deltas.
+_ONE = Struct("<I").pack(1)
+#: Its rows and columns; of its delta the page and the first row; of a sparse one the span too.
+_DENSE, _SPARSE = Struct("<4I"), Struct("<6I")
+#: The first row, one past the last, and all between that are written, unless all are.
+_PAGE = COUNTS.size + 12  # where its page stands in its table
+Touched = tuple[int, int, Array | None]
 
 
 class Shape:
     """The table of a delta that writes these columns of a kind, but for what changes each time."""
 
-    __slots__ = ("columns", "dense", "ids", "kind", "sparse")
+    __slots__ = ("columns", "dense", "kind", "metas", "sparse")
 
     def __init__(self, kind: Kind, names: tuple[str, ...]) -> None:
         self.kind = kind
         chosen = sorted((kind.column(name) for name in names), key=lambda column: column.id)
         self.columns = tuple((column, column.name, dtype_of(column)) for column in chosen)
-        ids = tuple(column.id for column in chosen)
-        self.ids = ids
-        count = len(ids)
-        words = f"<{COUNTS.size // 4 + 5}I"
-        self.dense = Struct(f"{words}{2 + count}H{-(COUNTS.size + 24 + 2 * count) % 8}x")
-        words = f"<{COUNTS.size // 4 + 7}I"
-        self.sparse = Struct(f"{words}{2 + count}H{-(COUNTS.size + 32 + 2 * count) % 8}x")
+        ids = [column.id for column in chosen]
+        self.metas = tuple(meta_of(kind.id, flags, len(ids), 0) for flags in (UNIFORM, SPARSE))
+        self.dense, self.sparse = (_ends(kind, ids, flags) for flags in (UNIFORM, SPARSE))
 
     def draft(
         self,
         columns: Mapping[str, Any],
         page: int,
-        rows: Rows | Array,
+        rows: Touched,
         epoch: int,
         source: int,
         first_page: int,
     ) -> Draft | None:
         """The frame; None if columns and rows are not of one length."""
+        first, stop, listed = rows
         raw: list[Any] = []
-        total, count = 0, len(rows)
+        total, count = 0, stop - first if listed is None else len(listed)
+        if listed is not None:
+            raw.append(listed)
+            total = 4 * count
+            if total & 7:
+                raw.append(_EIGHT[4:])
+                total += 4
         for column, name, dtype in self.columns:
             given = columns[name]
             if type(given) is not np.ndarray or given.dtype != dtype or given.ndim != 1:
@@ -66,22 +76,21 @@ class Shape:
             if bytes_ & 7:
                 raw.append(_EIGHT[bytes_ & 7 :])
                 total += -bytes_ & 7
-        size, head = len(self.ids), (0, 0, 1, len(self.ids), 1)
-        if isinstance(rows, Rows):
-            table = self.dense.pack(
-                *head, 0, 0, 0, 1, count, size, page, rows.start, self.kind.id, UNIFORM, *self.ids
-            )
+        if listed is None:
+            head, tail = self.dense
+            table = head + _DENSE.pack(count, len(self.columns), page, first) + tail
         else:
-            first, stop = int(rows[0]), int(rows[-1]) + 1
-            table = self.sparse.pack(
-                *(*head, 1, 0, 0, 1, count, size, page, first, stop, 0),
-                *(self.kind.id, SPARSE),
-                *self.ids,
-            )
-            listed = rows.tobytes()
-            raw.insert(0, listed + _EIGHT[len(listed) & 7 or 8 :])
-            total += len(raw[0])
+            head, tail = self.sparse
+            table = head + _SPARSE.pack(count, len(self.columns), page, first, stop, 0) + tail
         return Draft(epoch, source, first_page, table, raw, total)
+
+
+def _ends(kind: Kind, ids: list[int], flags: int) -> tuple[bytes, bytes]:
+    """What stands before and behind the numbers of a delta in its table, all padded."""
+    own = _SPARSE if flags & SPARSE else _DENSE
+    head = COUNTS.pack(0, 0, 1, len(ids), 1, own is _SPARSE, 0, 0) + _ONE
+    tail = Struct(f"<{2 + len(ids)}H").pack(kind.id, flags, *ids)
+    return head, tail + bytes(-(len(head) + own.size + len(tail)) % 8)
 
 
 class Single:
@@ -93,7 +102,7 @@ class Single:
 
     def draft(
         self, page: int, rows: Any, columns: Mapping[str, Any], source: int
-    ) -> tuple[Draft, Shape, Rows | Array] | None:
+    ) -> tuple[Draft, Shape, Touched] | None:
         """The next frame, if this is the plain case; None for whatever needs a closer look.
 
         Plain: a live page of a kind that is no table, known columns, sorted rows, no new schema.
@@ -104,7 +113,7 @@ class Single:
             return None
         if catalog.deleted and page in catalog.deleted:
             return None
-        key = (int(catalog.kinds.held[page]), tuple(columns))
+        key = (catalog.kinds.items[page], tuple(columns))
         shape = self._shapes.get(key) or self._shape(key)
         try:
             touched = _rows(rows)
@@ -115,21 +124,23 @@ class Single:
             raise no_room() from error
         return None if made is None else (made, shape, touched)
 
-    def add(self, draft: Draft, run: Run, shape: Shape, rows: Rows | Array, offset: int) -> None:
+    def add(self, draft: Draft, run: Run, offset: int, shape: Shape, rows: Touched) -> None:
         """Takes the frame in that was just written at that place of the run's segment."""
-        at, count = offset + draft.at, len(rows)
-        buffers, end = at + draft.table, offset + draft.end
-        page, start = at + COUNTS.size + 12, at + COUNTS.size + 16
-        if isinstance(rows, Rows):
-            flags, ids, spans, cells = UNIFORM, start + 8, (-1, -1, -1), buffers
+        first, stop, listed = rows
+        at, (dense, sparse) = offset + draft.at, shape.metas
+        buffers, page = at + draft.table, at + _PAGE
+        about, behind = draft.source << 48, (buffers, run.blocks, offset, offset + draft.end)
+        if listed is None:
+            row = ROW.pack(
+                *(draft.epoch, run.deltas, 1, stop - first, dense | about),
+                *(page + 12, page, page + 4, -1, -1, -1, buffers, *behind),
+            )
         else:
-            flags, ids, cells = SPARSE, start + 16, buffers + padded(4 * count, 8)
-            spans = (start + 4, start + 8, buffers)
-        meta = meta_of(shape.kind.id, flags, len(shape.ids), draft.source)
-        row = ROW.pack(
-            *(draft.epoch, run.deltas, 1, count, meta, ids, page, start),
-            *(*spans, cells, buffers, run.blocks, offset, end),
-        )
+            count = len(listed)
+            row = ROW.pack(
+                *(draft.epoch, run.deltas, 1, count, sparse | about, page + 20, page, page + 4),
+                *(page + 8, page + 12, buffers, buffers + padded(4 * count, 8), *behind),
+            )
         run.add_rows(row, 1, draft.blocks, offset)
         self._index.catalog.seal()
 
@@ -142,14 +153,14 @@ class Single:
         return made
 
 
-def _rows(rows: Any) -> Rows | Array | None:
-    if isinstance(rows, Rows):
-        return rows if len(rows) > 0 and rows.stop <= PAGE_ROWS else None
-    if type(rows) is range:
-        plain = rows.step == 1 and 0 <= rows.start < rows.stop <= PAGE_ROWS
-        return Rows(rows.start, rows.stop) if plain else None
+def _rows(rows: Any) -> Touched | None:
+    if isinstance(rows, Rows | range):
+        plain = 0 <= rows.start < rows.stop <= PAGE_ROWS and len(rows) == rows.stop - rows.start
+        return (rows.start, rows.stop, None) if plain else None
     touched = sorted_rows(rows)
-    if not len(touched) or touched[-1] >= PAGE_ROWS:
+    if not len(touched):
         return None
-    first, stop = int(touched[0]), int(touched[-1]) + 1
-    return Rows(first, stop) if stop - first == len(touched) else touched
+    first, stop = touched.item(0), touched.item(-1) + 1
+    if stop > PAGE_ROWS:
+        return None
+    return first, stop, None if stop - first == len(touched) else touched

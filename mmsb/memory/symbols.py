@@ -79,9 +79,8 @@ class Symbols:
         """
         with self._lock:
             if len(self._ids) == first:
-                ids = range(first, first + len(texts))
-                self._texts.update(zip(ids, texts, strict=True))
-                self._ids.update(zip(texts, ids, strict=True))
+                for id, text in enumerate(texts, first):
+                    self._texts[id], self._ids[text] = text, id
 
     def raw(self, start: int, stop: int) -> list[bytes]:
         """The stored bytes of symbols [start, stop). CorruptData."""

@@ -29,10 +29,10 @@ class Tables:
         if held is None:
             return 0
         epochs, counts = held
-        known = epochs.values
-        at = len(known) if len(known) and known[-1] <= epoch else 0
-        at = at or int(np.searchsorted(known, epoch, side="right"))
-        return int(counts.held[at - 1]) if at else 0
+        at = epochs.count
+        if epochs.items[at - 1] > epoch:
+            at = int(np.searchsorted(epochs.values, epoch, side="right"))
+        return counts.items[at - 1] if at else 0
 
     def recall(self, held: Opening) -> None:
         """Several epochs' rows at once, as an index file has them."""

@@ -37,7 +37,8 @@ class Verified:
         self._open: Callable[[], Segment] | None = segment
         self._known = known
         self._table = Grow("<i8")  # batch rows, end to end
-        self._checked = Grow("u1")  # by batch: is its part of the delta table verified?
+        # By batch: is its part of the delta table verified? That of a frame that was read is.
+        self._checked = Grow("u1", SEEN)
         self._seen = Grow("u1")  # by block of buffers: is it verified?
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -43,7 +42,6 @@ class Writer:
         """``log`` was opened and scanned under ``lock``; what follows its end is cut here."""
         self.log, self.durability, self._disk = log, durability, disk
         self._held, self._lock = lock, threading.Lock()
-        self._pid = os.getpid()
         self._group: Group | None = None
         self._quiet = True  # the thread of "group" has nothing to do
         self._failure: str | None = None
@@ -90,7 +88,7 @@ class Writer:
 
         NoSpace and EnvironmentProblem leave all as it was. WriterFailed, StateError in a fork.
         """
-        if self._pid != os.getpid():
+        if self._held.inherited:
             self._check_able()
         size, log = draft.size, self.log
         with self._lock:

@@ -105,16 +105,24 @@ def test_nothing_of_an_epoch_is_seen_before_its_end(
 ) -> None:
     # After each step of taking in an epoch: all reads of the head hold.
     with Memory.create(path, KINDS) as memory:
-        extend = Grow.extend
 
-        def look_after(self: Grow, values: object) -> None:
-            extend(self, values)  # type: ignore[arg-type]
+        def looks_after(name: str) -> None:
+            extend = getattr(Grow, name)
+
+            def look_after(self: Grow, values: object) -> None:
+                extend(self, values)
+                look()
+
+            monkeypatch.setattr(Grow, name, look_after)
+
+        def look() -> None:
             index: Index = memory._index
             assert len(memory.at().pages(SMALL)) == (memory.head + 1 if memory.head else 0)
             assert len(memory.at().table("type")["name"]) == memory.head
             assert index.catalog.page_of(SMALL.id, 10**6, index.head) is None
             assert memory.stats()["epochs"] == memory.head
 
-        monkeypatch.setattr(Grow, "extend", look_after)
+        for name in ("extend", "extend_bytes", "append", "grow"):
+            looks_after(name)
         monkeypatch.setattr(f"{__name__}.EPOCHS", 40)
         commit(memory)
