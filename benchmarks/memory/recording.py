@@ -92,7 +92,8 @@ def _base(bench: Bench, room: Path, result: Result, julia: finder.Candidate) -> 
 def _write_again(memory: Memory, epoch: int) -> None:
     """A commit of what an epoch wrote to pages: what recording the program again would say.
 
-    What is appended is left out: texts, types and files are known by then.
+    What is appended is left out: texts, types and files are known by then. So are cells that did
+    not change, as a recorder leaves them out that knows what it wrote before.
     """
     changes, snapshot = memory.changes(), memory.at(epoch)
     for written in memory.diff(epoch - 1, epoch):
@@ -102,7 +103,7 @@ def _write_again(memory: Memory, epoch: int) -> None:
             changes.patch_rows(
                 written.kind, written.page, rows, {name: all_[rows] for name, all_ in cells.items()}
             )
-    memory.commit(changes)
+    memory.commit(changes, drop_equal=True)
 
 
 def _compacted(

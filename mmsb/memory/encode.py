@@ -78,14 +78,19 @@ class _Group:
     @classmethod
     def of_many(cls, made: Many) -> _Group:
         """Of deltas that have none."""
-        counts = made.stops - made.starts
         columns = tuple(made.kind.column(name).id for name in made.buffers)
-        stops, offsets = _NONE, _NONE
-        if made.each is None:
-            stops, offsets = _u4(made.stops), _u4(np.cumsum(counts) - counts)
-        key = (made.kind.id, 0 if made.each is None else UNIFORM, columns)
+        flags, stops, offsets = UNIFORM, _NONE, _NONE
         buffers = [[values] for values in made.buffers.values()]
-        return cls(key, made.pages, made.starts, int(counts.sum()), stops, offsets, buffers)
+        if made.each is None:
+            counts = made.stops - made.starts
+            firsts = np.cumsum(counts) - counts if made.firsts is None else made.firsts
+            flags, stops, offsets = 0, _u4(made.stops), _u4(firsts)
+        if made.rows is not None:
+            flags, buffers = SPARSE, [[made.rows], *buffers]
+        total = len(next(iter(made.buffers.values())))
+        return cls(
+            (made.kind.id, flags, columns), made.pages, made.starts, total, stops, offsets, buffers
+        )
 
 
 def _joined(parts: list[Array]) -> Array:

@@ -1,4 +1,4 @@
-"""Many dense deltas of one kind and the same columns, as columns: no object for any of them."""
+"""Many deltas of one kind and the same columns, as columns: no object for any of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from mmsb.memory.cells import U32, Array, cast, common_length, frozen, whole
 class Many:
     """Delta i writes rows [starts[i], stops[i]) of pages[i]; its cells follow those of delta i - 1.
 
-    ``each`` is how many rows all of them have, None if they differ.
+    ``each`` is how many rows all of them have, None if they differ. With ``rows`` they are sparse:
+    it has the row of each cell, and ``firsts`` the first cell of each delta.
     """
 
     kind: Kind
@@ -27,6 +28,8 @@ class Many:
     stops: Array  # i64
     each: int | None
     buffers: Mapping[str, Array]
+    rows: Array | None = None  # u32
+    firsts: Array | None = None  # i64
 
     def of(self, page: int) -> list[tuple[Rows, dict[str, Array]]]:
         """Its deltas of one page, as rows and their cells. O(deltas)."""
@@ -43,7 +46,11 @@ class Many:
 
     def without(self, page: int) -> Many:
         """The same less what it writes to a page."""
-        keep = self.pages != page
+        return self.only(self.pages != page)
+
+    def only(self, keep: Array) -> Many:
+        """Those of its deltas, all dense, that are marked."""
+        assert self.rows is None
         if keep.all():
             return self
         cells = np.repeat(keep, self.stops - self.starts)

@@ -13,7 +13,7 @@ from mmsb.base import schema
 from mmsb.base.errors import Conflict, StateError, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory import arrow_in, budget, checkpoint, encode, founding, recall
+from mmsb.memory import arrow_in, budget, checkpoint, encode, equal, founding, recall
 from mmsb.memory.batch import Batch
 from mmsb.memory.cells import Array, no_room
 from mmsb.memory.changes import Changes
@@ -132,8 +132,14 @@ class Memory(Upkeep):
         symbols = self._symbols
         return Changes(symbols.index, symbols)
 
-    def commit(self, changes: Changes | Iterable[Delta], *, source: int = 0) -> int:
+    def commit(
+        self, changes: Changes | Iterable[Delta], *, source: int = 0, drop_equal: bool = False
+    ) -> int:
         """Writes all of it as one epoch and returns that epoch once it is visible to new readers.
+
+        With ``drop_equal`` cells that equal what the head holds are not written again (see
+        `mmsb.memory.equal`), so `written` and `blame` go on naming who wrote them first;
+        CorruptData if what they are compared with does not hold.
 
         O(bytes). Nothing of it is kept on NoSpace, Conflict or EnvironmentProblem (no memory is
         free). ReadOnly, WriterFailed, UsageError.
@@ -156,6 +162,8 @@ class Memory(Upkeep):
             epoch = self.head + 1
             try:
                 content = changes.seal()
+                if drop_equal:
+                    content = equal.changed(content, self._index)
                 draft = encode.draft(content, epoch, source, self._index.page_count)
             except MemoryError as error:
                 raise no_room() from error

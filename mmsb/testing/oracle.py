@@ -79,10 +79,12 @@ class Oracle:
         state.make_tables(self.kinds)
         return OracleChanges(self.kinds, state)
 
-    def commit(self, changes: OracleChanges, *, source: int = 0) -> int:
+    def commit(self, changes: OracleChanges, *, source: int = 0, drop_equal: bool = False) -> int:
         """Takes the changes as the next epoch."""
         del source
         epoch = self.head + 1
+        if drop_equal:
+            changes.drop_equal()
         self._states.append(changes.apply(changes.state, epoch))
         self._touched.append(set(changes.writes))
         self._dead.append(changes.dead)
@@ -222,6 +224,19 @@ class OracleChanges(Batches):
         """A tombstone, which also drops what this commit wrote to the page."""
         self.writes = {cell: value for cell, value in self.writes.items() if cell[0] != page}
         self.dead.add(page)
+
+    def drop_equal(self) -> None:
+        """Forgets what it writes that is there already; what is appended stays."""
+        state = self.state
+
+        def is_new(cell: Cell, value: Any) -> bool:
+            page, name, row = cell
+            kind, column = state.pages[page][0], state.pages[page][0].column(name)
+            fill = np.array(column.fill, DTYPES[column.dtype][1])
+            beyond = kind.append_only or row >= state.rows.get(page, 0)
+            return bool(beyond or state.cells.get(cell, fill).tobytes() != value.tobytes())
+
+        self.writes = {cell: value for cell, value in self.writes.items() if is_new(cell, value)}
 
     def apply(self, state: _State, epoch: int) -> _State:
         """Writes this into a state, as ``epoch``."""
