@@ -10,13 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmsb.base.errors import MissingExtra, UnknownName, UsageError
+from mmsb.base.errors import EnvironmentProblem, MissingExtra, UnknownName, UsageError
 from mmsb.graph.nodes import Nodes, Numbers
 from mmsb.memory.cells import Array, frozen
+from mmsb.memory.pool import spread
 
 #: Along the edges, or against them.
 Direction = Literal["forward", "backward"]
 MOST_NODES = 2**32 - 1
+_FEW = 1 << 16  # edges that one thread takes in one go
+_BUCKET, _MOST_BUCKETS = 1 << 15, 11  # edges that lie in a cache twice; bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +170,88 @@ class Graph:
 
 
 def side(sources: Array, targets: Array, weights: Array | None, count: int) -> Side:
-    """Adjacency of valid edges; neighbours ascend, equal ones as they came. O(edges + nodes)."""
-    order = np.lexsort((targets, sources))
-    ends = np.cumsum(np.bincount(sources, minlength=count)).astype(np.int64)
-    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1])) if count else ends
-    weigh = None if weights is None else frozen(weights[order])
-    return Side(frozen(starts), frozen(ends), frozen(targets[order]), weigh)
+    """Adjacency of valid edges; neighbours ascend, equal ones as they came. O(edges + nodes).
+
+    All u32, weights u32 or u64. Needs 12 bytes an edge for a while, 16 or 20 with weights, besides
+    what it gives. EnvironmentProblem where that is not free.
+    """
+    try:
+        return _laid(sources, targets, weights, count)
+    except MemoryError as error:
+        raise EnvironmentProblem(
+            f"no memory is free for a graph of {len(sources)} edges and {count} nodes; take fewer "
+            "kinds or pages, or a machine with more"
+        ) from error
+
+
+def _laid(sources: Array, targets: Array, weights: Array | None, count: int) -> Side:
+    from mmsb.graph import kernels_build as kernels
+
+    size = len(sources)
+    source, target = _fixed(sources), _fixed(targets)
+    given = _fixed(np.empty(0, np.uint32) if weights is None else weights)
+    offsets, out = np.empty(count + 1, np.int64), np.empty(size, np.uint32)
+    offsets[0], ends, weigh = 0, offsets[1:], np.empty(len(given), given.dtype)
+    if size <= _FEW:
+        kernels.build(source, target, given, ends, out, weigh)
+    elif spread(lambda low, high: kernels.falls(source, target, low, high), size, smallest=_FEW):
+        _parted(source, target, given, ends, out, weigh)
+    else:
+        out[:], weigh[:] = target, given
+
+        def work(low: int, high: int) -> int:
+            kernels.ends_of_sorted(source, low, high, ends)
+            return 0
+
+        spread(work, size, smallest=_FEW)
+    frozen(offsets), frozen(out), frozen(weigh)
+    return Side(offsets[:-1], offsets[1:], out, None if weights is None else weigh)
+
+
+def _parted(
+    sources: Array, targets: Array, given: Array, ends: Array, out: Array, weights: Array
+) -> None:
+    """Many edges, on all threads: first each part of the edges, then each part of the buckets."""
+    from mmsb.graph import kernels_build as kernels
+
+    size, bits = len(sources), (len(ends) - 1).bit_length()
+    shift = max(0, bits - min(_MOST_BUCKETS, (size // _BUCKET).bit_length()))
+    buckets = (len(ends) - 1 >> shift) + 1
+    keys, extra = np.empty(size, np.int64), np.empty(len(given), given.dtype)
+    counted: dict[int, Array] = {}
+
+    def count(low: int, high: int) -> int:
+        counted[low] = np.zeros(buckets, np.int64)
+        kernels.count_buckets(sources, low, high, shift, counted[low])
+        return 0
+
+    def scatter(low: int, high: int) -> int:
+        kernels.part(sources, targets, given, low, high, shift, counted[low], keys, extra)
+        return 0
+
+    spread(count, size, smallest=_FEW)
+    parts = [counted[low] for low in sorted(counted)]
+    begins = np.zeros(buckets + 1, np.int64)
+    np.cumsum(sum(parts), out=begins[1:])
+    place = begins[:-1].copy()
+    for part in parts:  # from now on: where the part's next edge of each bucket goes
+        part[:], place = place, place + part
+    spread(scatter, size, smallest=_FEW)
+
+    def lay(low: int, high: int) -> int:
+        # Buckets go to the part that holds their first edge; those behind all edges to the last.
+        first = int(np.searchsorted(begins[:-1], low)) if low else 0
+        last = int(np.searchsorted(begins[:-1], high)) if high < size else buckets
+        kernels.lay_buckets(begins, first, last, shift, keys, extra, ends, out, weights)
+        return 0
+
+    spread(lay, size, smallest=_FEW)
+
+
+def _fixed(array: Array) -> Array:
+    """A contiguous view that is read-only, so that kernels are compiled for one type of array."""
+    view = np.ascontiguousarray(array).view()
+    return frozen(view)
 
 
 def _ids(given: Any, what: str) -> Array:
