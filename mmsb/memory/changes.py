@@ -13,8 +13,9 @@ from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
+from mmsb.memory import asked
 from mmsb.memory.batch import PAGE_ROWS
-from mmsb.memory.cells import Array, cast, cells, common_length, filled, frozen, sorted_rows, whole
+from mmsb.memory.cells import Array, cells, common_length, filled, frozen, sorted_rows, whole
 from mmsb.memory.delta import Delta, merge, new_delta
 from mmsb.memory.grow import Grow
 from mmsb.memory.index import Index
@@ -129,7 +130,11 @@ class Changes:
     def symbols(self, texts: Sequence[str]) -> Array:
         """`symbol` for many texts, u32. O(texts)."""
         known = self._texts
-        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        texts = asked.texts(texts)
+        try:
+            missing = [text for text in dict.fromkeys(texts) if text not in known]
+        except TypeError:
+            missing = [*texts]
         if any(type(text) is not str or not text.isascii() for text in missing):
             return np.array([self.symbol(text) for text in texts], "<u4")
         first = self._first_symbol + len(self._raw)
@@ -197,7 +202,7 @@ class Changes:
         shown = self._index.kind(kind)
         if shown.append_only:
             raise UsageError(f"{shown.name!r} is append-only: each row is written once; use append")
-        made = many(shown, as_ids(pages), self._buffers(shown, columns), starts, counts)
+        made = many(shown, asked.ids(pages), self._buffers(shown, columns), starts, counts)
         if not len(made.pages):
             return
         _check_rows(shown, 0, int(made.stops.max()))
@@ -309,8 +314,8 @@ class Changes:
         }
         return self._tail(kind, self._next_row[kind_id] - sum(lengths), buffers)
 
-    def _buffers(self, kind: Kind, columns: Mapping[str, Any]) -> dict[str, Array]:
-        if not columns or not isinstance(columns, Mapping):
+    def _buffers(self, kind: Kind, columns: Any) -> dict[str, Array]:
+        if not (isinstance(columns, Mapping) and columns):
             raise UsageError(f"{kind.name}: name at least one column")
         given = {self._index.column(kind, name): values for name, values in columns.items()}
         ordered = sorted(given, key=lambda column: column.id)
@@ -383,8 +388,3 @@ def _check_rows(kind: Kind, start: int, stop: int) -> None:
             f"rows {start} … {stop - 1} of {kind.name!r} are outside 0 … {PAGE_ROWS - 1}, the rows "
             "that a page can have; use smaller row numbers"
         )
-
-
-def as_ids(values: Any) -> Array:
-    """Ids as a u32 array; UsageError if one does not fit."""
-    return cast(values, np.dtype("<u4"), "ids")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mmsb.base.errors import MmsbError, UsageError
+from mmsb.base.errors import MmsbError
 from mmsb.base.spans import span
-from mmsb.memory import packed
+from mmsb.memory import asked, packed
 from mmsb.memory.cells import Array
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.disk import PAGE_BYTES, Disk
@@ -52,8 +52,7 @@ def compact(log: Log, codec: Codec, disk: Disk, named: Callable[[], None]) -> Co
     first plain file goes. UsageError, CorruptData, NoSpace, ReadOnly, EnvironmentProblem; each
     leaves a memory that is whole.
     """
-    if codec not in ("auto", *packed.CODECS):
-        raise UsageError(f"codec {codec!r:.40} is not known; use 'auto', 'lz4' or 'zstd'")
+    asked.one_of(codec, ("auto", *packed.CODECS), "codec")
     folder, done, left, before, after = log.folder, [], [], 0, 0
     for number, size in log.manifest.segments:
         plain = folder / file_name(number)

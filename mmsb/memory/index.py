@@ -19,6 +19,7 @@ import numpy as np
 from mmsb.base.errors import UnknownName
 from mmsb.base.model import NONE_U32
 from mmsb.base.schema import SYMBOL, Column, Kind
+from mmsb.memory import asked
 from mmsb.memory import kinds as schemas
 from mmsb.memory.batch import PAGE_ROWS, Batch, batches_of
 from mmsb.memory.catalog import Catalog
@@ -281,33 +282,35 @@ class Index:
     def kind(self, kind: Kind | str | int) -> Kind:
         """The kind as this memory knows it; UnknownName. By id where a Kind is given."""
         if isinstance(kind, str):
-            for shown in self.kinds.values():
-                if shown.name == kind:
-                    return shown
+            found = next((own for own in self.kinds.values() if own.name == kind), None)
         else:
-            found = self.kinds.get(kind.id if isinstance(kind, Kind) else kind)
-            if found is not None:
-                return found
+            found = self.kinds.get(kind.id if isinstance(kind, Kind) else asked.kind_id(kind))
+        if found is not None:
+            return found
         name = kind.name if isinstance(kind, Kind) else kind
         known = ", ".join(shown.name for shown in self.kinds.values())
-        raise UnknownName(f"{self.folder} has no kind {name!r}; it has {known}")
+        raise UnknownName(f"{self.folder} has no kind {name!r:.60}; it has {known}")
 
     def column(self, kind: Kind, name: str) -> Column:
         """UnknownName if the kind has no such column."""
         try:
             return kind.column(name)
-        except KeyError:
+        except (KeyError, TypeError):
             names = ", ".join(column.name for column in kind.columns)
             raise UnknownName(
-                f"kind {kind.name!r} has no column {name!r}; it has {names}"
+                f"kind {kind.name!r} has no column {name!r:.60}; it has {names}"
             ) from None
 
     def end_of(self, epoch: int) -> tuple[int, int]:
-        """Where an epoch's frame ends: (segment number, offset). O(log segments)."""
+        """Where an epoch's frame ends: (segment number, offset). CorruptData. O(log segments)."""
         runs = self._runs
         run = runs[bisect_right(runs, epoch, key=lambda run: run.first_epoch) - 1].ready()
         place = int(run.frames.values[epoch - run.first_epoch])
-        frame = Frame(run.segment, place, len(run.segment.bytes), table=False)
+        try:
+            frame = Frame(run.segment, place, len(run.segment.bytes), table=False)
+        except Broken as error:
+            problem = Problem(run.segment.name, place, (epoch,), (), str(error))
+            raise corrupt(self.folder, problem) from error
         return run.segment.number, place + frame.size
 
     # Deltas.

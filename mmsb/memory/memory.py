@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from time import perf_counter_ns
 from types import TracebackType
 from typing import Any
@@ -13,9 +12,9 @@ from mmsb.base import schema
 from mmsb.base.errors import Conflict, StateError, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory import arrow_in, budget, checkpoint, encode, equal, founding, recall
+from mmsb.memory import arrow_in, asked, budget, checkpoint, encode, equal, founding, recall
 from mmsb.memory.batch import Batch
-from mmsb.memory.cells import Array, no_room
+from mmsb.memory.cells import Array, no_room, whole
 from mmsb.memory.changes import Changes
 from mmsb.memory.checkpoint import Parts
 from mmsb.memory.delta import Delta
@@ -60,14 +59,14 @@ class Memory(Upkeep):
 
         UsageError if the folder holds something, ReadOnly, NoSpace.
         """
-        known = tuple(kinds)
-        if segment_bytes < 4096 or segment_bytes % ALIGN:
+        known = asked.kinds(kinds)
+        if whole(segment_bytes, "segment_bytes") < 4096 or segment_bytes % ALIGN:
             raise UsageError(
                 f"segment_bytes is {segment_bytes}; use 4096 or more, a multiple of 64"
             )
         if not {schema.HEAP, schema.SYMBOL} <= set(known):
             raise UsageError("a memory needs the kinds 'heap' and 'symbol'; add them to its kinds")
-        founding.create(Path(path), founding.birth(known), segment_bytes, disk)
+        founding.create(asked.folder(path), founding.birth(known), segment_bytes, disk)
         return cls.open(path, write=True, kinds=known, durability=durability, disk=disk)
 
     @classmethod
@@ -88,7 +87,8 @@ class Memory(Upkeep):
         About ``resident_bytes`` of it stay in this process's memory (see `mmsb.memory.budget`).
         NotAMemory, NewerFormat, CorruptData; with ``write`` MemoryLocked, ReadOnly.
         """
-        folder = Path(path)
+        folder, kinds = asked.folder(path), asked.kinds(kinds)
+        asked.one_of(durability, ("none", "group", "every"), "durability")
         read_manifest(folder)
         lock = Lock(folder, disk) if write else None
         try:
@@ -251,8 +251,8 @@ class Memory(Upkeep):
 
     def query_page(self, page: int, epoch: int | None = None) -> dict[str, Array]:
         """All columns of a page as of an epoch."""
-        snapshot = self.at(epoch)
-        return snapshot.columns(snapshot.kind_of(page), page)
+        snapshot, number = self.at(epoch), whole(page, "page")
+        return snapshot.columns(snapshot.kind_of(number), number)
 
     # Memories made from this one.
 
@@ -265,7 +265,7 @@ class Memory(Upkeep):
         """
         with self._lock:
             held = self._parts(epoch)
-        checkpoint.checkpoint(held, Path(path), self._disk)
+        checkpoint.checkpoint(held, asked.folder(path), self._disk)
         return held.end.epoch
 
     @classmethod
@@ -282,7 +282,7 @@ class Memory(Upkeep):
 
         Any memory will do for a checkpoint. Raises as `checkpoint` and `open` do.
         """
-        known = tuple(kinds)
+        known = asked.kinds(kinds)
         with cls.open(checkpoint, kinds=known, disk=disk) as source:
             source.checkpoint(path)
         return cls.open(path, write=True, kinds=known, durability=durability, disk=disk)
@@ -308,7 +308,7 @@ class Memory(Upkeep):
                     f"epoch {held.end.epoch} of {self.path} is not durable yet; sync it in the "
                     "process that writes, or fork an older epoch"
                 )
-        checkpoint.fork(held, Path(path), self._disk)
+        checkpoint.fork(held, asked.folder(path), self._disk)
         kinds = self.kinds.values()
         return type(self).open(path, True, kinds=kinds, durability=durability, disk=self._disk)
 

@@ -10,6 +10,7 @@ import numpy as np
 from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
+from mmsb.memory import asked
 from mmsb.memory.cells import U32, Array, filled, frozen, whole
 from mmsb.memory.many import Many
 from mmsb.memory.snapshot import Snapshot
@@ -112,7 +113,12 @@ class Overlay:
     def column(self, kind: Kind | str, page: int, name: str, rows: Rows | None = None) -> Array:
         """Cells of the rows (default: all), fill where nothing was written."""
         shown = self._live(kind, page)
-        span = Rows(0, self.row_count(shown, page)) if rows is None else rows
+        if rows is None or len(asked.span(rows)) > asked.BEYOND:
+            count = self.row_count(shown, page)
+            span = Rows(0, count) if rows is None else rows
+            asked.within(span, page, count)
+        else:
+            span = rows
         return self._read(shown, page, name, span)
 
     def columns(
@@ -121,7 +127,7 @@ class Overlay:
         """Whole columns by name, all of them by default."""
         shown = self._live(kind, page)
         span = Rows(0, self.row_count(shown, page))
-        wanted = [column.name for column in shown.columns] if names is None else names
+        wanted = [column.name for column in shown.columns] if names is None else asked.names(names)
         return {name: self._read(shown, page, name, span) for name in wanted}
 
     def table(self, kind: Kind | str) -> dict[str, Array]:
@@ -149,12 +155,22 @@ class Overlay:
         if page in self._own.created:
             stored = frozen(filled(_column(kind, name), len(span)))
         else:
-            stored = self.base.column(kind, page, name, span)
+            stored = self._stored(kind, page, name, span)
         out = stored
         for rows, buffers in self._writes(kind, page):
             if name in buffers:
                 out = out.copy() if out is stored else out
                 _lay(out, span, rows, buffers[name])
+        return frozen(out)
+
+    def _stored(self, kind: Kind, page: int, name: str, span: Rows) -> Array:
+        """Of the base, and fill beyond its rows, which may be any number."""
+        count = self.base.row_count(kind, page)
+        if span.stop <= count:
+            return self.base.column(kind, page, name, span)
+        inside = Rows(min(span.start, count), count)
+        out = filled(_column(kind, name), len(span))
+        out[: len(inside)] = self.base.column(kind, page, name, inside)
         return frozen(out)
 
     def _writes(self, kind: Kind, page: int) -> list[Cells]:

@@ -103,6 +103,8 @@ class Reading:
         much as the writer's policy leaves it behind. Without ``timeout``, in seconds, it waits
         forever. UnknownName if the epochs before ``from_epoch`` are not there.
         """
+        if timeout is not None and not isinstance(timeout, (int, float)):
+            raise UsageError(f"timeout is a number of seconds, not {timeout!r:.60}")
         self.refresh()
         newest = self._newest(durable)
         first = newest() + 1 if from_epoch is None else whole(from_epoch, "from_epoch")

@@ -113,8 +113,11 @@ class Single:
             return None
         if catalog.deleted and page in catalog.deleted:
             return None
-        key = (catalog.kinds.items[page], tuple(columns))
-        shape = self._shapes.get(key) or self._shape(key)
+        try:
+            key = (catalog.kinds.items[page], tuple(columns))
+            shape = self._shapes.get(key) or self._shape(key)
+        except TypeError:  # no names
+            return None
         try:
             touched = _rows(rows)
             if shape is None or touched is None:

@@ -12,10 +12,9 @@ from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
-from mmsb.memory import replay
+from mmsb.memory import asked, replay
 from mmsb.memory.arrow import ArrowStream, place_names
 from mmsb.memory.cells import Array, dtype_of, frozen, whole
-from mmsb.memory.changes import as_ids
 from mmsb.memory.device import Device, resolve
 from mmsb.memory.index import Index
 from mmsb.memory.symbols import Symbols
@@ -52,25 +51,30 @@ class Snapshot:
     def page(self, kind: Kind | str, subject: str) -> int | None:
         """The live page of a subject, or None. The first call reads all symbols."""
         shown = self._index.kind(kind)
+        if not isinstance(subject, str):
+            raise UsageError(f"a subject is a text, not {subject!r:.60}")
         symbol = self._symbols.id(subject, self._symbols.count(self.epoch))
         return None if symbol is None else self._index.catalog.page_of(shown.id, symbol, self.epoch)
 
     def subject(self, page: int) -> str:
         """The subject of a page; "" for the page of an append-only kind."""
-        self._check_exists(page)
-        symbol = int(self._index.catalog.subjects.values[page])
+        found = self._check_exists(page)
+        symbol = int(self._index.catalog.subjects.values[found])
         return "" if symbol == NONE_U32 else self.symbol(symbol)
 
     def subjects(self, pages: Array) -> list[str]:
         """The subjects of many pages."""
-        symbols = self._index.catalog.subjects.values[pages]
+        wanted = asked.ids(pages)
+        if len(wanted):
+            self._check_exists(int(wanted.max()))
+        symbols = self._index.catalog.subjects.values[wanted]
         texts = iter(self.symbols(symbols[symbols != NONE_U32]))
         return ["" if symbol == NONE_U32 else next(texts) for symbol in symbols.tolist()]
 
     def kind_of(self, page: int) -> Kind:
         """The kind of a page."""
-        self._check_exists(page)
-        return self._index.kind(int(self._index.catalog.kinds.values[page]))
+        found = self._check_exists(page)
+        return self._index.kind(int(self._index.catalog.kinds.values[found]))
 
     def row_count(self, kind: Kind | str, page: int) -> int:
         """One past the last row ever written; never shrinks."""
@@ -80,7 +84,8 @@ class Snapshot:
     # Cells.
 
     def column(self, kind: Kind | str, page: int, name: str, rows: Rows | None = None) -> Array:
-        """Cells of the rows (default: all), fill where nothing was written or beyond the end.
+        """Cells of the rows (default: all), fill where nothing was written or beyond the end,
+        of which at most 2**20 rows may be asked for.
 
         Zero-copy where one patch covers them and none after it touches them.
         """
@@ -89,6 +94,8 @@ class Snapshot:
         shown = self._live(kind, page)
         if rows is None:
             rows = Rows(0, replay.row_count(self._index, page, self.epoch))
+        elif len(asked.span(rows)) > asked.BEYOND:
+            asked.within(rows, page, replay.row_count(self._index, page, self.epoch))
         found = self._read(shown, page, name, rows)
         if began:
             meter.read(meter.column, began, page, self.epoch, found.nbytes)
@@ -102,8 +109,9 @@ class Snapshot:
         began = meter.begin()
         shown = self._live(kind, page)
         rows = Rows(0, replay.row_count(self._index, page, self.epoch))
-        named = (self._index.column(shown, name) for name in names or ())
-        wanted = shown.columns if names is None else tuple(named)
+        wanted = shown.columns
+        if names is not None:
+            wanted = tuple(self._index.column(shown, name) for name in asked.names(names))
         found = replay.read_all(self._index, shown, page, wanted, rows=rows, epoch=self.epoch)
         if began:
             size = sum(cells.nbytes for cells in found.values())
@@ -150,8 +158,8 @@ class Snapshot:
         shown = self._index.kind(kind)
         chosen = shown.columns
         if names is not None:
-            chosen = tuple(self._index.column(shown, name) for name in names)
-        wanted = self.pages(shown) if pages is None else as_ids(_listed(pages))
+            chosen = tuple(self._index.column(shown, name) for name in asked.names(names))
+        wanted = self.pages(shown) if pages is None else asked.ids(pages)
         if pages is not None:
             self._all_live(shown, wanted)
             if len(np.unique(wanted)) != len(wanted):
@@ -182,7 +190,7 @@ class Snapshot:
         meter, began = self._index.meter, perf_counter_ns()
         shown = self._index.kind(kind)
         column = self._index.column(shown, name)
-        wanted, at = as_ids(_listed(pages)), as_ids(_listed(rows))
+        wanted, at = asked.ids(pages), asked.ids(rows)
         if len(wanted) != len(at):
             raise UsageError(f"pass a row for each page: {len(wanted)} pages, {len(at)} rows")
         self._all_live(shown, wanted)
@@ -234,13 +242,13 @@ class Snapshot:
         place = place_names(shown)
         names = (*place, *(column.name for column in shown.columns))
         if columns is not None:
-            names = tuple(columns)
+            names = asked.names(columns)
             for name in names:
                 if name not in place:
                     self._index.column(shown, name)
             if len(set(names)) != len(names):
                 raise UsageError(f"a column stands twice among {names}; name each once")
-        wanted = self.pages(shown) if pages is None else as_ids(_listed(pages))
+        wanted = self.pages(shown) if pages is None else asked.ids(pages)
         self._all_live(shown, wanted)
         return ArrowStream(self, shown, names, wanted, texts)
 
@@ -254,8 +262,7 @@ class Snapshot:
     def blame(self, kind: Kind | str, page: int, columns: Iterable[str] | str) -> Array:
         """For each row the last epoch that wrote any of the columns, u64; 0 where none did."""
         shown = self._live(kind, page)
-        names = (columns,) if isinstance(columns, str) else tuple(columns)
-        found = tuple(self._index.column(shown, name) for name in names)
+        found = tuple(self._index.column(shown, name) for name in asked.names(columns))
         rows = Rows(0, replay.row_count(self._index, page, self.epoch))
         return replay.last_written(self._index, shown, page, found, rows=rows, epoch=self.epoch)
 
@@ -265,9 +272,11 @@ class Snapshot:
 
     # Inside.
 
-    def _check_exists(self, page: int) -> None:
-        if not self._index.catalog.exists(whole(page, "page"), self.epoch):
+    def _check_exists(self, page: int) -> int:
+        number = whole(page, "page")
+        if not self._index.catalog.exists(number, self.epoch):
             raise UnknownName(f"page {page} does not exist at epoch {self.epoch}; see pages(kind)")
+        return number
 
     def _read(self, kind: Kind, page: int, name: str, rows: Rows) -> Array:
         column = self._index.column(kind, name)
@@ -308,11 +317,3 @@ class Snapshot:
         if gone <= self.epoch:
             raise UnknownName(f"page {page} was deleted in epoch {gone}; read it at {gone - 1}")
         return shown
-
-
-def _listed(pages: Any) -> Any:
-    if isinstance(pages, np.ndarray):
-        return pages
-    if not isinstance(pages, Iterable):
-        raise UsageError(f"pass a list or an array of numbers, not {pages!r:.60}")
-    return list(pages)

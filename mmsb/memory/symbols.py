@@ -11,6 +11,7 @@ from mmsb.base import schema
 from mmsb.base.errors import CorruptData, UnknownName
 from mmsb.base.rect import Rows
 from mmsb.memory import replay
+from mmsb.memory.asked import listed
 from mmsb.memory.cells import Array, no_room, whole
 from mmsb.memory.forked import locks
 from mmsb.memory.index import Index
@@ -45,7 +46,9 @@ class Symbols:
     def texts(self, ids: Iterable[int] | Array, count: int) -> list[str]:
         """The text of each id; UnknownName for an id that is not below ``count``."""
         wanted = (
-            ids.tolist() if isinstance(ids, np.ndarray) else [whole(id, "symbol") for id in ids]
+            ids.tolist()
+            if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu"
+            else [whole(id, "symbol") for id in listed(ids, "symbols")]
         )
         outside = [id for id in wanted if not 0 <= id < count]
         if outside:

@@ -13,8 +13,9 @@ import numpy as np
 from mmsb.base.errors import Conflict, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
+from mmsb.memory import asked
 from mmsb.memory.cells import Array, cells, frozen, sorted_rows, whole
-from mmsb.memory.changes import Changes, as_ids
+from mmsb.memory.changes import Changes
 from mmsb.memory.many import Many, many
 from mmsb.memory.overlay import Overlay, Own, table_rows
 from mmsb.memory.renumber import Moved, refers_by_tag, renumbered
@@ -179,7 +180,7 @@ class Transaction:
         """One dense delta for each of many pages."""
         self._open().patch_many(kind, pages, columns, starts, counts)
         shown, held = self._held(kind, columns)
-        made = many(shown, as_ids(pages), held, starts, counts)
+        made = many(shown, asked.ids(pages), held, starts, counts)
         if len(made.pages):
             self._own.many.append(made)
             self._steps.append(made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mmsb.base.errors import NoSpace, ReadOnly
-from mmsb.memory import compact, framing, recall, retention
+from mmsb.memory import asked, compact, framing, recall, retention
 from mmsb.memory.compact import Codec, Compacted
 from mmsb.memory.disk import Disk
 from mmsb.memory.index import Index
@@ -36,7 +36,11 @@ class Upkeep(Reading):
             if snapshot.epoch > self.durable:
                 out.sync()
             index = self._index
-            wanted = framing.chosen(index, snapshot.epoch) if pages is None else list(pages)
+            wanted = (
+                framing.chosen(index, snapshot.epoch)
+                if pages is None
+                else asked.ids(pages).tolist()
+            )
             try:
                 return framing.make(index, snapshot, wanted, self._disk)
             except OSError as error:
