@@ -78,7 +78,7 @@ class Table:
 
     def encode(self) -> bytes:
         """The stored bytes, padded to 8."""
-        arrays = [np.ascontiguousarray(getattr(self, name)) for name, _, _ in _LAYOUT]
+        arrays = [np.ascontiguousarray(getattr(self, name)) for name, _, _ in LAYOUT]
         counts = [self.page_kind, self.batch_kind, self.column_id, self.delta_page, self.span_stop]
         head = COUNTS.pack(len(self.schema), *(len(array) for array in counts), 0, 0)
         size = COUNTS.size + sum(array.nbytes for array in arrays) + len(self.schema)
@@ -95,7 +95,7 @@ class Table:
         counts["spans"] = spans if version > 1 else deltas  # version 1 had one for each delta
         views: dict[str, Array] = {}
         at = COUNTS.size
-        for name, dtype, count in _LAYOUT:
+        for name, dtype, count in LAYOUT:
             end = at + np.dtype(dtype).itemsize * counts[count]
             if end > len(raw):
                 raise Broken("its table is shorter than its counts say")
@@ -117,13 +117,13 @@ def _layout() -> tuple[tuple[str, str, str], ...]:
 
 
 #: (field, dtype, which count) in stored order; wide before narrow, so each is aligned.
-_LAYOUT = _layout()
+LAYOUT = _layout()
 
 
 def table_places(table: Table) -> dict[str, int]:
     """Where in a frame's payload each array of its table begins."""
     places, at = {}, COUNTS.size
-    for name, _, _ in _LAYOUT:
+    for name, _, _ in LAYOUT:
         places[name], at = at, at + getattr(table, name).nbytes
     return places
 

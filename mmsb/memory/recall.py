@@ -23,7 +23,7 @@ from mmsb.memory.log import Log
 from mmsb.memory.order import sorted_by_page
 from mmsb.memory.run import Run
 from mmsb.memory.segment import FIRST, Segment, file_name
-from mmsb.memory.sidecar import Opening, Reading, Sidecar
+from mmsb.memory.sidecar import Opening, Outdated, Reading, Sidecar
 from mmsb.memory.writer import Writer
 
 #: An open segment with so many frames gets an index file when it is closed.
@@ -59,7 +59,7 @@ class Recall:
             run.recall(counts["epochs"], counts["deltas"], lambda: self._read(held, run))
             _check(index, run, held)
             index.recall(run, held.opening)
-        except FileNotFoundError:
+        except (FileNotFoundError, Outdated):
             return None
         except (Broken, MmsbError, ValueError, TypeError, RecursionError) as error:
             index.rebuilt.append(f"{sidecar.file_name(number)}: {error}")

@@ -49,9 +49,7 @@ def seal_frame(raw: bytearray, segment: int, offset: int) -> None:
 
 def seal_index(raw: bytearray) -> None:
     """Makes the checksums of an index file right, as its header says it is laid out."""
-    held = sidecar.HEADER.unpack_from(raw)
-    counts = dict(zip(sidecar.COUNTS, held[3:-3], strict=True))
-    split = index_split(counts)
+    split = sidecar.split_of(raw)
     if split <= len(raw):
         edit(raw, sidecar.HEADER.size - 24, xxh3_64_intdigest(raw[sidecar.HEADER.size : split]), 8)
         edit(raw, sidecar.HEADER.size - 16, xxh3_64_intdigest(raw[split:]), 8)
@@ -61,14 +59,6 @@ def seal_index(raw: bytearray) -> None:
 def mark_of(raw: bytes | bytearray, offset: int) -> int:
     """By what an index file knows its segment: the checksum of its last frame's header."""
     return int(_U64.unpack_from(raw, offset + _CHECK)[0])
-
-
-def index_split(counts: dict[str, int]) -> int:
-    """Where an index file's second part begins."""
-    parts, at = sidecar.OPENING, sidecar.HEADER.size
-    for _, dtype, count, more in parts:
-        at += padded(np.dtype(dtype).itemsize * (counts[count] + more), 8)
-    return at
 
 
 def seal_keyframes(raw: bytearray) -> None:

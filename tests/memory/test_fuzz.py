@@ -35,7 +35,6 @@ from mmsb.testing.contracts import fill
 from mmsb.testing.forge import (
     edit,
     frames,
-    index_split,
     mark_of,
     seal_frame,
     seal_index,
@@ -331,9 +330,7 @@ def test_index_files(base: Path, copy: Path, examples: int) -> None:
         names = sorted(copy.glob("index-*"))
         path = names[which % len(names)]
         raw = bytearray(path.read_bytes())
-        held = sidecar.HEADER.unpack_from(raw)
-        split = index_split(dict(zip(sidecar.COUNTS, held[3:-3], strict=True)))
-        edit_some(raw, changes, split)
+        edit_some(raw, changes, sidecar.split_of(raw))
         seal_index(raw)
         path.write_bytes(raw)
         survives(copy)

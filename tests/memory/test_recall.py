@@ -62,6 +62,33 @@ def test_opening_by_index_files_reads_no_sealed_frame(
         assert memory._index.rebuilt == []
 
 
+def test_an_index_file_gives_back_every_number_of_a_batch(sealed: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    shutil.copytree(sealed, plain)
+    for file in index_files(plain):
+        file.unlink()
+    with Memory.open(sealed, kinds=KINDS) as ours, Memory.open(plain, kinds=KINDS) as theirs:
+        left, right = (memory._index.runs_to(40) for memory in (ours, theirs))
+        assert [run.recalled for run in ours._index.runs[:3]] == [True] * 3
+        for one, other in zip(left, right, strict=True):
+            assert one.table.tobytes() == other.table.tobytes()
+            assert one.frames.values.tobytes() == other.frames.values.tobytes()
+
+
+def test_an_index_file_of_the_first_version_is_as_good_as_none(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(__file__).parent / "formats" / "format-2", copy)
+    with Memory.open(copy, kinds=KINDS) as memory:
+        assert memory.stats()["health"]["verdict"] == "healthy"
+        assert not any(run.recalled for run in memory._index.runs)
+
+
+def test_an_index_file_is_small_beside_its_segment(path: Path) -> None:
+    many(path, 2000).close()
+    (file,) = index_files(path)
+    assert file.stat().st_size < 30 * 2000  # a batch row alone has 128 bytes
+
+
 def test_an_index_file_that_is_damaged_is_made_again_from_the_frames(
     sealed: Path, content: dict[object, bytes], tmp_path: Path
 ) -> None:
