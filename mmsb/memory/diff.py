@@ -33,8 +33,13 @@ class Written:
     deleted: bool = False
 
 
-def diff(index: Index, old: int, new: int) -> tuple[Written, ...]:
-    """Cells written in epochs (old, new], sorted by kind id and page. CorruptData."""
+def diff(
+    index: Index, old: int, new: int, only: frozenset[int] | None = None
+) -> tuple[Written, ...]:
+    """Cells written in epochs (old, new], sorted by kind id and page. CorruptData.
+
+    ``only``: of the kinds with these ids.
+    """
     cells: _Cells = {}
     dead: dict[int, set[int]] = {}
     for run in index.runs_between(old, new):
@@ -42,7 +47,8 @@ def diff(index: Index, old: int, new: int) -> tuple[Written, ...]:
         if len(chosen):
             run.check_tables(np.arange(chosen.start, chosen.stop))
             for at in chosen:
-                _take(run, at, cells, dead)
+                if only is None or int(run.table[at, META]) & 0xFFFF in only:
+                    _take(run, at, cells, dead)
     out: list[Written] = []
     for kind in sorted({kind for kind, _ in cells} | dead.keys()):
         shown = index.kind(kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mmsb.base.errors import CorruptData, StateError, UnknownName, UsageError
@@ -120,14 +120,20 @@ class Reading:
         """Hex digest of the content as of an epoch: independent of history, layout and ids."""
         return digest(self.at(epoch))
 
-    def diff(self, old: int, new: int) -> tuple[Written, ...]:
-        """The cells written in epochs (old, new], by kind and page. Cost follows those cells."""
+    def diff(
+        self, old: int, new: int, kinds: Iterable[Kind | str] | None = None
+    ) -> tuple[Written, ...]:
+        """The cells written in epochs (old, new], by kind and page. Cost follows those cells.
+
+        ``kinds``: of these alone, and nothing is read of others.
+        """
         self._check_open()
         index = self._index
+        only = None if kinds is None else frozenset(index.kind(kind).id for kind in kinds)
         low, high = self._epoch(old, index), self._epoch(new, index)
         if low > high:
             raise UsageError(f"diff goes from an older to a newer epoch; swap {old} and {new}")
-        found = diff(index, low, high)
+        found = diff(index, low, high, only)
         index.meter.read_else()
         return found
 

@@ -71,6 +71,21 @@ class Snapshot:
         texts = iter(self.symbols(symbols[symbols != NONE_U32]))
         return ["" if symbol == NONE_U32 else next(texts) for symbol in symbols.tolist()]
 
+    def subject_ids(self, pages: Array) -> Array:
+        """The symbols of many pages' subjects, u32; NONE for the page of an append-only kind."""
+        found: Array = self._index.catalog.subjects.values[pages]
+        return found
+
+    def lives(self, pages: Array) -> Array:
+        """Which of the pages are there as of the epoch: created, and not deleted. O(pages)."""
+        catalog = self._index.catalog
+        there = pages < catalog.counted(self.epoch)
+        if catalog.deleted:
+            listed = zip(pages.tolist(), there.tolist(), strict=True)
+            own = [live and catalog.deleted_at(page) > self.epoch for page, live in listed]
+            there = np.array(own, bool)
+        return there
+
     def kind_of(self, page: int) -> Kind:
         """The kind of a page."""
         found = self._check_exists(page)
