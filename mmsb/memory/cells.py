@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from ctypes import addressof, c_char
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,10 @@ def whole(value: Any, what: str) -> int:
 
 def address_of(array: Array) -> int:
     """Where its first cell lies, as long as the array is held."""
-    return int(array.__array_interface__["data"][0])
+    try:
+        return addressof(c_char.from_buffer(array.data))
+    except (TypeError, ValueError):  # it is read-only, or has no cell: the same, four times slower
+        return int(array.__array_interface__["data"][0])
 
 
 def frozen(array: Array) -> Array:

@@ -71,10 +71,7 @@ class Told:
 
     def scalar(self, bits: int) -> Any:
         """A cell by its bits, as a numpy scalar."""
-        if self.dtype.kind == "u":
-            return self.dtype.type(bits & (1 << 8 * self.dtype.itemsize) - 1)
-        unsigned = np.array([bits & 2**64 - 1], "<u8").astype(f"<u{self.dtype.itemsize}")
-        return unsigned.view(self.dtype)[0]
+        return np.frombuffer((bits & 2**64 - 1).to_bytes(8, "little"), self.dtype, 1)[0]
 
 
 class Index:
@@ -339,6 +336,9 @@ class Index:
 
     def described(self) -> Described:
         """What the kernels are told. O(orders), and sorts what was not sorted yet."""
+        known = self._described
+        if known is not None and known.head == self.head:
+            return known
         with self._lock:
             known, now = self._described, self.head
             if known is None or known.head != now:

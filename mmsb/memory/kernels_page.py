@@ -219,10 +219,11 @@ def read(
             place = place_of(order, row, column, widths)
             if place < 0:
                 continue
-            source = whole(order, row, number, place, first, last, width)
-            if source and left == rows and unseen == 0:
-                unseen = touch(order, row, source, source + rows * width, mark)
-                return k, source, int(missing > 0) | unseen
+            if left == rows and unseen == 0:
+                source = whole(order, row, number, place, first, last, width)
+                if source:
+                    unseen = touch(order, row, source, source + rows * width, mark)
+                    return k, source, int(missing > 0) | unseen
             had = overlay_under(order, row, number, place, first, last, width, covered, to, mark)
             left, unseen = left - had[0], unseen | had[1]
             if left == 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -174,12 +175,14 @@ def _read(touching: Iterable[_Touch], column: Column, rows: Rows) -> Array:
 # With the kernels.
 
 
+@cache
 def _page() -> Any:
     from mmsb.memory import kernels_page
 
     return kernels_page
 
 
+@cache
 def _many() -> Any:
     from mmsb.memory import kernels_many
 
@@ -239,13 +242,13 @@ def cells(
 ) -> Array:
     """One column's cells at (pages[i], rows[i]); fill where nothing was written. CorruptData.
 
-    O(log deltas) for each; where there are many they are looked up page by page, on all cores.
+    O(log deltas) for each; on all cores, and page by page where the deltas are in no cache.
     """
     kernels, known, told = _many(), index.described(), index.told(kind, column)
     out = unset(column, len(pages))
     of_pages, of_rows, to = address_of(pages), address_of(rows), address_of(out)
     turns = np.zeros(0, "<u4")
-    if len(pages) > _MANY_CELLS // 16:
+    if len(pages) > _MANY_CELLS // 16 and index.delta_count > _MANY_CELLS:
         turns = sorted_by_page(pages, 0).numbers
     order = address_of(turns) if len(turns) else 0
 

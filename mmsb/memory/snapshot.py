@@ -89,7 +89,7 @@ class Snapshot:
     def kind_of(self, page: int) -> Kind:
         """The kind of a page."""
         found = self._check_exists(page)
-        return self._index.kind(int(self._index.catalog.kinds.values[found]))
+        return self._index.kind(self._index.catalog.kinds.items[found])
 
     def row_count(self, kind: Kind | str, page: int) -> int:
         """One past the last row ever written; never shrinks."""
@@ -177,7 +177,8 @@ class Snapshot:
         wanted = self.pages(shown) if pages is None else asked.ids(pages)
         if pages is not None:
             self._all_live(shown, wanted)
-            if len(np.unique(wanted)) != len(wanted):
+            increasing = bool((wanted[1:] > wanted[:-1]).all())
+            if not increasing and len(np.unique(wanted)) != len(wanted):
                 return self._one_by_one(shown, chosen, wanted)
         found, offsets = replay.gather(self._index, shown, chosen, pages=wanted, epoch=self.epoch)
         size = sum(cells.nbytes for cells in found)

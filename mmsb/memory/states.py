@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from struct import Struct
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from mmsb.memory.kernels_fields import CELLS, DELTAS, EPOCH, IDS, META, ROWS, SP
 from mmsb.memory.run import Run
 
 State = dict[str, Array]
+_ID = Struct("<H")
 #: So many deltas are found and verified together.
 _TOGETHER = 1024
 #: Of a batch's column: its name, the segment as cells of its dtype, the bytes of one, and where
@@ -99,7 +101,7 @@ class _Places:
     """Where the cells of a page's deltas lie in a run's segment."""
 
     def __init__(self, run: Run, index: Index, kind: Kind) -> None:
-        self._run = run
+        self._run, self._bytes = run, run.segment.bytes.data
         self._columns = {column.id: column for column in kind.columns}
         self._widths = index.widths(kind.id)
         self._shapes: dict[tuple[bytes, int], list[_Column]] = {}
@@ -145,16 +147,15 @@ class _Places:
     def _shape(self, row: list[int]) -> list[_Column]:
         """The columns of a batch, whose table is verified."""
         begin, rows = row[IDS], row[ROWS]
-        ids = self._run.segment.bytes[begin : begin + 2 * (row[META] >> 32 & 0xFFFF)].view("<u2")
-        key = (ids.tobytes(), rows)
-        shape = self._shapes.get(key)
+        ids = bytes(self._bytes[begin : begin + 2 * (row[META] >> 32 & 0xFFFF)])
+        shape = self._shapes.get((ids, rows))
         if shape is None:
             shape, place, raw = [], 0, self._run.segment.bytes
-            for id in ids.tolist():
+            for (id,) in _ID.iter_unpack(ids):
                 column = self._columns[id]
                 width = dtype_of(column).itemsize
                 whole = raw[: len(raw) // width * width].view(dtype_of(column))
                 shape.append((column.name, whole, width, place))
                 place += padded(int(self._widths[id]) * rows, 8)
-            self._shapes[key] = shape
+            self._shapes[ids, rows] = shape
         return shape
