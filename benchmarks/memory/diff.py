@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,35 +36,32 @@ def run(bench: Bench) -> Result:
     result = Result("What was written between two epochs")
     written = WRITTEN[: bench.pick(5, 3)]
     sizes = (1, 4) if bench.quick else (10, 100, 1000, 4000)
-    found: dict[int, Timings] = {}
-    beside: Timings = {}
+    memories: dict[int, tuple[Memory, Spans]] = {}
+    ways = {f"numpy.unique {cells}": _floor(cells) for cells in written}
     with bench.room("diff") as room:
-        for size in sizes:
-            memory, spans = _filled(room / f"mmsb{size}", size * 10**6, written)
-            others = _peers(bench, room, written) if size == sizes[0] else []
-            try:
-                _check(memory, spans, others)
-                ways = {
-                    f"{cells}": Way(functools.partial(memory.diff, *span))
-                    for cells, span in spans.items()
-                }
-                if size == sizes[0]:
-                    ways |= {f"numpy.unique {cells}": _floor(cells) for cells in written}
-                for peer, commits in others:
-                    for cells, span in commits.items():
-                        ways[f"{peer.name} {cells}"] = Way(
-                            functools.partial(peer.written, *span), times=20
-                        )
-                timings = measured(bench, ways)
-                found[size] = {f"{cells}": timings[f"{cells}"] for cells in written}
-                beside |= {name: each for name, each in timings.items() if " " in name}
-            finally:
+        others = _peers(bench, room, written)
+        try:
+            for size in sizes:
+                memories[size] = _filled(room / f"mmsb{size}", size * 10**6, written)
+                _check(*memories[size], others)
+            for cells in written:
+                for size, (memory, spans) in memories.items():
+                    ways[f"{size} {cells}"] = Way(functools.partial(memory.diff, *spans[cells]))
+            for peer, commits in others:
+                for cells, span in commits.items():
+                    call = functools.partial(peer.written, *span)
+                    ways[f"{peer.name} {cells}"] = Way(call, times=20)
+            os.sync()  # so that no size is timed while the disk takes in another
+            timings = measured(bench, ways)
+        finally:
+            for memory, _ in memories.values():
                 memory.close()
-                for peer, _ in others:
-                    peer.close()
-                    peers.remove(peer.folder)
-                peers.remove(room / f"mmsb{size}")
-    _say(result, found, beside, written)
+            for peer, _ in others:
+                peer.close()
+    found = {
+        size: {f"{cells}": timings.pop(f"{size} {cells}") for cells in written} for size in sizes
+    }
+    _say(result, found, timings, written)
     return result
 
 
@@ -172,7 +170,7 @@ def _say(
     result.goals += [
         Goal(
             f"{name} cells: {max(found):,} MB of {min(found):,} MB",
-            large[name].middle / small[name].middle,
+            large[name].over(small[name]),
             1.25,
             "×",
         )
