@@ -1,0 +1,61 @@
+"""Where a propagation starts: nodes and their first values, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mmsb.base.errors import UnknownName, UsageError
+from mmsb.graph.adjacency import Graph
+from mmsb.graph.semiring import Semiring
+from mmsb.memory.cells import Array
+
+#: A node, nodes, or nodes with values; each by number or name.
+Seeds = int | str | Iterable[int | str] | Mapping[int | str, int]
+
+
+def seeded(graph: Graph, seeds: Seeds, ring: Semiring) -> tuple[Array, Array]:
+    """Nodes, u32, ascending, each once, and their values, u64. UnknownName, UsageError.
+
+    A node named twice is one seed; with values both are put together by the semiring. A value of
+    zero is no seed.
+    """
+    if isinstance(seeds, int | np.integer | str):
+        return np.array([graph.node(seeds)], np.uint32), _ones(ring, 1)
+    if isinstance(seeds, Mapping):
+        return _valued(graph, seeds, ring)
+    if isinstance(seeds, np.ndarray):
+        return _array(graph, seeds, ring)
+    if not isinstance(seeds, Iterable):
+        raise UsageError(f"seeds are nodes, or nodes with values, not {seeds!r:.60}")
+    nodes = np.array(sorted({graph.node(each) for each in seeds}), np.uint32)
+    return nodes, _ones(ring, len(nodes))
+
+
+def _valued(graph: Graph, seeds: Mapping[Any, Any], ring: Semiring) -> tuple[Array, Array]:
+    held: dict[int, int] = {}
+    for given, value in seeds.items():
+        node, fit = graph.node(given), int(ring.fit(value, "a seed's value"))
+        held[node] = ring.add(held[node], fit) if node in held else fit
+    some = sorted((node, value) for node, value in held.items() if value != ring.zero)
+    nodes = np.array([node for node, _ in some], np.uint32)
+    return nodes, np.array([value for _, value in some], np.uint64)
+
+
+def _array(graph: Graph, seeds: Array, ring: Semiring) -> tuple[Array, Array]:
+    if seeds.ndim != 1 or seeds.dtype.kind not in "ui":
+        raise UsageError(
+            f"seeds are one list of node numbers, not {seeds.dtype} of shape {seeds.shape}"
+        )
+    nodes = np.unique(seeds)
+    if len(nodes):
+        for end in (int(nodes[0]), int(nodes[-1])):
+            if not 0 <= end < graph.count:
+                raise UnknownName(f"there is no node {end}; nodes are 0 … {graph.count - 1}")
+    return nodes.astype(np.uint32), _ones(ring, len(nodes))
+
+
+def _ones(ring: Semiring, count: int) -> Array:
+    return np.full(count, ring.one, np.uint64)
