@@ -103,7 +103,10 @@ class Packed:
             raise Broken("the compressed segment's list of blocks does not match its checksum")
         self.codec, self._size = named[codec], size
         table = np.frombuffer(listed, "<u8").reshape(-1, 2)
-        self._edges = np.append(np.uint64(0), table[:, 0]).tolist()
+        edges = np.append(np.uint64(0), table[:, 0])
+        if (np.diff(edges) > BLOCK).any():
+            raise Broken("the compressed segment's list of blocks has one that cannot be")
+        self._edges = edges.tolist()
         self._sums = table[:, 1].tolist()
         self._there = bytearray(count)
         try:

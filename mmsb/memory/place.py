@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -73,16 +74,20 @@ def unfinished(path: Path) -> Iterator[Path]:
 def publish(folder: Path, path: Path, *, replace: bool) -> Path:
     """Gives a finished memory its name: ``path``, or where something came there, the next free one.
 
-    Returns the name it got. With ``replace`` an older memory makes room in one step. Raises
-    MemoryLocked if that is being written to, NotAMemory if it no longer is one.
+    Returns the name it got. With ``replace`` an older memory makes room: in one step on Linux,
+    elsewhere in two, between which the name is free. Raises MemoryLocked if the older one is being
+    written to, NotAMemory if it no longer is one.
     """
     folder.chmod(0o755)
     if replace and os.path.lexists(path):
         _must_be_replaceable(Path(os.path.abspath(path)))
         _must_not_be_written_to(path)
         with unfinished(path) as aside:
-            os.rename(path, aside / "old")
-            os.rename(folder, path)
+            if _exchanged(folder, path):
+                os.rename(folder, aside / "old")
+            else:  # a kill in between leaves the old one in the hidden folder beside
+                os.rename(path, aside / "old")
+                os.rename(folder, path)
             DISK.sync_folder(path.parent)
         return path
     number = 1
@@ -97,6 +102,17 @@ def publish(folder: Path, path: Path, *, replace: bool) -> Path:
             if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
         number += 1
+
+
+def _exchanged(one: Path, two: Path) -> bool:
+    """Swaps two names in one step, where that can be done: Linux, most file systems."""
+    try:
+        call = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    done: int = call(here, os.fsencode(one), here, os.fsencode(two), exchange)
+    return done == 0
 
 
 def _must_be_replaceable(whole: Path) -> None:

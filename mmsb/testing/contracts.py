@@ -140,9 +140,9 @@ def fill(memory: Memory, epochs: int = 6) -> None:
 
 
 def dump(memory: Memory) -> dict[object, bytes]:
-    """Every cell of every epoch, as bytes; raises on damage."""
+    """Every cell of every epoch that is kept, as bytes; raises on damage."""
     cells: dict[object, bytes] = {}
-    for epoch in range(memory.head + 1):
+    for epoch in range(memory._index.base, memory.head + 1):
         snapshot = memory.at(epoch)
         for kind in KINDS:
             for page in snapshot.pages(kind).tolist():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 
-from mmsb.memory import keyframes, sidecar
+from mmsb.memory import keyframes, packed, sidecar
 from mmsb.memory.frame import BLOCK, HEADER, Frame, padded
 from mmsb.memory.log import Log
 
@@ -71,6 +71,20 @@ def seal_keyframes(raw: bytearray) -> None:
         found = xxh3_64_intdigest(raw[keyframes.HEADER.size : at])
         edit(raw, keyframes.HEADER.size - 16, found, 8)
     edit(raw, keyframes.HEADER.size - 8, xxh3_64_intdigest(raw[: keyframes.HEADER.size - 8]), 8)
+
+
+def seal_packed(raw: bytearray) -> None:
+    """Makes the checksums of a compressed segment right, as its header and list say it lies."""
+    block, size = packed.HEADER.unpack_from(raw)[4:6]
+    at, count = packed.HEADER.size, -(-size // max(block, 1))
+    start = at + 16 * count
+    if start <= len(raw):
+        edges = [0, *(_U64.unpack_from(raw, at + 16 * own)[0] for own in range(count))]
+        for own in range(count):
+            part = raw[start + min(edges[own], len(raw)) : start + min(edges[own + 1], len(raw))]
+            edit(raw, at + 16 * own + 8, xxh3_64_intdigest(bytes(part)), 8)
+        edit(raw, at - 16, xxh3_64_intdigest(bytes(raw[at:start])), 8)
+    edit(raw, at - 8, xxh3_64_intdigest(bytes(raw[: at - 8])), 8)
 
 
 def seal_manifest(line: bytes) -> bytes:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mmsb.base.errors import MemoryLocked, MmsbError, NotAMemory, UsageError
+from mmsb.memory import place
 from mmsb.memory.memory import Memory
 from mmsb.memory.place import check_target, publish, unfinished
 
@@ -108,6 +112,31 @@ def test_a_memory_is_replaced_by_another(tmp_path: Path) -> None:
         make(folder)
         assert publish(folder, check_target(path, replace=True), replace=True) == path
     assert [p.name for p in tmp_path.iterdir()] == ["a.mmsb"]
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_the_name_is_never_without_a_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool
+) -> None:
+    path, seen = make(tmp_path / "a.mmsb"), list[bool]()
+    rename = os.rename
+
+    def watched(*names: Any) -> None:
+        rename(*names)
+        seen.append((path / "manifest").exists())
+
+    monkeypatch.setattr("os.rename", watched)
+    if not can:
+        monkeypatch.setattr(place, "_exchanged", lambda *_: False)
+    with unfinished(path) as folder:
+        make(folder)
+        (folder / "manifest").touch()
+        inode = folder.stat().st_ino
+        assert publish(folder, path, replace=True) == path
+    assert path.stat().st_ino == inode
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mmsb"]
+    if sys.platform == "linux":
+        assert all(seen) == can
 
 
 @pytest.mark.parametrize("name", ["..", ".", "/", "x" * 250, "no/such/folder/a.mmsb"])

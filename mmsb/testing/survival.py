@@ -1,0 +1,115 @@
+"""Reading all of a memory whose bytes anybody may have written, in a child process that may die."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmsb.base.errors import MmsbError
+from mmsb.base.rect import Rows
+from mmsb.memory.check import check
+from mmsb.memory.memory import Memory
+from mmsb.memory.snapshot import Snapshot
+from mmsb.testing.strategies import KINDS
+
+#: A child may take so much more address space, and so many seconds.
+ROOM, SECONDS = 8 * 2**30, 60
+
+
+def fuzz(examples: int, body: Callable[..., None], *given_: st.SearchStrategy[Any]) -> None:
+    """Runs the body on so many examples."""
+    run = given(*given_)(body)
+    settings(max_examples=examples, suppress_health_check=list(HealthCheck), deadline=None)(run)()
+
+
+def anew(base: Path, copy: Path) -> None:
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(base, copy)
+
+
+def attempt(read: Callable[[], Any]) -> None:
+    with suppress(MmsbError):
+        read()
+
+
+def reads(memory: Memory, snapshot: Snapshot) -> Iterator[Callable[[], Any]]:
+    """Every read there is, of every page."""
+    for kind in snapshot.kinds:
+        names = [column.name for column in kind.columns]
+        pages = snapshot.pages(kind).tolist()
+        yield lambda kind=kind: snapshot.gather_columns(kind)
+        yield lambda kind=kind: snapshot.page(kind, "gone")
+        for page in pages[:4]:
+            yield lambda page=page: snapshot.subject(page)
+            yield lambda page=page: snapshot.written(page)
+            yield lambda kind=kind, page=page: snapshot.row_count(kind, page)
+            yield lambda kind=kind, page=page: snapshot.columns(kind, page)
+            yield lambda kind=kind, page=page, names=names: snapshot.blame(kind, page, names)
+            for name in names[:3]:
+                yield lambda kind=kind, page=page, name=name: snapshot.column(
+                    kind, page, name, Rows(1, 9)
+                )
+        for name in names[:3]:
+            yield lambda kind=kind, name=name, pages=pages: snapshot.cells(
+                kind, name, np.repeat(pages, 3), np.tile([0, 2, 2**32 - 2], len(pages))
+            )
+    yield snapshot.symbol_bytes
+    yield lambda: snapshot.symbols(range(4))
+    yield lambda: memory.digest(snapshot.epoch)
+    yield lambda: memory.diff(memory._index.base, snapshot.epoch)
+
+
+def read_everything(path: Path) -> None:
+    """All of a memory, with the kernels and without; errors have names."""
+    attempt(lambda: check(path))
+    for kinds, compiled in ((KINDS, True), ((), False)):
+        try:
+            memory = Memory.open(path, kinds=kinds)
+        except MmsbError:
+            continue
+        with memory:
+            memory._index.compiled = compiled
+            for epoch in sorted({memory.head, max(memory.head // 2, memory._index.base)}):
+                for read in reads(memory, memory.at(epoch)):
+                    attempt(read)
+            attempt(memory.stats)
+
+
+def survives(path: Path, read: Callable[[Path], None] = read_everything) -> None:
+    """Reads in a fork and fails with what the fork died of."""
+    sys.stdout.flush()  # else both would write it
+    out, into = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(out)
+        code = 1
+        try:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
+            resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            faulthandler.enable(into)
+            signal.alarm(SECONDS)
+            read(path)
+            code = 0
+        except BaseException:
+            os.write(into, traceback.format_exc().encode()[-4000:])
+        finally:
+            os._exit(code)
+    os.close(into)
+    with os.fdopen(out, "rb") as pipe:
+        said = pipe.read().decode(errors="replace")
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == 0, f"ended with {status}: {said}"
