@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,26 +51,23 @@ def reads(memory: Memory, snapshot: Snapshot) -> Iterator[Callable[[], Any]]:
     for kind in snapshot.kinds:
         names = [column.name for column in kind.columns]
         pages = snapshot.pages(kind).tolist()
-        yield lambda kind=kind: snapshot.gather_columns(kind)
-        yield lambda kind=kind: snapshot.page(kind, "gone")
+        yield partial(snapshot.gather_columns, kind)
+        yield partial(snapshot.page, kind, "gone")
         for page in pages[:4]:
-            yield lambda page=page: snapshot.subject(page)
-            yield lambda page=page: snapshot.written(page)
-            yield lambda kind=kind, page=page: snapshot.row_count(kind, page)
-            yield lambda kind=kind, page=page: snapshot.columns(kind, page)
-            yield lambda kind=kind, page=page, names=names: snapshot.blame(kind, page, names)
+            yield partial(snapshot.subject, page)
+            yield partial(snapshot.written, page)
+            yield partial(snapshot.row_count, kind, page)
+            yield partial(snapshot.columns, kind, page)
+            yield partial(snapshot.blame, kind, page, names)
             for name in names[:3]:
-                yield lambda kind=kind, page=page, name=name: snapshot.column(
-                    kind, page, name, Rows(1, 9)
-                )
+                yield partial(snapshot.column, kind, page, name, Rows(1, 9))
+        rows = np.tile([0, 2, 2**32 - 2], len(pages))
         for name in names[:3]:
-            yield lambda kind=kind, name=name, pages=pages: snapshot.cells(
-                kind, name, np.repeat(pages, 3), np.tile([0, 2, 2**32 - 2], len(pages))
-            )
+            yield partial(snapshot.cells, kind, name, np.repeat(pages, 3), rows)
     yield snapshot.symbol_bytes
-    yield lambda: snapshot.symbols(range(4))
-    yield lambda: memory.digest(snapshot.epoch)
-    yield lambda: memory.diff(memory._index.base, snapshot.epoch)
+    yield partial(snapshot.symbols, range(4))
+    yield partial(memory.digest, snapshot.epoch)
+    yield partial(memory.diff, memory._index.base, snapshot.epoch)
 
 
 def read_everything(path: Path) -> None:
