@@ -56,11 +56,11 @@ class NotAMemory(UsageError):
 
 
 class CycleError(UsageError):
-    """``cycle``: nodes, each with an edge to the next and the last to the first."""
+    """``cycle``: nodes or names, each with an edge to the next and the last to the first."""
 
     code = "cycle"
 
-    def __init__(self, message: str, cycle: list[int]) -> None:
+    def __init__(self, message: str, cycle: list[int] | list[str]) -> None:
         super().__init__(message)
         self.cycle = cycle
 

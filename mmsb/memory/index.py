@@ -84,12 +84,11 @@ class Index:
     def __init__(self, folder: Path, known: Iterable[Kind], base: int = 0) -> None:
         """``base`` is the first epoch that the log holds."""
         self.folder, self.base = folder, base
-        self.known = tuple(known)
-        self._known = {kind.id: kind for kind in self.known}
+        self.known = {kind.id: kind for kind in known}
         self.stored: dict[int, Kind] = {}
-        self.kinds = dict(self._known)
+        self.kinds = dict(self.known)
         #: Does the log hold all kinds as they are shown?
-        self.complete = not self._known
+        self.complete = not self.known
         self.catalog, self.tables = Catalog(base), Tables()
         self.meter, self.keyframes = Meter(), Keyframes(folder)
         #: Page → an epoch and its rows as of it, for pages that were read.
@@ -176,7 +175,7 @@ class Index:
 
     def _join(self, stored: dict[int, Kind], epoch: int) -> None:
         changed = tuple(kind for id, kind in stored.items() if self.stored.get(id) != kind)
-        self.kinds = schemas.joined(self._known, stored)
+        self.kinds = schemas.joined(self.known, stored)
         self.stored = stored
         self.complete = not self.unstored()
         self.schemas.append((epoch, changed))

@@ -9,6 +9,7 @@ from typing import Any
 from mmsb.base.errors import CorruptData, StateError, UnknownName, UsageError
 from mmsb.base.schema import Kind
 from mmsb.memory import budget
+from mmsb.memory import kinds as schemas
 from mmsb.memory.cells import Array, whole
 from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
@@ -47,6 +48,16 @@ class Reading:
         return self._index.head
 
     @property
+    def first(self) -> int:
+        """The oldest epoch that is there: 0, or where the last retention cut."""
+        return self._index.base
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
     def durable(self) -> int:
         """The last epoch that is known to be on the disk."""
         return self._log.marks.durable.epoch
@@ -55,6 +66,17 @@ class Reading:
     def kinds(self) -> Mapping[str, Kind]:
         """All kinds, stored or known, by name."""
         return {kind.name: kind for kind in self._index.kinds.values()}
+
+    def know(self, *kinds: Kind) -> None:
+        """Makes kinds known here as `open` does; the next commit stores what is new of them.
+
+        UsageError where a number or name stands for something else.
+        """
+        with self._lock:
+            index = self._index
+            known = schemas.joined({kind.id: kind for kind in kinds}, index.known)
+            index.kinds, index.known = schemas.joined(known, index.stored), known
+            index.complete = not index.unstored()
 
     def refresh(self) -> int:
         """A reader's look for newer commits; returns the head. Snapshots keep their epoch.
@@ -74,7 +96,7 @@ class Reading:
                         if not self._log.moved:
                             raise
                 if self._log.moved:
-                    known = self._index.known
+                    known = self._index.known.values()
                     self._take(*opened(self.path, known, beyond=False))
             return self.head
 

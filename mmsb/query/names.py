@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
@@ -273,6 +273,21 @@ def fits_key(written: Written, key: str) -> bool:
     if not types and not key.startswith("Tuple{"):
         whole = f"{key} @ {key[len(method_path(key)) + 1 :]}"
     return fits(written, Function("", whole, method, "", 0))
+
+
+def wanted(given: Iterable[str]) -> Callable[[str], bool]:
+    """Says of a subject whether it is, or is the key of, one of the functions. UsageError."""
+    names = (given,) if isinstance(given, str) else tuple(given)
+    exact = frozenset(names)
+    written = tuple(parse(name) for name in names if " @ " not in name)
+    known: dict[str, bool] = {}
+
+    def fit(subject: str) -> bool:
+        if subject not in known:
+            known[subject] = subject in exact or any(fits_key(one, subject) for one in written)
+        return known[subject]
+
+    return fit
 
 
 def _cut(name: str) -> str:

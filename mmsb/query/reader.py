@@ -5,11 +5,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
 from mmsb.base.model import EventKind, Stage
+from mmsb.base.schema import Kind
+from mmsb.graph.derived import Function
+from mmsb.graph.recompute import Derivations, Inputs, Recomputed
+from mmsb.graph.shadow import ShadowPageGraph
+from mmsb.graph.subscribe import Callback, Events, Subscription, Turn
+from mmsb.memory.disk import DISK, Disk
+from mmsb.memory.forked import locks
 from mmsb.memory.index import Index
+from mmsb.memory.log import Log
 from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
 from mmsb.memory.symbols import Symbols
+from mmsb.memory.writer import Writer
 from mmsb.query import (
     decisions,
     deps,
@@ -17,6 +30,7 @@ from mmsb.query import (
     history,
     invalidations,
     ir,
+    names,
     overview,
     passes,
     rederived,
@@ -26,7 +40,7 @@ from mmsb.query import (
     warn,
     why,
 )
-from mmsb.query.answers import Function
+from mmsb.query.answers import Function as Instance
 from mmsb.query.decisions import DecisionsView
 from mmsb.query.deps import DepsView
 from mmsb.query.diff import DiffView
@@ -60,7 +74,7 @@ class Moment(Snapshot):
     def __repr__(self) -> str:
         return f"<mmsb memory {self._memory.path.name} as of epoch {self.epoch}>"
 
-    def functions(self) -> tuple[Function, ...]:
+    def functions(self) -> tuple[Instance, ...]:
         """Every method instance known by then."""
         return Facts(self._memory, self.epoch).functions
 
@@ -121,6 +135,12 @@ class Moment(Snapshot):
 class Reader(Memory):
     """A memory, and the questions about it. Questions without an epoch mean the last one."""
 
+    def __init__(self, log: Log, index: Index, writer: Writer | None, disk: Disk = DISK) -> None:
+        """Use ``mmsb.open``."""
+        super().__init__(log, index, writer, disk)
+        locks(self, "_lock", make=Turn)
+        self._events: Events | None = None
+
     def __repr__(self) -> str:
         return f"<mmsb memory {self.path.name}, {counted(self.head, 'epoch')}>"
 
@@ -129,6 +149,69 @@ class Reader(Memory):
         self._check_open()
         symbols = self._symbols
         return self._snapshot(symbols, self._epoch(epoch, symbols.index))
+
+    def graph(self) -> ShadowPageGraph:
+        """What depends on what, as of any epoch: ``memory.graph().at(epoch, "calls")``."""
+        return ShadowPageGraph(self)
+
+    # What follows from commits.
+
+    def derive(
+        self,
+        kind: Kind,
+        inputs: Inputs,
+        *,
+        whole: bool = False,
+        version: str | int | None = None,
+    ) -> Callable[[Function], Function]:
+        """Registers the decorated function as what makes the pages of a kind; see `Derivations`.
+
+        `recompute` makes them, and so does each commit from then on. ReadOnly, CycleError.
+        """
+        self._check_writable()
+        return self._following().derivations.derive(kind, inputs, whole=whole, version=version)
+
+    @property
+    def derivations(self) -> Derivations:
+        """The derivations that this process registered."""
+        return self._following().derivations
+
+    def recompute(self) -> Recomputed:
+        """Brings all derived pages up to the head, as one commit of its own."""
+        self._check_writable()
+        return self._following().derivations.recompute()
+
+    def subscribe(
+        self,
+        kinds: Iterable[Kind | str] | None,
+        functions: Iterable[str] | None,
+        callback: Callback,
+    ) -> Subscription:
+        """Calls back after each commit that writes what is wanted; None: of every kind, function.
+
+        ``functions`` are names as people write them, also of functions that are not there yet, or
+        subjects of pages. Rows of tables (events, invalidations) count where they name one of them.
+        An error in the callback is logged, kept as ``subscription.error``, and hurts nothing.
+        A reader hears of what another process commits when it is refreshed, or follows.
+        """
+        wanted = None if functions is None else names.wanted(functions)
+        return self._following().subscribe(kinds, wanted, callback)
+
+    def batch(self) -> AbstractContextManager[None]:
+        """``with memory.batch():`` derived pages and subscriptions wait until its end, and take all
+        of its commits at once."""
+        return self._following().batch()
+
+    def _following(self) -> Events:
+        self._check_open()
+        with self._lock:
+            if self._events is None:
+                self._events = Events(self)
+            turn: Any = self._lock
+            turn.after = self._events.tell  # in a forked child the lock is another one
+            return self._events
+
+    # Questions.
 
     def log(
         self,
