@@ -14,7 +14,7 @@ from typing import Literal
 
 from mmsb.base.errors import MmsbError
 from mmsb.base.spans import span
-from mmsb.memory import asked, packed
+from mmsb.memory import packed
 from mmsb.memory.cells import Array
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.disk import PAGE_BYTES, Disk
@@ -49,10 +49,9 @@ def compact(log: Log, codec: Codec, disk: Disk, named: Callable[[], None]) -> Co
     """Compresses the sealed segments of a log that are not. O(bytes).
 
     ``named`` has the manifest say, durably, that segments are compressed; it is called before the
-    first plain file goes. UsageError, CorruptData, NoSpace, ReadOnly, EnvironmentProblem; each
+    first plain file goes. CorruptData, NoSpace, ReadOnly, EnvironmentProblem; each
     leaves a memory that is whole.
     """
-    asked.one_of(codec, ("auto", *packed.CODECS), "codec")
     folder, done, left, before, after = log.folder, [], [], 0, 0
     for number, size in log.manifest.segments:
         plain = folder / file_name(number)

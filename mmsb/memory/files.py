@@ -78,7 +78,8 @@ class Manifest:
     """Which segments live, in order: (number, bytes once sealed or None).
 
     ``base`` is the first epoch that the log holds. Where it was rewritten, ``end`` is where it
-    ended then: what counts instead of a mark in a segment that is gone.
+    ended then: what counts instead of a mark in a segment that is gone. ``keep`` is how many epochs
+    the user wants to be left by a compaction.
     """
 
     segment_bytes: int
@@ -86,6 +87,7 @@ class Manifest:
     format: int = FORMAT
     base: int = 0
     end: Mark | None = None
+    keep: int | None = None
 
     def settled(self, marks: Marks) -> Marks:
         """The marks as they hold for these segments."""
@@ -106,6 +108,8 @@ def render_manifest(manifest: Manifest) -> bytes:
     }
     if manifest.base:
         body |= {"base": manifest.base, "end": manifest.end}
+    if manifest.keep is not None:
+        body["keep"] = manifest.keep
     line = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     return line + b"\n" + xxh3_64_hexdigest(line).encode() + b"\n"
 
@@ -195,10 +199,11 @@ def _manifest(folder: Path, body: dict[str, Any]) -> Manifest:
             raise Broken(f"it gives segment {number} no size that a segment has")
         before = number
     listed = tuple((number, size) for number, size in segments)
-    kept = max(version, FORMAT)
-    if "base" not in body:
-        return Manifest(smallest, listed, kept)
-    return Manifest(smallest, listed, kept, *_retained(body, listed))
+    keep = body.get("keep")
+    if keep is not None and (type(keep) is not int or not 0 < keep < 2**62):
+        raise Broken("it does not say how many epochs are to be kept")
+    base, end = _retained(body, listed) if "base" in body else (0, None)
+    return Manifest(smallest, listed, max(version, FORMAT), base, end, keep)
 
 
 def _retained(

@@ -58,6 +58,11 @@ class Reading:
         return self._closed
 
     @property
+    def keep(self) -> int | None:
+        """How many epochs a compaction leaves; None: all. Set by `Memory.keep_epochs`."""
+        return self._log.manifest.keep
+
+    @property
     def durable(self) -> int:
         """The last epoch that is known to be on the disk."""
         return self._log.marks.durable.epoch

@@ -97,7 +97,9 @@ def _written(old: Log, index: Index, now: Snapshot, disk: Disk) -> Manifest:
             raise files.refused(folder, folder / file_name(number), error) from error
         raise
     end = Mark(number, at, index.head)
-    return Manifest(smallest, (*sealed, (number, None)), base=now.epoch, end=end)
+    return Manifest(
+        smallest, (*sealed, (number, None)), base=now.epoch, end=end, keep=old.manifest.keep
+    )
 
 
 def _finish(file: File) -> None:

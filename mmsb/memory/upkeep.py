@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mmsb.base.errors import NoSpace, ReadOnly
+from mmsb.base.errors import NoSpace, ReadOnly, UsageError
 from mmsb.memory import asked, compact, framing, recall, retention
+from mmsb.memory.cells import whole
 from mmsb.memory.compact import Codec, Compacted
 from mmsb.memory.disk import Disk
+from mmsb.memory.files import COMPRESSED, refused
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
+from mmsb.memory.packed import CODECS
 from mmsb.memory.reading import Reading
 from mmsb.memory.writer import Writer
 
@@ -57,38 +60,75 @@ class Upkeep(Reading):
 
     # Forgetting.
 
-    def retain(self, from_epoch: int) -> None:
-        """Forgets what was before ``from_epoch``, the one call that does; it cannot be undone.
+    def retain(self, from_epoch: int | None = None, *, epochs: int | None = None) -> int:
+        """Forgets what was before ``from_epoch``, or all but the last ``epochs`` ones, and returns
+        the first epoch that is left. It cannot be undone, and nothing else forgets, but `compact`
+        where `keep_epochs` was called.
 
         All from that epoch on reads as before, but `written` and `blame` say that epoch of older
         writes. A crash leaves the old memory or the new one. Snapshots keep what was read of them;
         a reader's `refresh` follows. Changes and transactions begun before are to be done again.
-        O(bytes), the state as of ``from_epoch`` in memory. UnknownName, NoSpace, WriterFailed.
+        O(bytes), the state as of ``from_epoch`` in memory. UsageError, UnknownName, NoSpace,
+        WriterFailed.
         """
+        if (from_epoch is None) == (epochs is None):
+            raise UsageError("say from which epoch on to keep, or how many epochs: one of the two")
         with self._compacting, self._lock:
-            out, now = self._check_writable(), self.at(from_epoch)
-            if now.epoch > self._index.base:
+            out = self._check_writable()
+            if epochs is not None:
+                from_epoch = max(self.head + 1 - _epochs(epochs), self.first)
+            now = self.at(from_epoch)
+            if now.epoch > self.first:
                 self._writer, index = retention.retain(out, self._index, now, self._disk)
                 self._take(self._writer.log, index)
+            return now.epoch
+
+    def keep_epochs(self, epochs: int | None) -> None:
+        """From now on `compact` forgets all but the last ``epochs`` ones; None: nothing, as at
+        first. Written down in this memory, durable when this returns; forks, checkpoints and
+        salvaged memories keep all. UsageError, ReadOnly, NoSpace, WriterFailed.
+        """
+        wanted = None if epochs is None else _epochs(epochs)
+        with self._compacting, self._lock:
+            out = self._check_writable()
+            try:
+                out.say(keep=wanted)
+            except OSError as error:
+                raise refused(self.path, self.path / "manifest", error) from error
 
     def compact(self, *, codec: Codec = "auto", seal: bool = False) -> Compacted:
         """Compresses the sealed segments that are not yet, while others read and write. O(bytes).
 
         With ``seal`` also the one that is written to, which is sealed. All reads stay the same.
         "auto" takes a codec where it pays (`mmsb.memory.compact.choose`). Who has a segment open
-        keeps its plain file, and that space. ReadOnly, UsageError, CorruptData, NoSpace,
+        keeps its plain file, and that space. Where `keep_epochs` was called, older ones are
+        forgotten first, as `retain` does. ReadOnly, UsageError, CorruptData, NoSpace,
         WriterFailed; the memory is whole whatever happens. `close` waits for it.
         """
+        asked.one_of(codec, ("auto", *CODECS), "codec")
         with self._compacting:
             with self._lock:
                 out = self._check_writable()
+                if self.keep is not None:
+                    self.retain(epochs=self.keep)
+                    out = self._check_writable()
                 if seal:
                     out.seal()
                     recall.write(self._index, *self._log.end, self._disk)
-            return compact.compact(self._log, codec, self._disk, out.allow_compressed)
+
+            def named() -> None:
+                out.say(format=COMPRESSED)
+
+            return compact.compact(self._log, codec, self._disk, named)
 
     def _check_writable(self) -> Writer:
         self._check_open()
         if self._writer is None:
             raise ReadOnly(f"{self.path} is open for reading; open it with write=True")
         return self._writer
+
+
+def _epochs(count: int) -> int:
+    if not 0 < whole(count, "epochs") < 2**62:
+        raise UsageError(f"{count} epochs cannot be kept; keep one or more")
+    return whole(count, "epochs")

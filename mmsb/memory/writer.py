@@ -353,12 +353,12 @@ class Writer:
             if self._at > FIRST:
                 self._roll()
 
-    def allow_compressed(self) -> None:
-        """Has the manifest say, durably, that segments may be compressed. OSError, WriterFailed."""
+    def say(self, **said: int | None) -> None:
+        """Has the manifest say that, durably. OSError, WriterFailed."""
         self._check_able()
         with self._lock:
-            if self.log.manifest.format != files.COMPRESSED:
-                manifest = replace(self.log.manifest, format=files.COMPRESSED)
+            manifest = replace(self.log.manifest, **said)  # type: ignore[arg-type]
+            if manifest != self.log.manifest:
                 files.write_manifest(self.log.folder, manifest, self._disk)
                 with self._guard("fsync", full=False):
                     self._disk.sync_folder(self.log.folder)

@@ -62,6 +62,7 @@ class LogView(Answer):
     """Answer of `log`."""
 
     order: str
+    base: int  # the first epoch there is: retention forgot older ones
     head: int
     filters: dict[str, str]
     entries: tuple[LogEntry, ...]
@@ -81,6 +82,8 @@ class LogView(Answer):
         )
         heads = ("epoch", "world", "rows", "what happened", "to whom")
         legend = f"{self.order[:1].upper()}{self.order[1:]}; rows: statements written."
+        if self.base:
+            legend += f" What was before epoch {self.base} was forgotten, and shows as of it."
         return (table(heads, rows, right={0, 2}, crop={4}), note((legend, "dim")))
 
 
@@ -132,6 +135,7 @@ def log(
     }
     return LogView(
         order=_order(facts.head.recording),
+        base=memory.first,
         head=memory.head,
         filters={name: value for name, value in filters.items() if value},
         entries=tuple(
@@ -191,7 +195,12 @@ def subject_name(facts: Facts, subject: str) -> str:
 
 
 def statements_written(facts: Facts, epoch: int, subjects: set[str] | None = None) -> int:
-    """Rows of ``statement`` that one epoch wrote. Cost follows what it wrote."""
+    """Rows of ``statement`` that one epoch wrote. Cost follows what it wrote.
+
+    Of the epoch that retention begins at nobody knows any more: 0.
+    """
+    if epoch <= facts.memory.first:
+        return 0
     pages: dict[int, list[np.ndarray[tuple[int], np.dtype[np.uint32]]]] = {}
     for written in facts.memory.diff(epoch - 1, epoch):
         if written.kind.id == schema.STATEMENT.id and not written.deleted:

@@ -308,6 +308,37 @@ class CompactView(Answer):
         return (note((self.path, "name"), ": ", what, sizes),)
 
 
+@dataclass(frozen=True, slots=True)
+class RetainView(Answer):
+    """Answer of `retain`: the epochs that are left, and bytes of all files before and after."""
+
+    path: str
+    base: int
+    head: int
+    before: int
+    after: int
+
+    def document(self) -> Document:
+        left = (
+            f": epochs {self.base} … {self.head} are left, as they were; what was older is gone. "
+        )
+        if not self.base:
+            left = f": epochs 0 … {self.head} are left, which are all. "
+        sizes = f"{human(self.before)} are {human(self.after)} now."
+        return (note((self.path, "name"), left + sizes),)
+
+
+def retain(
+    path: str | os.PathLike[str], from_epoch: int | None, epochs: int | None = None
+) -> RetainView:
+    """Forgets old epochs of a memory that nobody writes to; as `Memory.retain`."""
+    with Memory.open(path, write=True) as memory:
+        before = memory.stats()["bytes"]
+        base = memory.retain(from_epoch, epochs=epochs)
+        after, head = memory.stats()["bytes"], memory.head
+    return RetainView(str(Path(path)), base, head, before, after)
+
+
 def compact(path: str | os.PathLike[str]) -> CompactView:
     """Compresses a memory that nobody writes to; as `mmsb.memory.memory.Memory.compact`."""
     with Memory.open(path, write=True) as memory:

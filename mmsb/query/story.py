@@ -249,7 +249,8 @@ def _candidate(
     facts: Facts, function: Function, every: Sequence[tuple[str, Reason]]
 ) -> Hero | None:
     own = [reason for key, reason in every if key == function.key]
-    reasons = [reason for reason in own if reason.state is CodeState.INVALIDATED]
+    lost = [reason for reason in own if reason.state is CodeState.INVALIDATED]
+    reasons = [reason for reason in lost if reason.epoch > facts.memory.first]  # before is shown
     found = sights(facts, function.key)
     for reason in reasons:
         stages = of_version(found, reason.version)

@@ -179,6 +179,31 @@ def test_compact_makes_a_memory_smaller_and_changes_no_answer(made: Path, tmp_pa
     assert run.invoke(app, ["check", "-m", str(copy)]).exit_code == 0
 
 
+def test_retain_forgets_old_epochs_and_changes_no_later_answer(made: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.mmsb"
+    shutil.copytree(made, copy)
+    later = [["show", "f"], ["stats", "--functions"], ["warn"], ["blame", "f", "--json"]]
+    before = [told(*words, "-m", str(copy)) for words in later[:3]]
+    done = ask("retain", "--from", "5", "-m", str(copy))
+    assert (done["base"], done["head"]) == (5, 9)
+    assert [told(*words, "-m", str(copy)) for words in later[:3]] == before
+    assert "before epoch 5 was forgotten" in told("log", "-m", str(copy))
+    entries = ask("log", "-m", str(copy))["entries"]
+    assert [one for one in entries if one["epoch"] > 5] == [
+        one for one in ask("log")["entries"] if one["epoch"] > 5
+    ]
+    assert (
+        "forgotten by retention"
+        in ask("show", "f", "--at", "4", "-m", str(copy), code=2)["error"]["message"]
+    )
+    assert ask("retain", "--epochs", "2", "-m", str(copy))["base"] == 8
+    assert ask("retain", "--epochs", "20", "-m", str(copy))["base"] == 8
+    for words in ([], ["--from", "9", "--epochs", "1"], ["--epochs", "0"], ["--from", "10"]):
+        assert run.invoke(app, ["retain", *words, "-m", str(copy)]).exit_code == 2
+    for words in (["why", "f"], ["passes", "f"], ["tree"], ["blame", "f"], ["check"], ["stats"]):
+        assert run.invoke(app, [*words, "-m", str(copy)]).exit_code in (0, 3)
+
+
 @pytest.mark.parametrize(
     "words",
     [["check"], ["show"], ["show", "f"], ["diff", "f"], ["log", "-f"]],

@@ -5,6 +5,7 @@ that are right: data as they were, or a named error, in a child process that mus
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -64,7 +65,8 @@ def truth(cold: Path) -> dict[object, bytes]:
 
 @pytest.fixture(scope="module")
 def copy(cold: Path) -> Iterator[Path]:
-    folder = (Path("/dev/shm") if Path("/dev/shm").is_dir() else cold.parent) / cold.parent.name
+    shm = Path("/dev/shm") if Path("/dev/shm").is_dir() else cold.parent
+    folder = shm / f"mmsb-fuzz-cold-{os.getpid()}"
     yield folder / "a.mmsb"
     shutil.rmtree(folder, ignore_errors=True)
 

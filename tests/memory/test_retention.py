@@ -109,6 +109,54 @@ def test_what_is_forgotten_says_so(lived: Path) -> None:
         reader.retain(6)
 
 
+def test_so_many_epochs_are_kept(lived: Path, oracle: Oracle) -> None:
+    with Memory.open(lived, True, kinds=KINDS) as memory:
+        assert (memory.first, memory.keep) == (0, None)
+        assert memory.retain(epochs=HEAD + 5) == 0
+        assert memory.retain(epochs=4) == memory.first == HEAD - 3
+        oracle.forget(HEAD - 3)
+        assert_same_epoch(memory, oracle, HEAD - 3)
+        for wrong in ((None, None), (HEAD, 1), (None, 0), (None, -1), (None, 2**62)):
+            with pytest.raises(errors.UsageError):
+                memory.retain(wrong[0], epochs=wrong[1])
+        assert memory.first == HEAD - 3
+
+
+def test_a_policy_is_kept_and_compaction_goes_by_it(lived: Path, oracle: Oracle) -> None:
+    with Memory.open(lived, True, kinds=KINDS) as memory:
+        memory.compact(seal=True)
+        assert memory.first == 0
+        memory.keep_epochs(5)
+        assert (memory.keep, memory.first) == (5, 0)
+        put(memory, oracle)
+        assert memory.first == 0
+        memory.checkpoint(lived.with_name("copy"))
+    with Memory.open(lived, kinds=KINDS) as reader:
+        assert reader.keep == 5
+        with pytest.raises(errors.ReadOnly):
+            reader.keep_epochs(1)
+    for name, left in (("copy", 0), ("a.mmsb", HEAD - 3)):
+        with Memory.open(lived.with_name(name), True, kinds=KINDS) as memory:
+            with pytest.raises(errors.UsageError):
+                memory.compact(codec="none")  # type: ignore[arg-type]
+            assert memory.first == 0
+            memory.compact(seal=True)
+            assert memory.first == left
+    oracle.forget(HEAD - 3)
+    with Memory.open(lived, True, kinds=KINDS) as memory:
+        assert memory.keep == 5
+        assert_same_epoch(memory, oracle, HEAD - 3)
+        assert_same_epoch(memory, oracle, HEAD + 1)
+        for wrong in (0, -1, 2**62, "5", 1.5):
+            with pytest.raises(errors.UsageError):
+                memory.keep_epochs(wrong)  # type: ignore[arg-type]
+        put(memory, oracle)
+        memory.keep_epochs(None)
+        memory.compact(seal=True)
+        assert (memory.keep, memory.first) == (None, HEAD - 3)
+    assert check(lived).sound
+
+
 def test_nothing_of_it_is_on_the_disk(quick: Path) -> None:
     with Memory.create(quick / "a.mmsb", KINDS, durability="none") as memory:
         secret = np.frombuffer(b"a secret that is overwritten", "u1")

@@ -318,6 +318,25 @@ def compact(memory: MemoryPath = None, as_json: AsJson = False) -> None:
     render.show(done, as_json=as_json)
 
 
+@commands.command(rich_help_panel=CARE, epilog="mmsb retain --epochs 100")
+def retain(
+    from_epoch: Annotated[
+        int | None,
+        typer.Option("--from", metavar="EPOCH", help="Forget what was before this epoch."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="Keep so many, the last ones.")
+    ] = None,
+    memory: MemoryPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forget old epochs, for good; from the first one kept on all answers stay the same."""
+    from mmsb.query import memories, overview
+
+    done = guarded(lambda: overview.retain(memories.locate(memory), from_epoch, epochs), as_json)
+    render.show(done, as_json=as_json)
+
+
 for _command in commands.registered_commands:
     _command.cls = Asking
 
