@@ -178,7 +178,8 @@ def _check_deltas(batch: Batch, append_only: bool) -> None:
     if sound and batch.flags & UNIFORM:
         whole = not batch.rows if not batch.deltas else batch.rows % batch.deltas == 0
         each = batch.rows // max(batch.deltas, 1)
-        last = int(batch.starts().max(initial=0)) + each
+        starts = table.delta_start[batch.first : end]
+        last = int(starts.max(initial=0)) + each
         sound = whole and not batch.flags & SPARSE and last <= limit
     elif sound:
         edges, stops = batch.edges(), batch.stops()

@@ -92,4 +92,6 @@ def many(kind: Kind, pages: Array, buffers: dict[str, Array], starts: Any, count
         pages, first, lengths = pages[~empty], first[~empty], lengths[~empty]
     elif empty.all():
         pages, first, lengths = pages[:0], first[:0], lengths[:0]
+    if each is None and len(lengths) and bool((lengths == lengths[0]).all()):
+        each = int(lengths[0])
     return Many(kind, pages, first.astype(U32), first + lengths, each, buffers)

@@ -107,6 +107,7 @@ class Memory(Upkeep):
         with self._compacting, self._lock:
             if not self._closed:
                 self._closed = True
+                self._behind.wait()
                 if self._writer is not None:
                     try:
                         recall.write_tail(self._index, self._log, self._writer, self._disk)
@@ -320,6 +321,7 @@ class Memory(Upkeep):
 
     def _parts(self, epoch: int | None) -> Parts:
         self._check_open()
+        self._behind.wait()
         return checkpoint.parts(self._log, self._index, self._epoch(epoch))
 
     def _append(
@@ -335,7 +337,7 @@ class Memory(Upkeep):
             return []
         batches = self._index.add(Frame(segment, at, at + draft.size))
         if segment.number != before[0]:  # the commit has sealed the one before
-            recall.write(self._index, *before, self._disk)
+            recall.write_sealed(self._index, *before, self._disk, self._behind)
         return batches
 
     def _from_deltas(self, deltas: Iterable[Delta]) -> Changes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mmsb.base.schema import SYMBOL, Kind
 from mmsb.memory import kinds as schemas
 from mmsb.memory import sidecar
 from mmsb.memory.batch import batches_of
+from mmsb.memory.behind import Behind
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.disk import Disk
 from mmsb.memory.files import Mark
@@ -28,6 +30,8 @@ from mmsb.memory.writer import Writer
 
 #: An open segment with so many frames gets an index file when it is closed.
 _FRAMES = 512
+#: A sealed one gets it in the background from so many deltas on: that takes milliseconds.
+_MANY = 65_536
 
 
 class Recall:
@@ -174,8 +178,17 @@ def write(index: Index, number: int, end: int, disk: Disk) -> None:
     """
     try:
         _write(index, number, end, disk)
-    except (OSError, MmsbError) as error:
+    except (OSError, MemoryError, MmsbError) as error:
         index.rebuilt.append(f"the index of segment {number} was not written: {error}")
+
+
+def write_sealed(index: Index, number: int, end: int, disk: Disk, behind: Behind) -> None:
+    """`write` for a segment that was just sealed, behind the commit's back if it takes long."""
+    work = partial(write, index, number, end, disk)
+    if sum(run.deltas for run in index.runs_of(number)) < _MANY:
+        work()
+    else:
+        behind.put(work)
 
 
 def write_tail(index: Index, log: Log, out: Writer, disk: Disk) -> None:

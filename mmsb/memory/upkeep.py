@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from mmsb.base.errors import NoSpace, ReadOnly, UsageError
 from mmsb.memory import asked, compact, framing, recall, retention
+from mmsb.memory.behind import Behind
 from mmsb.memory.cells import whole
 from mmsb.memory.compact import Codec, Compacted
 from mmsb.memory.disk import Disk
@@ -23,6 +24,8 @@ class Upkeep(Reading):
     def __init__(self, log: Log, index: Index, writer: Writer | None, disk: Disk) -> None:
         super().__init__(log, index, writer)
         self._disk = disk
+        #: Index files of sealed segments are written by it.
+        self._behind = Behind()
 
     # What is derived.
 
@@ -79,6 +82,7 @@ class Upkeep(Reading):
                 from_epoch = max(self.head + 1 - _epochs(epochs), self.first)
             now = self.at(from_epoch)
             if now.epoch > self.first:
+                self._behind.wait()
                 self._writer, index = retention.retain(out, self._index, now, self._disk)
                 self._take(self._writer.log, index)
             return now.epoch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 
 from mmsb.base import errors
 from mmsb.memory import frame as frames
+from mmsb.memory import recall
 from mmsb.memory.check import check
 from mmsb.memory.memory import Memory
 from mmsb.testing.contracts import dump, fill
+from mmsb.testing.disks import Watched
 from mmsb.testing.strategies import KINDS, SMALL
 
 
@@ -206,3 +209,58 @@ def test_forks_and_checkpoints_open_with_and_without(
             change(file)
         with Memory.open(tmp_path / name, kinds=KINDS) as copy:
             assert dump(copy) == content
+
+
+class Gate(Watched):
+    """Whoever makes an index file waits here."""
+
+    def __init__(self) -> None:
+        self.opened, self.waits = threading.Event(), threading.Event()
+
+    def saw(self, call: str, path: Path, *details: object) -> None:
+        if call == "make" and path.name.startswith("index-"):
+            self.waits.set()
+            assert self.opened.wait(60)
+
+
+def test_commits_do_not_wait_for_large_index_files(
+    sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "_MANY", 0)
+    path, gate = tmp_path / "behind", Gate()
+    with Memory.create(path, KINDS, segment_bytes=4096, disk=gate) as memory:
+        fill(memory, 40)
+        assert gate.waits.wait(60)
+        assert not index_files(path)
+        with Memory.open(path, kinds=KINDS) as reader:
+            assert dump(reader) == dump(memory)
+        gate.opened.set()
+    assert [file.name for file in index_files(path)] == [f.name for f in index_files(sealed)]
+    for file in index_files(path):
+        assert file.read_bytes() == (sealed / file.name).read_bytes()
+
+
+def test_retention_and_copies_wait_for_index_files(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "_MANY", 0)
+    with Memory.create(path, KINDS, segment_bytes=4096) as memory:
+        fill(memory, 40)
+        memory.checkpoint(tmp_path / "copy")
+        assert len(index_files(tmp_path / "copy")) == len(index_files(path)) >= 3
+        memory.retain(30)
+        named = {segment for segment, _ in memory._log.manifest.segments}
+        assert {int(file.name[6:]) for file in index_files(path)} <= named
+
+
+def test_without_a_thread_index_files_are_written_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(recall, "_MANY", 0)
+    monkeypatch.setattr(threading.Thread, "start", none)
+    with Memory.create(path, KINDS, segment_bytes=4096, durability="none") as memory:
+        fill(memory, 40)
+        assert len(index_files(path)) >= 3
