@@ -28,6 +28,7 @@ _ONE = Struct("<I").pack(1)
 #: Its rows and columns; of its delta the page and the first row; of a sparse one the span too.
 _DENSE, _SPARSE = Struct("<4I"), Struct("<6I")
 #: The first row, one past the last, and all between that are written, unless all are.
+_RANGES = (Rows, range)
 _PAGE = COUNTS.size + 12  # where its page stands in its table
 Touched = tuple[int, int, Array | None]
 
@@ -157,9 +158,11 @@ class Single:
 
 
 def _rows(rows: Any) -> Touched | None:
-    if isinstance(rows, Rows | range):
-        plain = 0 <= rows.start < rows.stop <= PAGE_ROWS and len(rows) == rows.stop - rows.start
-        return (rows.start, rows.stop, None) if plain else None
+    if type(rows) is Rows or (type(rows) is range and rows.step == 1):
+        start, stop = rows.start, rows.stop
+        return (start, stop, None) if 0 <= start < stop <= PAGE_ROWS else None
+    if isinstance(rows, _RANGES):
+        return None
     touched = sorted_rows(rows)
     if not len(touched):
         return None

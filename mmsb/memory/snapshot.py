@@ -326,10 +326,12 @@ class Snapshot:
             self._live(kind, page)
 
     def _live(self, kind: Kind | str, page: int) -> Kind:
-        shown, actual = self._index.kind(kind), self.kind_of(page)
-        if shown.id != actual.id:
-            raise UsageError(f"page {page} is of kind {actual.name!r}, not {shown.name!r}")
-        gone = self._index.catalog.deleted_at(page)
+        shown, number = self._index.kind(kind), self._check_exists(page)
+        catalog = self._index.catalog
+        if catalog.kinds.items[number] != shown.id:
+            actual = self.kind_of(number).name
+            raise UsageError(f"page {page} is of kind {actual!r}, not {shown.name!r}")
+        gone = catalog.deleted_at(number)
         if gone <= self.epoch:
             raise UnknownName(f"page {page} was deleted in epoch {gone}; read it at {gone - 1}")
         return shown

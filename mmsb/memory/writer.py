@@ -365,9 +365,10 @@ class Writer:
                 self.log.manifest = manifest
 
     def _publish(self, visible: Mark, durable: Mark) -> None:
-        marks = Marks(self.log.marks.sequence + 1, visible, durable)
+        log = self.log
+        marks = Marks(log.marks.sequence + 1, visible, durable)
         self._page.store(*files.pack_marks(marks))
-        self.log.marks = marks
+        log.marks = marks
 
     @contextmanager
     def _guard(self, step: str, *, full: bool = True) -> Iterator[None]:
