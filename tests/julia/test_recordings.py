@@ -4,6 +4,7 @@ compared with what the Julia that sent them said of its code, and with the facts
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import live
@@ -14,7 +15,14 @@ from fidelity import in_scope, mismatches, read_answers
 from test_twelve_programs import FACTS, Twelve
 
 from mmsb.base.model import PASSES, CodeState, Stage
+from mmsb.graph.edges import BY_NAME
+from mmsb.graph.shadow import ShadowPageGraph
 from mmsb.memory.snapshot import Snapshot
+from mmsb.query.deps import deps
+from mmsb.query.facts import Facts
+from mmsb.query.invalidations import invalidations
+from mmsb.query.tree import tree
+from mmsb.testing.plain_edges import graph_edges
 
 
 @pytest.fixture(scope="module", params=recordings.committed(), ids=lambda folder: folder.name)
@@ -88,3 +96,42 @@ def test_no_path_of_a_machine_is_in_it(folder: Path) -> None:
     folders = {str(Path(stream.symbols[path]).parent) for *_, path in stream.files} - {"."}
     assert folders
     assert all(re.fullmatch("(/_+)+", one) for one in folders), folders
+
+
+def test_its_graph_says_what_the_questions_say(folder: Path, recorded: live.Recorded) -> None:
+    """Dependents, invalidation trees and the inference tree, read row by row elsewhere."""
+    memory = recorded.memory
+    shadow = ShadowPageGraph(memory)
+    graph, told = shadow.at(None, "backedges"), 0
+    for key in Facts(memory).by_key:
+        dependents = {edge.target for edge in deps(memory, key).dependents}
+        near = graph.out.neighbours(graph.node(key)) if dependents else []
+        assert set(graph.nodes.texts(near)) == dependents
+        told += len(dependents)
+    assert bool(told) == folder.name.startswith("julia-1.12")
+    trees = Counter(
+        (tree.nodes[node.parent - tree.nodes[0].row].subject, node.subject, 1)
+        for tree in invalidations(memory).trees
+        for node in tree.nodes
+        if node.parent is not None
+    )
+    assert trees == graph_edges(shadow.at(None, "invalidation_tree"))
+    assert trees
+    frames = {frame.row: frame for frame in tree(memory, depth=10**6, most=10**6).frames}
+    inferred = Counter(
+        (frames[frame.parent].key, frame.key, 1)
+        for frame in frames.values()
+        if frame.parent is not None
+    )
+    assert inferred == graph_edges(shadow.at(None, "infers"))
+    assert len(inferred) > 10
+
+
+def test_its_graph_followed_from_the_start(recorded: live.Recorded) -> None:
+    memory = recorded.memory
+    kinds = [name for name, kind in BY_NAME.items() if not kind.rows]
+    shadow = ShadowPageGraph(memory)
+    followed = shadow.live(kinds, epoch=0)
+    for epoch in range(1, memory.head + 1):
+        followed.advance(epoch)
+        assert graph_edges(followed.graph) == graph_edges(shadow.at(epoch, kinds))
