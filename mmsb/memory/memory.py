@@ -12,12 +12,13 @@ from mmsb.base import schema
 from mmsb.base.errors import Conflict, StateError, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory import arrow_in, asked, budget, checkpoint, encode, equal, founding, recall
+from mmsb.memory import arrow_in, asked, budget, checkpoint, device, encode, equal, founding, recall
 from mmsb.memory.batch import Batch
 from mmsb.memory.cells import Array, no_room, whole
 from mmsb.memory.changes import Changes
 from mmsb.memory.checkpoint import Parts
 from mmsb.memory.delta import Delta
+from mmsb.memory.device import DevicePage
 from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.files import Lock, read_manifest
 from mmsb.memory.frame import ALIGN, Draft, Frame
@@ -134,7 +135,12 @@ class Memory(Upkeep):
         return Changes(symbols.index, symbols)
 
     def commit(
-        self, changes: Changes | Iterable[Delta], *, source: int = 0, drop_equal: bool = False
+        self,
+        changes: Changes | Iterable[Delta],
+        *,
+        source: int = 0,
+        drop_equal: bool = False,
+        to: Iterable[DevicePage] = (),
     ) -> int:
         """Writes all of it as one epoch and returns that epoch once it is visible to new readers.
 
@@ -142,10 +148,14 @@ class Memory(Upkeep):
         `mmsb.memory.equal`), so `written` and `blame` go on naming who wrote them first;
         CorruptData if what they are compared with does not hold.
 
+        ``to`` are device pages that are brought to it (see `bring`); if that fails, the commit is
+        there all the same.
+
         O(bytes). Nothing of it is kept on NoSpace, Conflict or EnvironmentProblem (no memory is
         free). ReadOnly, WriterFailed, UsageError.
         """
         began, meter = perf_counter_ns(), self._index.meter
+        copies = device.owned(self, to)
         with self._lock:
             out = self._check_writable()
             if not isinstance(changes, Changes):
@@ -172,6 +182,8 @@ class Memory(Upkeep):
             changes.told()
             out.settle()
             meter.committed(began, sum(batch.deltas for batch in batches), draft.size, epoch)
+            if copies:
+                self.bring(copies, epoch)
             return epoch
 
     def transaction(self, *, source: int = 0) -> Transaction:

@@ -8,9 +8,10 @@ from typing import Any
 
 from mmsb.base.errors import CorruptData, StateError, UnknownName, UsageError
 from mmsb.base.schema import Kind
-from mmsb.memory import budget
+from mmsb.memory import budget, device
 from mmsb.memory import kinds as schemas
 from mmsb.memory.cells import Array, whole
+from mmsb.memory.device import DevicePage
 from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
 from mmsb.memory.follow import Bell, Follower
@@ -163,6 +164,17 @@ class Reading:
         found = diff(index, low, high, only)
         index.meter.read_else()
         return found
+
+    def bring(self, pages: Iterable[DevicePage], epoch: int | None = None) -> int:
+        """Takes to device pages (``snapshot.to_device``) what was written since the epochs they are
+        as of, up to one (default: the head), which it returns. O(cells written to their kinds).
+
+        StateError for a page that is ahead of it, UnknownName for one that was deleted; each page
+        is brought whole or stays as it is. UsageError.
+        """
+        now = self.at(epoch)
+        device.bring(self, pages, now)
+        return now.epoch
 
     def replay(self, page: int, first: int, last: int) -> Iterator[tuple[int, dict[str, Array]]]:
         """The states of a page: (epoch, columns) after each epoch of first … last that wrote it.

@@ -15,7 +15,7 @@ from mmsb.base.schema import Column, Kind
 from mmsb.memory import asked, replay
 from mmsb.memory.arrow import ArrowStream, place_names
 from mmsb.memory.cells import Array, dtype_of, frozen, whole
-from mmsb.memory.device import Device, resolve
+from mmsb.memory.device import Device, DevicePage, resolve
 from mmsb.memory.index import Index
 from mmsb.memory.symbols import Symbols
 
@@ -132,6 +132,26 @@ class Snapshot:
             size = sum(cells.nbytes for cells in found.values())
             meter.read(meter.columns, began, page, self.epoch, size)
         return found
+
+    def to_device(
+        self,
+        kind: Kind | str,
+        page: int,
+        names: Sequence[str] | None = None,
+        *,
+        device: Device = "auto",
+    ) -> DevicePage:
+        """A copy of columns of a page (default: all) on a device, as of this epoch. O(cells).
+
+        ``memory.bring`` and ``commit(changes, to=…)`` take later deltas to it. MissingExtra for
+        "gpu", which no release has yet; "auto" is the CPU then.
+        """
+        resolve(device)
+        shown = self._live(kind, page)
+        wanted = shown.columns
+        if names is not None:
+            wanted = tuple(self._index.column(shown, name) for name in asked.names(names))
+        return DevicePage(self, self._index.folder, shown, whole(page, "page"), wanted)
 
     def table(self, kind: Kind | str) -> dict[str, Array]:
         """Whole columns of an append-only kind by name. UsageError for another kind."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmsb.memory import budget, replay
 from mmsb.memory.cells import Array
+from mmsb.memory.device import resolve
 from mmsb.memory.health import health
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
@@ -30,7 +31,8 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
 
     ``bytes``: all files, preallocation included. ``bytes_by_kind``: cells and row numbers stored
     for the kind over all epochs, without tables and checksums; ``bytes_by_device``: the same by
-    where it can be read, ``host``. ``rows``: rows (facts) by kind, as of the head, over live pages.
+    where it can be read, ``host``. ``auto``: what ``device="auto"`` stands for here. ``rows``: rows
+    (facts) by kind, as of the head, over live pages.
     ``pages``: live pages, tables of append-only kinds included. ``deltas``, ``epochs``, ``frames``,
     ``segments``. ``compressed``: ``segments``, their ``bytes``, what they hold (``whole``).
     ``chains``: deltas a live page has had, ``median``, ``p99``, ``max``. ``open_segment``: the last
@@ -58,6 +60,7 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
         "bytes": sum(map(_size, log.folder.iterdir())),
         "bytes_by_kind": sizes,
         "bytes_by_device": {"host": sum(sizes.values())},
+        "auto": resolve("auto"),
         "rows": rows,
         "pages": int(live.sum()),
         "deltas": index.delta_count,
