@@ -17,7 +17,6 @@ from mmsb.memory.files import HEADER_BYTES, Manifest, Marks, load_manifest, read
 from mmsb.memory.frame import ALIGN, BLOCK, HEADER, MAGIC, Broken, Frame
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log, floor
-from mmsb.memory.opening import read_start
 from mmsb.memory.rows import rows_hold
 from mmsb.memory.segment import FIRST, Segment, file_name
 
@@ -189,16 +188,15 @@ def lost_manifest(folder: Path) -> Manifest:
     if not numbers:
         raise NotAMemory(f"{folder} holds no memory: no manifest, no segment")
     sizes = [None if n == numbers[-1] else _size_of(folder, n) for n in numbers]
-    base = _first_epoch(folder / file_name(numbers[0]))
+    base = _first_epoch(folder, numbers[0])
     return Manifest(0, tuple(zip(numbers, sizes, strict=True)), base=base)
 
 
-def _first_epoch(path: Path) -> int:
-    """The epoch that a segment's first frame says; 0 if it says none."""
+def _first_epoch(folder: Path, number: int) -> int:
+    """The epoch that a segment's first frame says, if its header holds; else 0."""
     with suppress(OSError, Broken):
-        head = read_start(path, FIRST + HEADER.size)[FIRST:]
-        if head.startswith(MAGIC) and len(head) == HEADER.size:
-            return int(HEADER.unpack(head)[4])
+        segment = Segment(folder, number, sound=False)
+        return int(Frame(segment, FIRST, len(segment.bytes), table=False).epoch)
     return 0
 
 

@@ -102,7 +102,7 @@ def _read(folder: Path, manifest: Manifest, rest: _Rest, first: Draft) -> None:
             try:
                 frame = Frame(segment, at, end)
             except Broken as error:
-                if (number, at) == (1, FIRST) and _is_known(segment, first):
+                if not rest.base and (number, at) == (1, FIRST) and _is_known(segment, first):
                     rest.begin(first)
                     at += first.size
                     continue

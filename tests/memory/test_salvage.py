@@ -18,6 +18,7 @@ from mmsb.memory.frame import Frame
 from mmsb.memory.log import Log
 from mmsb.memory.memory import Memory
 from mmsb.memory.salvage import Salvaged, salvage
+from mmsb.memory.segment import FIRST
 from mmsb.testing.contracts import dump, fill
 from mmsb.testing.disks import FailsOnce
 from mmsb.testing.strategies import KINDS, SMALL, THING
@@ -112,6 +113,25 @@ def test_what_only_says_where_frames_are_is_not_needed(hurt: Path, name: str) ->
     if name == "header":
         change(hurt / name, 2048, bytes(40))
     assert saved(hurt) == (Salvaged(EPOCHS, EPOCHS, ()), before)
+
+
+def test_the_first_epoch_is_believed_behind_its_checksum_alone(hurt: Path) -> None:
+    before = whole(hurt)
+    change(hurt / "manifest", 8, bytes(40))
+    change(hurt / "segment-000001", FIRST + 21, b"\x30")  # its epoch
+    assert saved(hurt) == (Salvaged(EPOCHS, EPOCHS, ()), before)
+
+
+def test_a_compressed_memory_that_forgot_without_its_manifest(hurt: Path) -> None:
+    with Memory.open(hurt, True, kinds=KINDS) as memory:
+        page = memory.create_page(SMALL, "long")
+        memory.update_page(page, range(5000), {"value": range(5000)})
+        memory.retain(3)
+        assert memory.compact(seal=True).segments
+        head = memory.head
+    before = whole(hurt)
+    change(hurt / "manifest", 8, bytes(40))
+    assert saved(hurt) == (Salvaged(head, head, ()), before)
 
 
 def test_cells_in_a_bad_block_are_lost_and_no_others(hurt: Path) -> None:
