@@ -55,8 +55,8 @@ class EdgeKind:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are read of the row itself, each once."""
-        ends = (self.source, self.via, self.target, self.parent, self.stage)
+        """The columns that are read of the row itself at any stage, each once."""
+        ends = (self.source, self.via, self.target, self.parent)
         named = (*ends, *(name for name, _ in self.where))
         return tuple(dict.fromkeys(name for name in named if name not in ("", SUBJECT, ROW)))
 

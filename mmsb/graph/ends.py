@@ -45,9 +45,12 @@ class Reading:
         self.edge, self.kind = edge, snapshot.kind(edge.kind)
         self.stage, self.weight = stage, weight
         of_stage = Stage.OPTIMIZED if stage is None else stage
-        names = (*edge.columns, *(() if weight is None else (weight,)))
-        if edge.operands:
-            names = (*names, "operand_count")
+        also = (
+            weight or "",
+            "operand_count" if edge.operands else "",
+            edge.stage if stage is not None else "",
+        )
+        names = (*edge.columns, *(name for name in also if name))
         #: Column → those that are stored of it, oldest stage first.
         self.stored = {name: self._stored(name, of_stage) for name in names}
         self._where = list(edge.where)

@@ -16,6 +16,8 @@ from mmsb.memory.sidecar import Opening
 NEVER = 2**64 - 1
 #: New pages that may wait in a dictionary before all are sorted again.
 _WAITING = 4096
+#: Pages that are looked up one by one among the deleted ones.
+_FEW = 64
 
 
 class Catalog:
@@ -117,7 +119,9 @@ class Catalog:
         return self.deleted.get(page, NEVER)
 
     def dead_among(self, pages: Array, epoch: int) -> list[int]:
-        """Those of the pages that were deleted up to the epoch. O(pages) if any ever was."""
+        """Those of the pages that were deleted up to the epoch. O(pages there are) of many."""
+        if len(pages) < _FEW:
+            return [page for page in pages.tolist() if self.deleted_at(page) <= epoch]
         dead = [page for page, at in tuple(self.deleted.items()) if at <= epoch]
         if not dead:
             return []
