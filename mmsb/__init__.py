@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mmsb.memory.machine import provide
+
 if TYPE_CHECKING:
     from mmsb.query.memories import open_memory as open
     from mmsb.session import record, start, stop
@@ -23,6 +25,9 @@ _HOMES = {
     "start": ("mmsb.session", "start"),
     "stop": ("mmsb.session", "stop"),
 }
+
+# What is behind device="gpu"; the memory knows of no graph and no CuPy.
+provide(lambda: import_module("mmsb.graph.kernels_gpu").machine())
 
 
 def __dir__() -> list[str]:

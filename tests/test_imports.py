@@ -27,6 +27,7 @@ ROOMS = {*ALLOWED, "testing"}
 ONE_FILE = {
     "juliacall": "capture/embedded.py",
     "cupy": "graph/kernels_gpu.py",
+    "cupyx": "graph/kernels_gpu.py",
     "duckdb": "query/sql.py",
 }
 HEAVY = {
@@ -40,6 +41,7 @@ HEAVY = {
     "juliacall",
     "juliapkg",
     "cupy",
+    "cupyx",
     "duckdb",
 }
 LONGEST_FILE = 400

@@ -9,11 +9,12 @@ import numpy as np
 
 from mmsb.base.errors import CycleError, UsageError
 from mmsb.graph.adjacency import Direction, Graph
+from mmsb.graph.device import on_device, waves_on_device
 from mmsb.graph.propagation import NONE, Propagation, Wave
 from mmsb.graph.seeds import Seeds, seeded
 from mmsb.graph.semiring import Semiring, semiring
 from mmsb.memory.cells import Array
-from mmsb.memory.device import Device, resolve
+from mmsb.memory.machine import Device, resolve
 
 _FOREVER = 2**62
 
@@ -39,7 +40,7 @@ def propagate(
     with weights times how often a value is improved.
     """
     run = _Run(graph, seeds, semiring, direction, limit, rounds, device)
-    return run.answer(witness)
+    return on_device([run], witness, many=False) or run.answer(witness)
 
 
 def propagate_many(
@@ -55,12 +56,12 @@ def propagate_many(
 ) -> Propagation:
     """`propagate` from each of many seed sets; one Propagation with a row for each."""
     ring = _semiring(semiring)
-    rows = [
-        propagate(
-            graph, seeds, ring, direction, limit, witness=witness, rounds=rounds, device=device
-        )
-        for seeds in seed_sets
-    ]
+    runs = [_Run(graph, seeds, ring, direction, limit, rounds, device) for seeds in seed_sets]
+    there = on_device(runs, witness, many=True)
+    if there is not None:
+        return there
+    rows = [run.answer(witness) for run in runs]
+    instead = runs[0].instead if runs else ""
     steps = max((row.steps for row in rows), default=0)
     shape = (len(rows), graph.count)
 
@@ -69,11 +70,15 @@ def propagate_many(
 
     values = table([row.values for row in rows], ring.dtype)
     if not witness:
-        return Propagation(graph, ring, direction, values, None, None, steps)
+        made = Propagation(graph, ring, direction, values, None, None, steps)
+        made.instead = instead
+        return made
     hops = table([row.hops for row in rows if row.hops is not None], "u4")
     parent = table([row.parent for row in rows if row.parent is not None], "u4")
     trails = [row.trail for row in rows]
-    return Propagation(graph, ring, direction, values, hops, parent, steps, trails)
+    made = Propagation(graph, ring, direction, values, hops, parent, steps, trails)
+    made.instead = instead
+    return made
 
 
 def steps(
@@ -88,7 +93,8 @@ def steps(
 ) -> Iterator[Wave]:
     """The same propagation one wave after another: wave 0 is the seeds, the last changes nothing
     more. CycleError and UsageError come from the call itself, before the first wave."""
-    return _Run(graph, seeds, semiring, direction, limit, rounds, device).waves()
+    run = _Run(graph, seeds, semiring, direction, limit, rounds, device)
+    return waves_on_device(run) or run.waves()
 
 
 _semiring = semiring
@@ -107,18 +113,18 @@ class _Run:
         rounds: int | None,
         device: Device,
     ) -> None:
-        resolve(device)
+        self.insisted, self.instead = device == "gpu", ""
+        self.machine = resolve(device, self.note)
         self.graph, self.ring, self.direction = graph, _semiring(semiring), direction
         self.side = graph.side(direction)
         self.limit = _bound(limit, rounds, graph.count, self.ring)
         self.nodes, self.given = seeded(graph, seeds, self.ring)
         self.weights = _weights(self.side.weights, self.ring, graph)
-        self.values = np.full(graph.count, self.ring.zero, np.uint64)
-        self.values[self.nodes] = self.given
-        self.hops = np.full(graph.count, NONE, np.uint32)
-        self.hops[self.nodes] = 0
-        self.parent = np.full(graph.count, NONE, np.uint32)
         self.ordered = not self.ring.absorptive and rounds is None
+
+    def note(self, why: str) -> None:
+        """Why the CPU answers though a device might have."""
+        self.machine, self.instead = None, why
 
     @property
     def _edges(self) -> tuple[Any, ...]:
@@ -135,6 +141,7 @@ class _Run:
         from mmsb.graph import kernels_waves
 
         trail = None
+        self._begin()
         if self.ordered:
             took = self._in_order()
             if self.limit is None:
@@ -159,6 +166,8 @@ class _Run:
         return self._made(took, witness, trail)
 
     def waves(self) -> Iterator[Wave]:
+        """The seeds, and then what each wave changed. CycleError at once."""
+        self._begin()
         if self.ordered:
             self._in_order()
             self._reset()
@@ -168,6 +177,12 @@ class _Run:
     def _with(self, first: Wave) -> Iterator[Wave]:
         yield first
         yield from self._each()
+
+    def _begin(self) -> None:
+        count = self.graph.count
+        self.values, self.hops = np.empty(count, np.uint64), np.empty(count, np.uint32)
+        self.parent = np.empty(count, np.uint32)
+        self._reset()
 
     def _reset(self) -> None:
         self.values[:], self.hops[:], self.parent[:] = self.ring.zero, NONE, NONE
@@ -183,7 +198,9 @@ class _Run:
     ) -> Propagation:
         values = self.values.astype(self.ring.dtype, copy=False)
         hops, parent = (self.hops, self.parent) if witness else (None, None)
-        return Propagation(self.graph, self.ring, self.direction, values, hops, parent, took, trail)
+        made = Propagation(self.graph, self.ring, self.direction, values, hops, parent, took, trail)
+        made.instead = self.instead
+        return made
 
     def _state(self) -> tuple[Any, ...]:
         count, held = self.graph.count, len(self.nodes)
@@ -224,10 +241,11 @@ class _Run:
         run = self.ring.compiled(kernels_waves.ordered)
         took, stuck = run(self._edges, self._came, waiting, depth, queue, held)
         if stuck:
-            raise self._cycle(np.flatnonzero(waiting))
+            raise self.cycle(np.flatnonzero(waiting))
         return int(took)
 
-    def _cycle(self, stuck: Array) -> CycleError:
+    def cycle(self, stuck: Array) -> CycleError:
+        """The error for a cycle among nodes that all lie on one or behind one."""
         cycle = _shortest_cycle(self.graph, stuck)
         names = self.graph.nodes.texts(cycle[:6])
         shown = " → ".join([*names, "…"] if len(cycle) > 6 else [*names, names[0]])

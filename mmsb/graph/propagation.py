@@ -30,10 +30,14 @@ class Propagation:
     ``hops``: how many edges the witnessed way has, and ``parent`` the node before on it; `NONE`
     where there is none: at seeds, and where nothing came. Both are None without witness. Of many
     seed sets each is a table of two dimensions, a row a set; see `row`. ``steps``: how many steps
-    it took until nothing changed.
+    it took until nothing changed. ``device``: "cpu" or "gpu", who answered; ``instead``: why it
+    was the CPU though ``device="auto"`` might have had a GPU, "" if it might not.
     """
 
-    __slots__ = ("_values", "direction", "graph", "hops", "parent", "semiring", "steps", "trail")
+    __slots__ = (
+        *("_values", "device", "direction", "graph", "hops", "instead", "parent", "semiring"),
+        *("steps", "trail"),
+    )
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class Propagation:
         self.graph, self.semiring, self.direction = graph, semiring, direction
         self.hops, self.parent, self.steps = hops, parent, steps
         self._values, self.trail = values, trail
+        self.device, self.instead = "cpu", ""
 
     @property
     def values(self) -> Array:

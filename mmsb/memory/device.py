@@ -3,47 +3,39 @@
 The log on the host is the truth. A `DevicePage` is a copy of one page's columns that says as of
 which epoch it is, takes in what was written since by `bring` (``commit(changes, to=pages)`` and
 ``memory.bring(pages)``), and is never read as of another epoch than its own. What a device has to
-do for that are the four operations of `Place`; this release has the host's.
+do for that are the four operations of `Place`: the host's are here, a machine's in `device_cells`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mmsb.base.errors import MissingExtra, StateError, UsageError
+from mmsb.base.errors import StateError, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
 from mmsb.memory.asked import listed
-from mmsb.memory.cells import Array, filled, frozen
+from mmsb.memory.cells import Array, dtype_of, filled, frozen
 from mmsb.memory.diff import Written
 
 if TYPE_CHECKING:
     from mmsb.memory.snapshot import Snapshot
 
-#: ``"auto"``: the GPU where there is one that can be used, else the CPU.
-Device = Literal["cpu", "gpu", "auto"]
 #: Rows that lie further apart than this, on average, are read one by one.
 _SPARSE = 64
 
 
-def resolve(device: Device) -> Literal["cpu"]:
-    """The device that is used. UsageError; MissingExtra for ``"gpu"``, which no release has yet."""
-    if device in ("cpu", "auto"):
-        return "cpu"
-    if device == "gpu":
-        raise MissingExtra(
-            "the GPU needs the extra mmsb[gpu], which is not in this release of mmsb; use "
-            "device='cpu', or 'auto'"
-        )
-    raise UsageError(f"there is no device {device!r:.40}; use 'cpu', 'gpu' or 'auto'")
-
-
 class Place(Protocol):
-    """Where cells of a column lie. An array of a place is opaque to all but the place."""
+    """Where cells of a column lie. An array of a place is opaque to all but the place.
+
+    EnvironmentProblem where there is no room. `put` after `grown` may fail only before it wrote.
+    """
+
+    device: str
 
     def load(self, column: Column, cells: Array) -> Any:
         """An own copy of the cells."""
@@ -60,6 +52,8 @@ class Place(Protocol):
 
 class Host:
     """Numpy's arrays."""
+
+    device = "cpu"
 
     def load(self, column: Column, cells: Array) -> Array:
         found = filled(column, len(cells))
@@ -80,51 +74,93 @@ class Host:
         return frozen(held[:])
 
 
-class DevicePage:
+class Copied(ABC):
+    """A copy of what the log has of a kind, as of ``epoch``."""
+
+    __slots__ = ("__weakref__", "epoch", "kind", "path")
+
+    def __init__(self, path: Path, kind: Kind) -> None:
+        self.path, self.kind, self.epoch = path, kind, 0
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What it is a copy of."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+
+    @abstractmethod
+    def load(self, snapshot: Snapshot) -> None:
+        """Copies all of it anew. O(cells)."""
+
+    @abstractmethod
+    def take(self, snapshot: Snapshot, written: Mapping[int, list[Written]]) -> None:
+        """Takes in what was written to the kind's pages up to the snapshot; whole, or as before."""
+
+    def check(self, epoch: int) -> None:
+        """StateError unless it is as of ``epoch``."""
+        if epoch != self.epoch:
+            raise StateError(
+                f"the device's copy of {self.name} is as of epoch {self.epoch}, not {epoch}; "
+                "bring it there with memory.bring"
+            )
+
+
+class DevicePage(Copied):
     """Columns of a page on a device, as of ``epoch``. Belongs to one thread at a time."""
 
-    __slots__ = ("_held", "columns", "device", "epoch", "kind", "page", "path", "place", "rows")
+    __slots__ = ("_held", "columns", "device", "page", "place", "rows")
 
     def __init__(
-        self, snapshot: Snapshot, path: Path, kind: Kind, page: int, columns: tuple[Column, ...]
+        self,
+        snapshot: Snapshot,
+        path: Path,
+        kind: Kind,
+        page: int,
+        columns: tuple[Column, ...],
+        place: Place,
     ) -> None:
         """Get one from ``snapshot.to_device(kind, page)``."""
-        self.path, self.kind, self.page, self.columns = path, kind, page, columns
-        self.device, self.place = "cpu", Host()
+        super().__init__(path, kind)
+        self.page, self.columns = page, columns
+        self.device, self.place = place.device, place
         self._held: dict[str, Any] = {}
-        self.epoch = self.rows = 0
+        self.rows = 0
         self.load(snapshot)
+
+    @property
+    def name(self) -> str:
+        return f"page {self.page}"
+
+    @property
+    def nbytes(self) -> int:
+        return self.rows * sum(dtype_of(column).itemsize for column in self.columns)
 
     def column(self, name: str, epoch: int) -> Any:
         """The device's array of a column's cells, `rows` long; the next `bring` may write to it.
 
         StateError unless the page is as of ``epoch``. UsageError for a column it does not have.
         """
-        if epoch != self.epoch:
-            raise StateError(
-                f"the device's copy of page {self.page} is as of epoch {self.epoch}, not {epoch}; "
-                "bring it there with memory.bring"
-            )
+        self.check(epoch)
         if name not in self._held:
             raise UsageError(f"column {name!r:.60} was not copied; it has {', '.join(self._held)}")
         return self.place.view(self._held[name])
 
     def load(self, snapshot: Snapshot) -> None:
-        """Copies all of it anew. O(cells)."""
         names = [column.name for column in self.columns]
         cells = snapshot.columns(self.kind, self.page, names)
         made = {own.name: self.place.load(own, cells[own.name]) for own in self.columns}
         self.rows = snapshot.row_count(self.kind, self.page)
         self._held, self.epoch = made, snapshot.epoch
 
-    def take(self, snapshot: Snapshot, written: Iterable[Written]) -> None:
-        """Takes in what was written to the page up to the snapshot; whole, or as before.
-
-        O(rows written), and O(rows) where the page grew.
-        """
+    def take(self, snapshot: Snapshot, written: Mapping[int, list[Written]]) -> None:
+        """O(rows written), and O(rows) where the page grew."""
         count = snapshot.row_count(self.kind, self.page)
         new: list[tuple[str, Array, Array]] = []
-        for each in written:
+        for each in written.get(self.page, ()):
             for name in self._held.keys() & set(each.columns):
                 new.append((name, each.rows, self._cells(snapshot, name, each.rows)))
         grown = {
@@ -156,18 +192,18 @@ class Source(Protocol):
     ) -> tuple[Written, ...]: ...
 
 
-def owned(memory: Source, pages: Any) -> tuple[DevicePage, ...]:
-    """Device pages, all of this memory; UsageError."""
+def owned(memory: Source, pages: Any) -> tuple[Copied, ...]:
+    """Device copies, all of this memory; UsageError."""
     found = listed(pages, "device pages")
     for page in found:
-        if not isinstance(page, DevicePage):
-            raise UsageError(f"pass device pages, as to_device makes them, not {page!r:.60}")
+        if not isinstance(page, Copied):
+            raise UsageError(f"pass device copies, as to_device makes them, not {page!r:.60}")
         if page.path != memory.path:
-            raise UsageError(f"page {page.page} is a copy of {page.path}, not of {memory.path}")
+            raise UsageError(f"{page.name} is a copy of {page.path}, not of {memory.path}")
     return found
 
 
-def bring(memory: Source, pages: Iterable[DevicePage], now: Snapshot) -> None:
+def bring(memory: Source, pages: Iterable[Copied], now: Snapshot) -> None:
     """Brings device pages to the snapshot's epoch. O(cells written to their kinds since).
 
     StateError for a page that is ahead, UnknownName for one that was deleted; those before it in
@@ -179,8 +215,8 @@ def bring(memory: Source, pages: Iterable[DevicePage], now: Snapshot) -> None:
     for page in pages:
         if page.epoch > now.epoch:
             raise StateError(
-                f"the device's copy of page {page.page} is as of epoch {page.epoch}, after "
-                f"{now.epoch}; copies go forward only, so make another with to_device"
+                f"the device's copy of {page.name} is as of epoch {page.epoch}, after "
+                f"{now.epoch}; copies go forward only, so make another"
             )
         if page.epoch < memory.first:  # what it has not seen is not told apart any more
             page.load(now)
@@ -191,4 +227,4 @@ def bring(memory: Source, pages: Iterable[DevicePage], now: Snapshot) -> None:
             for each in memory.diff(page.epoch, now.epoch, kinds):
                 by_page.setdefault(each.page, []).append(each)
             since = found.setdefault(page.epoch, by_page)
-        page.take(now, since.get(page.page, ()))
+        page.take(now, since)

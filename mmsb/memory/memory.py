@@ -18,7 +18,7 @@ from mmsb.memory.cells import Array, no_room, whole
 from mmsb.memory.changes import Changes
 from mmsb.memory.checkpoint import Parts
 from mmsb.memory.delta import Delta
-from mmsb.memory.device import DevicePage
+from mmsb.memory.device import Copied
 from mmsb.memory.disk import DISK, Disk
 from mmsb.memory.files import Lock, read_manifest
 from mmsb.memory.frame import ALIGN, Draft, Frame
@@ -140,7 +140,7 @@ class Memory(Upkeep):
         *,
         source: int = 0,
         drop_equal: bool = False,
-        to: Iterable[DevicePage] = (),
+        to: Iterable[Copied] = (),
     ) -> int:
         """Writes all of it as one epoch and returns that epoch once it is visible to new readers.
 
@@ -148,7 +148,7 @@ class Memory(Upkeep):
         `mmsb.memory.equal`), so `written` and `blame` go on naming who wrote them first;
         CorruptData if what they are compared with does not hold.
 
-        ``to`` are device pages that are brought to it (see `bring`); if that fails, the commit is
+        ``to`` are device copies that are brought to it (see `bring`); if that fails, the commit is
         there all the same.
 
         O(bytes). Nothing of it is kept on NoSpace, Conflict or EnvironmentProblem (no memory is

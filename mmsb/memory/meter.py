@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Any, Protocol
+from weakref import WeakSet
 
 import numpy as np
 
@@ -124,6 +125,19 @@ class Meter:
         #: Reads by page, u32, estimated.
         self.heat: Array = np.zeros(0, "<u4")
         self._lock = threading.Lock()
+        #: Copies on devices; how often "auto" took the CPU instead of one, and why it last did.
+        self.copies: WeakSet[Any] = WeakSet()
+        self.instead_times, self.instead_why = 0, ""
+
+    def instead(self, why: str) -> None:
+        """The CPU was used where a device might have been."""
+        with self._lock:
+            self.instead_times, self.instead_why = self.instead_times + 1, why
+
+    def held(self) -> dict[str, int]:
+        """Bytes of the copies on devices, where there are any."""
+        copies = list(self.copies)
+        return {"gpu": sum(each.nbytes for each in copies)} if copies else {}
 
     def limit(self, budget: Budget) -> None:
         """From now on the budget is told of every read."""

@@ -11,7 +11,7 @@ from mmsb.base.schema import Kind
 from mmsb.memory import budget, device
 from mmsb.memory import kinds as schemas
 from mmsb.memory.cells import Array, whole
-from mmsb.memory.device import DevicePage
+from mmsb.memory.device import Copied
 from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
 from mmsb.memory.follow import Bell, Follower
@@ -165,11 +165,11 @@ class Reading:
         index.meter.read_else()
         return found
 
-    def bring(self, pages: Iterable[DevicePage], epoch: int | None = None) -> int:
-        """Takes to device pages (``snapshot.to_device``) what was written since the epochs they are
+    def bring(self, pages: Iterable[Copied], epoch: int | None = None) -> int:
+        """Takes to device copies (`to_device`, `gather`) what was written since the epochs they are
         as of, up to one (default: the head), which it returns. O(cells written to their kinds).
 
-        StateError for a page that is ahead of it, UnknownName for one that was deleted; each page
+        StateError for one that is ahead of it, UnknownName for a page that was deleted; each copy
         is brought whole or stays as it is. UsageError.
         """
         now = self.at(epoch)

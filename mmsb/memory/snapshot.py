@@ -15,8 +15,10 @@ from mmsb.base.schema import Column, Kind
 from mmsb.memory import asked, replay
 from mmsb.memory.arrow import ArrowStream, place_names
 from mmsb.memory.cells import Array, dtype_of, frozen, whole
-from mmsb.memory.device import Device, DevicePage, resolve
+from mmsb.memory.device import DevicePage, Host
+from mmsb.memory.device_cells import There, gathered, on_machine
 from mmsb.memory.index import Index
+from mmsb.memory.machine import Device, resolve
 from mmsb.memory.symbols import Symbols
 
 
@@ -144,14 +146,21 @@ class Snapshot:
         """A copy of columns of a page (default: all) on a device, as of this epoch. O(cells).
 
         ``memory.bring`` and ``commit(changes, to=…)`` take later deltas to it. MissingExtra for
-        "gpu", which no release has yet; "auto" is the CPU then.
+        "gpu" where there is none, EnvironmentProblem where it has no room; "auto" is the CPU then.
         """
-        resolve(device)
+        meter = self._index.meter
+        machine = resolve(device, meter.instead)
         shown = self._live(kind, page)
         wanted = shown.columns
         if names is not None:
             wanted = tuple(self._index.column(shown, name) for name in asked.names(names))
-        return DevicePage(self, self._index.folder, shown, whole(page, "page"), wanted)
+        about = (self, self._index.folder, shown, whole(page, "page"), wanted)
+        if machine is not None:
+            made = on_machine(lambda: DevicePage(*about, There(machine)), device, meter.instead)
+            if made is not None:
+                meter.copies.add(made)
+                return made
+        return DevicePage(*about, Host())
 
     def table(self, kind: Kind | str) -> dict[str, Array]:
         """Whole columns of an append-only kind by name. UsageError for another kind."""
@@ -174,7 +183,8 @@ class Snapshot:
         """One column over many pages (default: all live): values end to end, offsets i64.
 
         Page i holds ``values[offsets[i]:offsets[i + 1]]``. One pass over the column's batches up to
-        the epoch, on all cores. ``device``: see `mmsb.memory.device`.
+        the epoch, on all cores. On the GPU the values are a `DeviceColumn`; MissingExtra without
+        one, EnvironmentProblem without room there; "auto" is the CPU then, and `stats` says so.
         """
         columns, offsets = self.gather_columns(kind, (name,), pages, device=device)
         return columns[name], offsets
@@ -188,8 +198,8 @@ class Snapshot:
         device: Device = "cpu",
     ) -> tuple[dict[str, Array], Array]:
         """`gather` for several columns (default: all), by name, and their common offsets."""
-        resolve(device)
         meter, began = self._index.meter, perf_counter_ns()
+        machine = resolve(device, meter.instead)
         shown = self._index.kind(kind)
         chosen = shown.columns
         if names is not None:
@@ -199,11 +209,21 @@ class Snapshot:
             self._all_live(shown, wanted)
             increasing = bool((wanted[1:] > wanted[:-1]).all())
             if not increasing and len(np.unique(wanted)) != len(wanted):
+                if machine is not None:
+                    raise UsageError("a device holds a page once; name each page once")
                 return self._one_by_one(shown, chosen, wanted)
         found, offsets = replay.gather(self._index, shown, chosen, pages=wanted, epoch=self.epoch)
         size = sum(cells.nbytes for cells in found)
         meter.read_many(meter.gather, began, None, self.epoch, size)
-        return {c.name: values for c, values in zip(chosen, found, strict=True)}, offsets
+        named = {c.name: values for c, values in zip(chosen, found, strict=True)}
+        if machine is not None:
+            where = (wanted, offsets, pages is None)
+            there = gathered(machine, self, shown, named, where)
+            made = on_machine(there, device, meter.instead)
+            if made is not None:
+                meter.copies.update(made.values())
+                return made, offsets
+        return named, offsets
 
     def cell(self, kind: Kind | str, page: int, name: str, row: int) -> Any:
         """One cell, a numpy scalar; the fill value where nothing was written."""

@@ -10,10 +10,10 @@ import numpy as np
 
 from mmsb.memory import budget, replay
 from mmsb.memory.cells import Array
-from mmsb.memory.device import resolve
 from mmsb.memory.health import health
 from mmsb.memory.index import Index
 from mmsb.memory.log import Log
+from mmsb.memory.machine import resolve
 from mmsb.memory.meter import Meter
 from mmsb.memory.packed import file_name as packed_name
 from mmsb.memory.segment import FIRST, file_name
@@ -31,8 +31,8 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
 
     ``bytes``: all files, preallocation included. ``bytes_by_kind``: cells and row numbers stored
     for the kind over all epochs, without tables and checksums; ``bytes_by_device``: the same by
-    where it can be read, ``host``. ``auto``: what ``device="auto"`` stands for here. ``rows``: rows
-    (facts) by kind, as of the head, over live pages.
+    where it can be read, ``host``; ``gpu``: bytes of copies there. ``auto``: what ``device="auto"``
+    stands for here. ``rows``: rows (facts) by kind, as of the head, over live pages.
     ``pages``: live pages, tables of append-only kinds included. ``deltas``, ``epochs``, ``frames``,
     ``segments``. ``compressed``: ``segments``, their ``bytes``, what they hold (``whole``).
     ``chains``: deltas a live page has had, ``median``, ``p99``, ``max``. ``open_segment``: the last
@@ -50,6 +50,7 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
     ``count`` of those measured (of the quickest one in 32), ``p50``, ``p90``, ``p99`` (each at
     most an eighth too high) and ``max``. ``heat``: the pages read most, hottest first: ``page``,
     ``kind``, ``subject``, ``reads`` (estimated), ``deltas``, and those ``since_keyframe``.
+    ``cpu_instead``: ``times`` that ``device="auto"`` took the CPU, and ``why`` it last did.
 
     ``health``: ``verdict`` ("healthy", "degraded", "failing") and its ``reasons``, a sentence each.
     """
@@ -59,8 +60,9 @@ def stats(now: Snapshot, index: Index, log: Log, writer: Writer | None) -> dict[
     found = {
         "bytes": sum(map(_size, log.folder.iterdir())),
         "bytes_by_kind": sizes,
-        "bytes_by_device": {"host": sum(sizes.values())},
-        "auto": resolve("auto"),
+        "bytes_by_device": {"host": sum(sizes.values()), **index.meter.held()},
+        "auto": "cpu" if resolve("auto") is None else "gpu",
+        "cpu_instead": {"times": index.meter.instead_times, "why": index.meter.instead_why},
         "rows": rows,
         "pages": int(live.sum()),
         "deltas": index.delta_count,

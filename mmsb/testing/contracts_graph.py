@@ -17,7 +17,7 @@ from mmsb.graph.propagate import propagate, propagate_many, steps
 from mmsb.graph.propagation import Propagation
 from mmsb.graph.semiring import BUILT_IN, Semiring, Width
 from mmsb.memory import pool
-from mmsb.memory.device import Device
+from mmsb.memory.machine import Device
 from mmsb.testing.oracle_graph import Answer, Edge, propagated, ring
 
 Random = np.random.Generator

@@ -1,0 +1,179 @@
+"""The contract of propagation for ``device="gpu"``: on a GPU where there is one, and with the CUDA
+kernels run on the host by the machine of `cuda_on_host`, which checks their logic alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from cuda_on_host import Host
+
+from mmsb.base.errors import CycleError, EnvironmentProblem, MissingExtra, UsageError
+from mmsb.graph import kernels_gpu, launch
+from mmsb.graph.adjacency import Graph
+from mmsb.graph.propagate import propagate, propagate_many, steps
+from mmsb.graph.semiring import user
+from mmsb.memory import machine
+from mmsb.testing.contracts_graph import PropagationContract, case
+
+
+def missing() -> str:
+    """Why there is no GPU, or ""."""
+    try:
+        machine.machine()
+    except MissingExtra as error:
+        return str(error)
+    return ""
+
+
+class Contract(PropagationContract):
+    """``alone``, ``pulled``: sizes from which the whole device works together, and pulls."""
+
+    device = "gpu"
+    alone: ClassVar[int] = launch.ALONE
+    pulled: ClassVar[int] = launch.PULLED
+    cases = 40
+
+    @pytest.fixture(autouse=True)
+    def sizes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(launch, "ALONE", self.alone)
+        monkeypatch.setattr(launch, "PULLED", self.pulled)
+
+    def test_small_graphs(self) -> None:
+        random = np.random.default_rng(11)
+        for _ in range(self.cases):
+            self.holds(case(random))
+
+    def test_many_seed_sets(self) -> None:
+        random = np.random.default_rng(12)
+        for _ in range(self.cases // 8):
+            self.holds_for_many([case(random) for _ in range(int(random.integers(1, 9)))])
+
+    def test_a_larger_graph_is_as_on_the_cpu(self) -> None:
+        random = np.random.default_rng(13)
+        ends = (random.zipf(1.3, (2, 3000)) - 1) % 400
+        graph = Graph.from_edges(*ends, random.integers(0, 50, 3000))
+        for name in ("lor_land", "any_pair", "min_plus", "max_min"):
+            for seeds in (int(ends[0, 0]), ends[0, :5]):
+                want = propagate(graph, seeds, name)
+                for _ in range(3):  # launched, captured, from the captured graph
+                    found = propagate(graph, seeds, name, device="gpu")
+                    assert found.device == "gpu"
+                    for table in ("values", "hops", "parent"):
+                        assert (getattr(found, table) == getattr(want, table)).all(), table
+        sets = [random.integers(0, 400, 3) for _ in range(70)]
+        many = propagate_many(graph, sets, "any_pair", device="gpu")
+        assert (many.values == propagate_many(graph, sets, "any_pair").values).all()
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing())
+class TestOnAGpu(Contract):
+    cases = 2000
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing())
+class TestTogetherOnAGpu(Contract):
+    alone, pulled, cases = 0, 0, 2000
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+class OnHost(Contract):
+    @pytest.fixture(autouse=True)
+    def host(self) -> Iterator[Host]:
+        before, made = machine._provided, Host(seed=4)
+        machine.provide(lambda: made)
+        yield made
+        machine.provide(before)
+
+
+class TestABlock(OnHost):
+    pass
+
+
+class TestTogether(OnHost):
+    alone = 0
+
+
+class TestPulling(OnHost):
+    pulled = 0
+
+
+class TestPullingTogether(OnHost):
+    alone, pulled = 0, 0
+
+
+class TestWhatIsRefused(OnHost):
+    cases = 0
+    GRAPH = Graph.from_edges([0, 1, 2, 2], [1, 2, 0, 3])
+
+    def test_a_cycle_is_named(self) -> None:
+        with pytest.raises(CycleError, match="0 → 1 → 2 → 0"):
+            propagate(self.GRAPH, 0, "plus_times", device="gpu")
+        with pytest.raises(CycleError, match="0 → 1 → 2 → 0"):
+            propagate_many(self.GRAPH, [3, 0, 1], "max_plus", device="gpu")
+
+    def test_a_users_own_semiring_runs_on_the_cpu_alone(self) -> None:
+        def least(left: int, right: int) -> int:
+            return left if left < right else right
+
+        def most(left: int, right: int) -> int:
+            return left if left > right else right
+
+        ring = user("least", least, most, 2**64 - 1, 0, absorptive=True, selective=True)
+        for ask in (propagate, steps):
+            with pytest.raises(UsageError, match=r"user's own semiring.*device='cpu'"):
+                ask(self.GRAPH, 0, ring, device="gpu")
+        found = propagate(self.GRAPH, 0, ring, device="auto")
+        assert found.device == "cpu"
+        assert "own semiring" in found.instead
+
+    def test_no_room_raises_whole_or_falls_back(self, host: Host) -> None:
+        want = propagate(self.GRAPH, 0)
+        host.limit = 16
+        for ask in (propagate, steps):
+            with pytest.raises(EnvironmentProblem, match="no room for a propagation over 4 nodes"):
+                ask(self.GRAPH, 0, device="gpu")
+        found = propagate(self.GRAPH, 0, device="auto")
+        assert found.values.tolist() == want.values.tolist()
+        assert (found.device, "no room" in found.instead) == ("cpu", True)
+        many = propagate_many(self.GRAPH, [0, 1], device="auto")
+        assert (many.device, "no room" in many.instead) == ("cpu", True)
+        assert len(list(steps(self.GRAPH, 0, device="auto"))) == 4
+        host.limit = None
+        assert propagate(self.GRAPH, 0, device="auto").device == "gpu"
+
+    def test_without_a_gpu(self) -> None:
+        machine.provide(None)
+        with pytest.raises(MissingExtra, match=r"mmsb\[gpu\]"):
+            propagate(self.GRAPH, 0, device="gpu")
+        found = propagate(self.GRAPH, 0, device="auto")
+        assert (found.device, "mmsb[gpu]" in found.instead) == ("cpu", True)
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="there is no nvcc")
+@pytest.mark.parametrize(
+    ("target", "option"),
+    [
+        ("sm_90", "-DTOGETHER"),
+        *(
+            pytest.param(target, option, marks=pytest.mark.long)
+            for target, option in (
+                ("sm_80", "-DTOGETHER"),
+                ("sm_80", "-DALONE"),
+                ("sm_90", "-DALONE"),
+            )
+        ),
+    ],
+)
+def test_the_kernels_compile_for_a_gpu(target: str, option: str, tmp_path: Path) -> None:
+    text = tmp_path / "kernels.cu"
+    text.write_text(kernels_gpu.source(), encoding="utf-8")
+    out = ("-cubin", "-o", tmp_path / "kernels.cubin", text)
+    command = ("nvcc", "-std=c++17", f"-arch={target}", "-Werror=all-warnings", option, *out)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
