@@ -101,6 +101,11 @@ class Graph:
                 self._into = side(targets, sources, weights, self.count)
             return self._into
 
+    @property
+    def both_ways(self) -> bool:
+        """Is ``into`` made already?"""
+        return self._into is not None
+
     def side(self, direction: Direction) -> Side:
         """Adjacency along (``"forward"``) or against (``"backward"``) the edges. UsageError."""
         if direction == "forward":

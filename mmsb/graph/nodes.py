@@ -80,3 +80,32 @@ class PageRows(Nodes):
                 f"page {self.page} has no row {name!r:.60}; rows are %1 … %{self.count}"
             )
         return int(digits) - 1
+
+
+class Groups(Nodes):
+    """Groups of other nodes, numbered by ``labels``, u32, a group for each of those nodes.
+
+    A group is called by its least node, and how many more it has; any of its nodes' names finds it.
+    """
+
+    def __init__(self, of: Nodes, labels: Array) -> None:
+        self.of, self.labels = of, labels
+        _, least, sizes = np.unique(labels, return_index=True, return_counts=True)
+        self.count, self.least, self.sizes = len(least), least, sizes
+
+    def texts(self, nodes: Iterable[int] | Array) -> list[str]:
+        numbers = np.asarray(nodes if isinstance(nodes, np.ndarray) else list(nodes), np.int64)
+        firsts, sizes = self.of.texts(self.least[numbers]), self.sizes[numbers].tolist()
+        return [
+            first if size == 1 else f"{first} +{size - 1}"
+            for first, size in zip(firsts, sizes, strict=True)
+        ]
+
+    def number(self, name: str) -> int:
+        whole, plus, more = name.rpartition(" +")
+        if plus and more.isdecimal():
+            try:
+                return self.number(whole)
+            except UnknownName:
+                pass  # a name that ends so itself
+        return int(self.labels[self.of.number(name)])

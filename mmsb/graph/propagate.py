@@ -13,6 +13,7 @@ from mmsb.graph.device import on_device, waves_on_device
 from mmsb.graph.propagation import NONE, Propagation, Wave
 from mmsb.graph.seeds import Seeds, seeded
 from mmsb.graph.semiring import Semiring, semiring
+from mmsb.graph.structure import shortest_cycle, way_round
 from mmsb.memory.cells import Array
 from mmsb.memory.machine import Device, resolve
 
@@ -246,37 +247,12 @@ class _Run:
 
     def cycle(self, stuck: Array) -> CycleError:
         """The error for a cycle among nodes that all lie on one or behind one."""
-        cycle = _shortest_cycle(self.graph, stuck)
-        names = self.graph.nodes.texts(cycle[:6])
-        shown = " → ".join([*names, "…"] if len(cycle) > 6 else [*names, names[0]])
+        cycle = shortest_cycle(self.graph, stuck)
         return CycleError(
-            f"{self.ring.name} has no sum over ways that go round: {shown}; ask for rounds=N, or "
-            "propagate over graph.condensation",
+            f"{self.ring.name} has no sum over ways that go round: {way_round(self.graph, cycle)}; "
+            "ask for rounds=N, or propagate over structure.condensation(graph)",
             cycle,
         )
-
-
-def _shortest_cycle(graph: Graph, stuck: Array) -> list[int]:
-    """A shortest cycle among nodes that all lie on one or behind one; from its least node."""
-    inside = set(stuck.tolist())
-    best: list[int] = []
-    for start in sorted(inside):
-        before = {start: start}
-        queue = [start]
-        for node in queue:
-            for to in graph.out.neighbours(node).tolist():
-                if to == start:
-                    found = [node]
-                    while found[-1] != start:
-                        found.append(before[found[-1]])
-                    if not best or len(found) < len(best):
-                        best = found[::-1]
-                    queue.clear()
-                    break
-                if to in inside and to not in before:
-                    before[to] = node
-                    queue.append(to)
-    return best
 
 
 def _bound(limit: Any, rounds: Any, count: int, ring: Semiring) -> int | None:

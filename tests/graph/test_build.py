@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from typing import Any
 
 import numpy as np
@@ -95,17 +94,10 @@ def test_edges_in_a_view_with_strides() -> None:
     assert made.out.targets.tolist() == [1, 2, 1, 0]
 
 
-def _mapped(size: int, dtype: Any) -> Array:
-    """Zeros that take no memory until they are touched."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE
-    room = mmap.mmap(-1, size * np.dtype(dtype).itemsize, flags=flags)
-    return np.frombuffer(room, dtype)
-
-
-def test_positions_beyond_32_bits() -> None:
+def test_positions_beyond_32_bits(mapped: Any) -> None:
     """The kernels at the end of arrays that are mapped and never touched before."""
     far = 2**32 + 8
-    sources, targets = _mapped(far + 4, np.uint32), _mapped(far + 4, np.uint32)
+    sources, targets = mapped(far + 4, np.uint32), mapped(far + 4, np.uint32)
     sources[far:], targets[far:] = (0, 1, 1, 3), (7, 2, 1, 0)
     nothing, ends = np.empty(0, np.uint32), np.full(5, -1)
     kernels_build.ends_of_sorted(sources, far, far + 4, ends)
@@ -114,7 +106,7 @@ def test_positions_beyond_32_bits() -> None:
     counts = np.zeros(3, np.int64)
     kernels_build.count_buckets(sources, far, far + 4, 1, counts)
     assert counts.tolist() == [3, 1, 0]
-    keys, out = _mapped(far + 4, np.int64), _mapped(far + 4, np.uint32)
+    keys, out = mapped(far + 4, np.int64), mapped(far + 4, np.uint32)
     places = np.array([far, far + 3])
     kernels_build.part(sources, targets, nothing, far, far + 4, 1, places, keys, nothing)
     begins = np.array([far, far + 3, far + 4, far + 4])
