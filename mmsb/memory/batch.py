@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mmsb.base.schema import Kind
-from mmsb.memory.cells import U32, Array, dtype_of
+from mmsb.memory.cells import U32, Array, dtype_of, frozen
 from mmsb.memory.damage import Problem, corrupt
-from mmsb.memory.frame import SPARSE, TOMBSTONE, UNIFORM, Broken, Frame, padded
+from mmsb.memory.frame import (
+    FLAGS,
+    PLAIN,
+    SHAPED,
+    SPARSE,
+    TOMBSTONE,
+    UNIFORM,
+    Broken,
+    Frame,
+    padded,
+)
+from mmsb.memory.shapes import EACH, Buffer, buffers_at, row_bytes, widened
 
 #: A page that is not append-only has at most so many rows: what one far row asks to be filled.
 PAGE_ROWS = 2**27
@@ -30,7 +42,7 @@ class Batch:
     deltas: int
     rows: int  # cells in each buffer
     sparse: int | None  # where the row numbers lie in the payload; None: dense
-    places: Mapping[int, int]  # column id → where its buffer lies in the payload
+    places: Mapping[int, Buffer]  # column id → its buffer, placed in the payload
 
     @property
     def tombstone(self) -> bool:
@@ -39,8 +51,10 @@ class Batch:
 
     @property
     def cells_at(self) -> int:
-        """Where its first column's buffer lies in the payload."""
-        return next(iter(self.places.values()), self.frame.payload)
+        """From where on its first column's buffer lies in the payload."""
+        if self.sparse is not None and self.flags & SHAPED:
+            return self.sparse + row_bytes(self.flags) * self.rows
+        return next((buffer.place for buffer in self.places.values()), self.frame.payload)
 
     def edges(self) -> Array:
         """The first cell of each delta, and the number of cells, i64."""
@@ -63,16 +77,31 @@ class Batch:
         return own.astype(np.int64)
 
     def cells(self, column: int, dtype: np.dtype[np.generic], start: int, stop: int) -> Array:
-        """Cells [start, stop) of a buffer: a verified read-only view of the map; CorruptData."""
-        return self._view(self.places[column], dtype, start, stop)
+        """Cells [start, stop) of a column, read-only: a verified view of the map, or a copy where
+        they are not stored plainly. CorruptData."""
+        buffer = self.places[column]
+        stored = dtype if buffer.size == dtype.itemsize else np.dtype(f"<u{buffer.size}")
+        if not buffer.each:
+            held = self._view(buffer.place, stored, start, stop, start, stop)
+            return widened(held, dtype)
+        counts = np.diff(self.edges().clip(start, stop))
+        owners = np.flatnonzero(counts)
+        low, high = (int(owners[0]), int(owners[-1]) + 1) if len(owners) else (0, 0)
+        held = widened(self._view(buffer.place, stored, low, high, start, stop), dtype)
+        return frozen(np.repeat(held, counts[low:high]))
 
     def row_numbers(self, start: int, stop: int) -> Array:
-        """The touched rows that belong to cells [start, stop) of a sparse batch; CorruptData."""
+        """The touched rows, u32, of cells [start, stop) of a sparse batch; CorruptData."""
         assert self.sparse is not None
-        return self._view(self.sparse, U32, start, stop)
+        dtype = np.dtype(f"<u{row_bytes(self.flags)}")
+        found = self._view(self.sparse, dtype, start, stop, start, stop)
+        return found.astype(U32, copy=False)
 
-    def _view(self, place: int, dtype: np.dtype[np.generic], start: int, stop: int) -> Array:
-        begin, end = place + start * dtype.itemsize, place + stop * dtype.itemsize
+    def _view(
+        self, place: int, dtype: np.dtype[Any], low: int, high: int, start: int, stop: int
+    ) -> Array:
+        """Stored cells [low, high) of a buffer, which are cells [start, stop) of the batch."""
+        begin, end = place + low * dtype.itemsize, place + high * dtype.itemsize
         if begin < end:
             bad = self.frame.unsound(begin, end)
             if bad:
@@ -85,28 +114,20 @@ class Batch:
         edges = self.edges()
         return np.unique(self.pages()[(edges[:-1] < stop) & (edges[1:] > start)])
 
-    def pages_in(self, begin: int, end: int, kind: Kind) -> Array:
+    def pages_in(self, begin: int, end: int) -> Array:
         """Pages with cells in payload bytes [begin, end), increasing."""
-        widths = {c.id: dtype_of(c).itemsize for c in kind.columns}
-        buffers = [(at, widths[id]) for id, at in self.places.items()]
-        buffers += [] if self.sparse is None else [(self.sparse, U32.itemsize)]
-        spans = [((begin - at) // width, -(-(end - at) // width)) for at, width in buffers]
-        found = [self._pages_of(max(low, 0), min(high, self.rows)) for low, high in spans]
-        return np.unique(np.concatenate([np.zeros(0, "<u4"), *found]))
-
-    def touched(self) -> tuple[Array, Array]:
-        """How many rows each delta touches, and the row of every cell, i64."""
-        edges = self.edges()
-        counts = np.diff(edges)
+        buffers = list(self.places.values())
         if self.sparse is not None:
-            return counts, self.row_numbers(0, self.rows).astype(np.int64)
-        shift = self.starts() - edges[:-1]
-        return counts, np.arange(self.rows) + np.repeat(shift, counts)
-
-    def size(self, kind: Kind) -> int:
-        """Bytes of its cells and row numbers, without padding."""
-        widths = sum(dtype_of(c).itemsize for c in kind.columns if c.id in self.places)
-        return self.rows * (widths + (0 if self.sparse is None else U32.itemsize))
+            buffers.append(Buffer(self.sparse, row_bytes(self.flags), False))
+        found = [np.zeros(0, "<u4")]
+        for buffer in buffers:
+            low = max((begin - buffer.place) // buffer.size, 0)
+            high = -((buffer.place - end) // buffer.size)
+            if buffer.each:
+                found.append(self.pages()[low : max(high, 0)])
+            else:
+                found.append(self._pages_of(low, min(high, self.rows)))
+        return np.unique(np.concatenate(found))
 
     def pages(self) -> Array:
         """Pages of its deltas, u32."""
@@ -135,17 +156,25 @@ def batches_of(frame: Frame, kinds: Mapping[int, Kind]) -> list[Batch]:
         strict=True,
     )
     for kind, flags, columns, deltas, rows in described:
+        shaped = bool(flags & SHAPED)
+        if flags & ~FLAGS or (shaped and frame.version == PLAIN):
+            raise Broken(f"it has a batch with flags {flags}")
         ids = tuple(table.column_id[column : column + columns].tolist())
+        shapes = table.column_id[column + columns : column + 2 * columns].tolist()
         widths = _widths(kinds, kind, ids)
-        sparse, places = None, {}
-        if flags & SPARSE:
-            sparse, place = place, place + padded(4 * rows, 8)
-        for id, width in zip(ids, widths, strict=True):
-            places[id], place = place, place + padded(width * rows, 8)
+        sparse, place = (
+            (place, place + row_bytes(flags) * rows) if flags & SPARSE else (None, place)
+        )
+        if shaped:
+            _check_shapes(widths, shapes)
+        else:
+            place = padded(place, 8)
+        buffers, place = buffers_at(place, widths, shapes if shaped else None, rows, deltas)
+        places = dict(zip(ids, buffers, strict=True))
         made = Batch(frame, kind, flags, ids, delta, span, column, deltas, rows, sparse, places)
         _check_deltas(made, kinds[kind].append_only)
         batches.append(made)
-        delta, column = delta + deltas, column + columns
+        delta, column = delta + deltas, column + columns * (1 + shaped)
         span += 0 if flags & UNIFORM else deltas
     ends = (len(table.delta_page), len(table.column_id), len(table.span_stop))
     if (delta, column, span) != ends or place != frame.payload:
@@ -162,6 +191,14 @@ def _widths(kinds: Mapping[int, Kind], kind: int, ids: tuple[int, ...]) -> list[
     return [dtype_of(known[id]).itemsize for id in ids]
 
 
+def _check_shapes(widths: list[int], shapes: list[int]) -> None:
+    if len(shapes) != len(widths) or any(
+        shape > (EACH | 3) or 1 << (shape & 3) > width
+        for shape, width in zip(shapes, widths, strict=True)
+    ):
+        raise Broken("a column has no such shape")
+
+
 def _check_deltas(batch: Batch, append_only: bool) -> None:
     """Broken unless each delta's rows lie in its buffers, as many as its range says.
 
@@ -171,7 +208,9 @@ def _check_deltas(batch: Batch, append_only: bool) -> None:
     limit = 2**32 - 1 if append_only else PAGE_ROWS
     spans = 0 if batch.flags & UNIFORM else batch.deltas
     sound = end <= len(table.delta_page) and batch.span + spans <= len(table.span_stop)
-    sound = sound and batch.flags <= SPARSE | TOMBSTONE | UNIFORM
+    listed = batch.flags >> 4
+    sound = sound and (listed < 3 if batch.flags & SPARSE and batch.flags & SHAPED else not listed)
+    sound = sound and not (batch.tombstone and batch.flags & SHAPED)
     bare = not (batch.rows or batch.columns or batch.flags & SPARSE)
     sound = sound and (bare if batch.tombstone else len(batch.columns) > 0)
     sound = sound and not (append_only and batch.flags & SPARSE)

@@ -164,9 +164,7 @@ class _Walk:
 
     def pages_in(self, batches: list[Batch], begin: int, end: int) -> np.ndarray:
         """Pages with cells in payload bytes [begin, end)."""
-        assert self.index is not None
-        kinds = self.index.kinds
-        return np.unique(np.concatenate([b.pages_in(begin, end, kinds[b.kind]) for b in batches]))
+        return np.unique(np.concatenate([batch.pages_in(begin, end) for batch in batches]))
 
     def finish(self) -> None:
         """Is all there that the header says is?"""

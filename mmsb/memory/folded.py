@@ -12,7 +12,7 @@ import numpy as np
 
 from mmsb.memory.cells import Array
 from mmsb.memory.frame import BLOCK as BLOCK_BYTES
-from mmsb.memory.frame import COUNTS, HEADER, LAYOUT, SPARSE, UNIFORM
+from mmsb.memory.frame import COUNTS, HEADER, LAYOUT, SHAPED, SPARSE, UNIFORM
 from mmsb.memory.kernels_fields import (
     BATCH_FIELDS,
     BLOCK,
@@ -80,7 +80,7 @@ def unfold(held: Mapping[str, Array], frames: Array, created: Array, first_epoch
     uniform = held["flags"] & UNIFORM != 0
     each = {
         "batches": np.ones(len(of), np.int64),
-        "columns": held["columns"],
+        "columns": np.where(held["flags"] & SHAPED, 2, 1) * held["columns"],
         "deltas": held["deltas"],
         "spans": np.where(uniform, 0, held["deltas"]),
     }

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from mmsb.memory.disk import File
     from mmsb.memory.segment import Segment
 
-VERSION = 2
+VERSION = 3
+#: Of a frame without a SHAPED batch, so that who knows no others reads it.
+PLAIN = 2
 MAGIC = b"mmsbfrm\0"
 BLOCK = 64 * 1024
 ALIGN = 64
@@ -41,6 +43,12 @@ SPARSE = 1
 TOMBSTONE = 2
 #: Dense, and all deltas of the batch have equally many rows: only their first row is stored.
 UNIFORM = 4
+#: Its columns' ids are followed by as many shapes (`mmsb.memory.shapes`), and its buffers lie at
+#: multiples of a stored cell's bytes. If it is sparse, row numbers have 4 >> n bytes, n being the
+#: next two bits.
+SHAPED = 8
+#: All bits that a batch's flags may have.
+FLAGS = 63
 
 
 def padded(size: int, to: int) -> int:
@@ -56,8 +64,9 @@ class Broken(Exception):
 class Table:
     """What a frame says about its deltas, as columns. The order of fields is the stored order.
 
-    Batch b holds the next ``batch_deltas[b]`` deltas and the next ``batch_columns[b]`` column ids;
-    each of its column buffers has ``batch_rows[b]`` cells. In a UNIFORM batch every delta owns
+    Batch b holds the next ``batch_deltas[b]`` deltas and the next ``batch_columns[b]`` column ids
+    (then their shapes, if it is SHAPED); each of its column buffers has ``batch_rows[b]`` cells, or
+    one for each delta. In a UNIFORM batch every delta owns
     equally many of them; else each delta has the next span: the row it stops before, and its first
     cell, its last being before the next delta's first.
     """
@@ -72,8 +81,8 @@ class Table:
     span_offset: Array  # u32, in cells of the batch
     page_kind: Array  # u16
     batch_kind: Array  # u16
-    batch_flags: Array  # u16, SPARSE, TOMBSTONE or UNIFORM
-    column_id: Array  # u16
+    batch_flags: Array  # u16, SPARSE, TOMBSTONE or UNIFORM; SHAPED
+    column_id: Array  # u16; of a SHAPED batch the shapes too
     schema: bytes
 
     def encode(self) -> bytes:
@@ -178,7 +187,18 @@ class Blocks:
 class Draft:
     """A frame before it has a place in the log."""
 
-    __slots__ = ("at", "blocks", "end", "epoch", "first_page", "parts", "size", "source", "table")
+    __slots__ = (
+        "at",
+        "blocks",
+        "end",
+        "epoch",
+        "first_page",
+        "parts",
+        "size",
+        "source",
+        "table",
+        "version",
+    )
 
     def __init__(
         self,
@@ -188,6 +208,7 @@ class Draft:
         table: bytes,
         buffers: Sequence[Any],
         total: int | None = None,
+        version: int = PLAIN,
     ) -> None:
         """``table``, and all ``buffers`` together (``total``), are multiples of 8 bytes long.
 
@@ -195,6 +216,7 @@ class Draft:
         once. O(bytes).
         """
         self.epoch, self.source, self.first_page = epoch, source, first_page
+        self.version = version
         if total is None:
             total = sum(map(len, buffers))
         self.table = len(table)
@@ -243,7 +265,7 @@ class Draft:
         """Header and list of checksums."""
         head = _HEAD.pack(
             MAGIC,
-            VERSION,
+            self.version,
             self.source,
             0,
             self.epoch,
@@ -253,7 +275,7 @@ class Draft:
             0,
             xxh3_64_intdigest(sums),
         )
-        return head + _CHECK.pack(xxh3_64_intdigest(head, _place(segment, offset))) + sums
+        return head + _CHECK.pack(xxh3_64_intdigest(head, seed_of(segment, offset))) + sums
 
 
 def _chunks(parts: Sequence[Any]) -> Iterator[memoryview]:
@@ -288,7 +310,7 @@ class Moved:
         """The frame's bytes at that place. What does not match its checksum still does not."""
         at = self._frame.offset
         raw = bytearray(self._frame.segment.bytes[at : at + self.size].data)
-        check = xxh3_64_intdigest(raw[: _HEAD.size], _place(segment, offset))
+        check = xxh3_64_intdigest(raw[: _HEAD.size], seed_of(segment, offset))
         raw[_HEAD.size : HEADER.size] = _CHECK.pack(check)
         return raw
 
@@ -297,35 +319,8 @@ class Moved:
         file.write(self.render(segment, offset), offset)
 
 
-def _place(segment: int, offset: int) -> int:
+def seed_of(segment: int, offset: int) -> int:
     return (segment << 40 | offset) & (2**64 - 1)
-
-
-def table_epoch(segment: Segment, offset: int) -> int:
-    """The epoch of the frame at a place whose header, list and table hold; Broken.
-
-    The checks of `Frame`, and nothing else: a history of small frames asks it of each.
-    """
-    raw = segment.bytes.data
-    segment.ensure(offset, offset + HEADER.size)
-    head = raw[offset : offset + HEADER.size]
-    if len(head) < HEADER.size:
-        raise Broken("the segment ends inside its header")
-    _, _, _, _, epoch, payload, table, _, _, sums, check = HEADER.unpack(head)
-    if check != xxh3_64_intdigest(head[:-8], _place(segment.number, offset)):
-        raise Broken("its header does not match its checksum")
-    own = -(-table // BLOCK)
-    begin = offset + HEADER.size
-    at = begin + 8 * (own + -(-(payload - table) // BLOCK))
-    segment.ensure(begin, at + table)
-    if sums != xxh3_64_intdigest(raw[begin:at]):
-        raise Broken("its list of checksums does not match its checksum")
-    listed = struct.unpack_from(f"<{own}Q", raw, begin)
-    for block, wanted in enumerate(listed):
-        low = at + block * BLOCK
-        if xxh3_64_intdigest(raw[low : min(low + BLOCK, at + table)]) != wanted:
-            raise Broken("its table does not match its checksum")
-    return int(epoch)
 
 
 class Frame:
@@ -360,7 +355,7 @@ class Frame:
         head = raw[offset : offset + HEADER.size].tobytes()
         magic, self.version, self.source, _, self.epoch, *rest = HEADER.unpack(head)
         self.payload, self.table_bytes, self.first_page, _, sums, check = rest
-        if magic != MAGIC or check != xxh3_64_intdigest(head[:-8], _place(segment.number, offset)):
+        if magic != MAGIC or check != xxh3_64_intdigest(head[:-8], seed_of(segment.number, offset)):
             raise Broken("its header does not match its checksum")
         if self.version > VERSION:
             raise NewerFormat(

@@ -38,11 +38,12 @@ from mmsb.memory.kernels_fields import (
     STOPS,
     TABLE,
 )
-from mmsb.memory.kernels_load import copy, i8, inner, move, put1, u1, u2, u4
+from mmsb.memory.kernels_load import i8, inner, load, move, move_value, put1, u1, u2, u4
 
 _ROW_BYTES, _ORDER_BYTES = 8 * len(BATCH_FIELDS), 8 * len(ORDER_FIELDS)
 _BLOCK_BITS = 16
-TOMBSTONE = 2
+TOMBSTONE, SHAPED = 2, 8
+_EACH = 4
 #: So many batches are looked through at once for those whose tables must be verified.
 _PASSED = 16
 
@@ -164,19 +165,46 @@ def extent_of(order: int, row: int, number: int) -> tuple[int, int, int, int]:
 
 
 @inner
-def place_of(order: int, row: int, column: int, widths: int) -> int:
-    """Where in the segment the batch's buffer of a column begins; -1 if it has none.
+def place_of(order: int, row: int, column: int, widths: int) -> tuple[int, int, int]:
+    """Where in the segment the batch's buffer of a column begins, -1 if it has none; bytes of a
+    stored cell; 1 if there is one for each delta.
 
     Its table is verified; it never leaves its frame.
     """
-    count, ids = (field_of(row, META) >> 32) & 0xFFFF, field_of(order, SEGMENT) + field_of(row, IDS)
-    at, rows = field_of(row, CELLS), field_of(row, ROWS)
+    meta, ids = field_of(row, META), field_of(order, SEGMENT) + field_of(row, IDS)
+    count, at, rows = (meta >> 32) & 0xFFFF, field_of(row, CELLS), field_of(row, ROWS)
+    if (meta >> 16) & SHAPED:
+        for j in range(count):
+            shape = u2(ids + 2 * (count + j))
+            size, each = 1 << (shape & 3), (shape & _EACH) >> 2
+            at = (at + size - 1) & -size
+            held = size * (field_of(row, DELTAS) if each else rows)
+            if u2(ids + 2 * j) == column:
+                fits = size <= u1(widths + column) and at + held <= field_of(row, END)
+                return (at if fits else -1), size, each
+            at += held
+        return -1, 1, 0
     for j in range(count):
         id = u2(ids + 2 * j)
+        width = u1(widths + id)
         if id == column:
-            return at if at + u1(widths + id) * rows <= field_of(row, END) else -1
-        at += (u1(widths + id) * rows + 7) & ~7
-    return -1
+            return (at if at + width * rows <= field_of(row, END) else -1), width, 0
+        at += (width * rows + 7) & ~7
+    return -1, 1, 0
+
+
+@inner
+def row_bytes_of(row: int) -> int:
+    """Bytes of a row number of a sparse batch."""
+    return 4 >> ((field_of(row, META) >> 20) & 3)
+
+
+@inner
+def row_at(rows: int, cell: int, size: int) -> int:
+    """The row of a cell, of row numbers that have so many bytes each."""
+    if size == 4:
+        return u4(rows + 4 * cell)
+    return u2(rows + 2 * cell) if size == 2 else u1(rows + cell)
 
 
 @inner
@@ -220,34 +248,37 @@ def overlay(
     row: int,
     number: int,
     place: int,
+    size: int,
+    each: int,
     first: int,
     last: int,
     width: int,
     to: int,
     mark: int,
 ) -> int:
-    """Writes what a delta says of rows [first, last) of a column to where their cells begin.
+    """Writes what a sparse delta says of rows [first, last) of a column to where their cells begin.
 
     Its table is verified; 1, and nothing is written, if its cells are not.
     """
-    segment, sparse = field_of(order, SEGMENT), field_of(row, SPARSE_AT)
-    start, stop, begin, end = extent_of(order, row, number)
-    if sparse < 0:
-        low, high = max(start, first), min(stop, last)
-        if low >= high:
-            return 0
-        source = place + (begin + low - start) * width
-        size = (high - low) * width
-        if touch(order, row, source, source + size, mark):
-            return 1
-        copy(to + (low - first) * width, segment + source, size)
+    segment, rows = field_of(order, SEGMENT), field_of(row, SPARSE_AT)
+    _, _, begin, end = extent_of(order, row, number)
+    if begin == end:
         return 0
-    unseen = touch(order, row, sparse + 4 * begin, sparse + 4 * end, mark)
-    unseen |= touch(order, row, place + begin * width, place + end * width, mark)
+    bytes_ = row_bytes_of(row)
+    low, high = begin, end
+    if each:
+        low = number - field_of(row, FIRST)
+        high = low + 1
+    unseen = touch(order, row, rows + bytes_ * begin, rows + bytes_ * end, mark)
+    unseen |= touch(order, row, place + low * size, place + high * size, mark)
     if unseen:
         return 1
     for cell in range(begin, end):
-        at = u4(segment + sparse + 4 * cell)
+        at = row_at(segment + rows, cell, bytes_)
         if first <= at < last:
-            move(to + (at - first) * width, segment + place + cell * width, width)
+            source = segment + place + (low if each else cell) * size
+            if size == width:
+                move(to + (at - first) * width, source, width)
+            else:
+                move_value(to + (at - first) * width, load(source, size, width), width)
     return 0

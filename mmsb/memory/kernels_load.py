@@ -7,8 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -129,3 +130,67 @@ def move_value(to: int, value: int, width: int) -> None:
         put8(to, value)
     else:
         put2(to, value)
+
+
+@inner
+def load(source: int, size: int, width: int) -> int:
+    """A cell of ``width`` bytes that is stored in ``size``: the two highest numbers stay that."""
+    if size == 8:
+        return i8(source)
+    if size == 4:
+        value = u4(source)
+    elif size == 1:
+        value = u1(source)
+    else:
+        value = u2(source)
+    if size == width:
+        return value
+    return ((value + 2) & ((1 << 8 * size) - 1)) - 2
+
+
+def _pointer() -> Callable[[int], Any]:
+    @_intrinsic
+    def pointer(_context: Any, _address: Any) -> Any:
+        def make(_: Any, builder: Any, __: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+
+        return types.voidptr(types.int64), make
+
+    made: Callable[[int], Any] = pointer
+    return made
+
+
+_at = _pointer()
+
+
+@inner
+def _widen(to: Any, source: Any) -> None:
+    # Arrays, not addresses: those would make scatters of it.
+    mask = (1 << 8 * source.itemsize) - 1
+    for cell in range(len(source)):
+        to[cell] = ((source[cell] + 2) & mask) - 2
+
+
+@inner
+def _widen_to(to: int, source: Any, width: int) -> None:
+    if width == 4:
+        _widen(carray(_at(to), len(source), np.uint32), source)
+    elif width == 8:
+        _widen(carray(_at(to), len(source), np.uint64), source)
+    else:
+        _widen(carray(_at(to), len(source), np.uint16), source)
+
+
+@inner
+def put_cells(to: int, source: int, count: int, size: int, each: int, width: int) -> None:
+    """``count`` cells of ``width`` bytes, stored in ``size`` bytes or, if ``each``, as one."""
+    if each:
+        fill_with(to, count, width, load(source, size, width))
+    elif size == width:
+        copy(to, source, count * width)
+    elif size == 1:
+        _widen_to(to, carray(_at(source), count, np.uint8), width)
+    elif size == 2:
+        _widen_to(to, carray(_at(source), count, np.uint16), width)
+    else:
+        _widen_to(to, carray(_at(source), count, np.uint32), width)

@@ -10,12 +10,13 @@ from mmsb.memory.kernels import (
     consult,
     extent_of,
     field_of,
-    first_from,
     number_at,
     order_at,
     overlay,
     passed_enough,
     place_of,
+    row_at,
+    row_bytes_of,
     row_of,
     slice_of,
     touch,
@@ -36,15 +37,14 @@ from mmsb.memory.kernels_fields import (
     STOPS,
 )
 from mmsb.memory.kernels_load import (
-    copy,
     fill_with,
-    i8,
     inner,
     kernel,
+    load,
     move,
     move_value,
+    put_cells,
     u1,
-    u2,
     u4,
 )
 
@@ -52,9 +52,8 @@ from mmsb.memory.kernels_load import (
 @inner
 def _find(
     orders: int, count: int, page: int, at_row: int, epoch: int, column: int, widths: int, mark: int
-) -> tuple[int, int]:
-    """(address of the newest cell or 0, unverified) of one row of a page's column."""
-    width = u1(widths + column)
+) -> tuple[int, int, int]:
+    """(address of the newest cell or 0, its bytes there, unverified) of one row of a column."""
     missing = walked = 0
     k = count - 1
     while k >= 0:
@@ -71,32 +70,43 @@ def _find(
             if consult(order, batch, mark):
                 missing += 1
                 if passed_enough(missing, walked):
-                    return 0, 1
+                    return 0, 1, 1
                 continue
             walked += 1
             start, stop, begin, end = extent_of(order, row, number)
             if at_row < start or at_row >= stop:
                 continue
-            place = place_of(order, row, column, widths)
+            place, size, each = place_of(order, row, column, widths)
             if place < 0:
                 continue
             cell, sparse = begin + at_row - start, field_of(row, SPARSE_AT)
             if sparse >= 0:
-                if touch(order, row, sparse + 4 * begin, sparse + 4 * end, mark):
-                    return 0, 1
-                cell = _sparse_cell(field_of(order, SEGMENT) + sparse, begin, end, at_row)
+                bytes_ = row_bytes_of(row)
+                if touch(order, row, sparse + bytes_ * begin, sparse + bytes_ * end, mark):
+                    return 0, 1, 1
+                rows = field_of(order, SEGMENT) + sparse
+                cell = _sparse_cell(rows, begin, end, at_row, bytes_)
                 if cell < 0:
                     continue
-            source = place + cell * width
-            unseen = touch(order, row, source, source + width, mark)
-            return field_of(order, SEGMENT) + source, int(missing > 0) | unseen
-    return 0, int(missing > 0)
+            if each:
+                cell = number - field_of(row, FIRST)
+            source = place + cell * size
+            unseen = touch(order, row, source, source + size, mark)
+            return field_of(order, SEGMENT) + source, size, int(missing > 0) | unseen
+    return 0, 1, int(missing > 0)
 
 
 @inner
-def _sparse_cell(rows: int, low: int, high: int, wanted: int) -> int:
-    at = first_from(rows, low, high, wanted)
-    return at if at < high and u4(rows + 4 * at) == wanted else -1
+def _sparse_cell(rows: int, low: int, high: int, wanted: int, bytes_: int) -> int:
+    """Which of cells [low, high) is of that row; -1 if none is. Their rows increase."""
+    end = high
+    while low < high:
+        middle = (low + high) >> 1
+        if row_at(rows, middle, bytes_) < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < end and row_at(rows, low, bytes_) == wanted else -1
 
 
 @kernel
@@ -124,14 +134,16 @@ def cells(
     for turn in range(first, last):
         i = u4(turns + 4 * turn) if turns else turn
         page, row = u4(pages + 4 * i), u4(rows + 4 * i)
-        found, new = _find(orders, count, page, row, epoch, column, widths, mark)
+        found, size, new = _find(orders, count, page, row, epoch, column, widths, mark)
         unseen |= new
         if new:
             continue
         if found == 0:
             move_value(to + i * width, fill, width)
-        else:
+        elif size == width:
             move(to + i * width, found, width)
+        else:
+            move_value(to + i * width, load(found, size, width), width)
     return unseen
 
 
@@ -148,15 +160,10 @@ def cell(
     mark: int,
 ) -> tuple[int, int]:
     """The bits of one cell, and whether something unverified was read."""
-    found, unseen = _find(orders, count, page, row, epoch, column, widths, mark)
+    found, size, unseen = _find(orders, count, page, row, epoch, column, widths, mark)
     if found == 0 or unseen:
         return fill, unseen
-    width = u1(widths + column)
-    if width == 8:
-        return i8(found), unseen
-    if width == 4:
-        return u4(found), unseen
-    return (u2(found), unseen) if width == 2 else (u1(found), unseen)
+    return load(found, size, u1(widths + column)), unseen
 
 
 @inner
@@ -246,7 +253,7 @@ def _cover(
                     return total + 1, 1
                 continue
             walked += 1
-            if field_of(row, SPARSE_AT) >= 0 or place_of(run, row, column, widths) < 0:
+            if field_of(row, SPARSE_AT) >= 0 or place_of(run, row, column, widths)[0] < 0:
                 continue
             pages, first = field_of(run, SEGMENT) + field_of(row, PAGES), field_of(row, FIRST)
             for back_own in range(field_of(row, DELTAS)):
@@ -264,7 +271,7 @@ def _cover(
 def _put_batch(
     run: int,
     row: int,
-    place: int,
+    buffer: tuple[int, int, int],
     ordinal: int,
     width: int,
     low: int,
@@ -275,38 +282,55 @@ def _put_batch(
     to: int,
     mark: int,
 ) -> int:
-    """Writes what a batch says of a column, but for what later deltas cover; 1 if unverified."""
+    """Writes what a batch says of a column, but for what later deltas cover; 1 if unverified.
+
+    ``buffer`` is as `place_of` gives it.
+    """
     segment, first = field_of(run, SEGMENT), field_of(row, FIRST)
     pages, sparse = segment + field_of(row, PAGES), field_of(row, SPARSE_AT)
-    unseen = target = source = size = 0
+    place, size, each = buffer
+    unseen = target = source = count = 0
     for own in range(field_of(row, DELTAS)):
         page = u4(pages + 4 * own)
         if page < low or page >= high or places[page] < 0 or base[page] > (ordinal << 32 | own):
             continue
-        at = to + places[page] * width
+        at, most = to + places[page] * width, rows[page]
         if sparse >= 0:
-            unseen |= overlay(run, row, first + own, place, 0, rows[page], width, at, mark)
+            number = first + own
+            unseen |= overlay(run, row, number, place, size, each, 0, most, width, at, mark)
             continue
         start, stop, begin, _ = extent_of(run, row, first + own)
-        stop = min(stop, rows[page])
+        stop = min(stop, most)
         if start >= stop:
             continue
         at += start * width
-        cells = place + begin * width
+        cells = place + (own if each else begin) * size
         # Deltas that follow each other here and there are copied as one.
-        if at != target + size or cells != source + size:
-            unseen |= _put(run, row, target, source, size, mark)
-            target, source, size = at, cells, 0
-        size += (stop - start) * width
-    return unseen | _put(run, row, target, source, size, mark)
+        if each or at != target + count * width or cells != source + count * size:
+            unseen |= _put(run, row, target, source, count, size, each, width, mark)
+            target, source, count = at, cells, 0
+        count += stop - start
+    return unseen | _put(run, row, target, source, count, size, each, width, mark)
 
 
 @inner
-def _put(run: int, row: int, target: int, source: int, size: int, mark: int) -> int:
-    """Copies bytes of the segment that are verified; 1 if they are not."""
-    if touch(run, row, source, source + size, mark):
+def _put(
+    run: int,
+    row: int,
+    target: int,
+    source: int,
+    count: int,
+    size: int,
+    each: int,
+    width: int,
+    mark: int,
+) -> int:
+    """Puts cells of the segment there that are verified; 1 if they are not."""
+    if count == 0:
+        return 0
+    if touch(run, row, source, source + (size if each else count * size), mark):
         return 1
-    copy(target, field_of(run, SEGMENT) + source, size)
+    put_cells(target, field_of(run, SEGMENT) + source, count, size, each, width)
     return 0
 
 
@@ -352,9 +376,9 @@ def gather(
             if consult(run, batch, mark):
                 unseen = 1
                 continue
-            place = place_of(run, row, column, widths)
-            if place >= 0:
+            buffer = place_of(run, row, column, widths)
+            if buffer[0] >= 0:
                 unseen |= _put_batch(
-                    run, row, place, ordinal, width, low, high, places, rows, base, to, mark
+                    run, row, buffer, ordinal, width, low, high, places, rows, base, to, mark
                 )
     return unseen

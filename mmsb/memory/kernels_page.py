@@ -17,11 +17,23 @@ from mmsb.memory.kernels import (
     order_at,
     passed_enough,
     place_of,
+    row_at,
+    row_bytes_of,
     row_of,
     touch,
 )
-from mmsb.memory.kernels_fields import META, SEGMENT, SINCE, SPARSE_AT
-from mmsb.memory.kernels_load import copy, i8, inner, kernel, move, move_value, put8, u1, u4
+from mmsb.memory.kernels_fields import FIRST, META, SEGMENT, SINCE, SPARSE_AT
+from mmsb.memory.kernels_load import (
+    i8,
+    inner,
+    kernel,
+    load,
+    move,
+    move_value,
+    put8,
+    put_cells,
+    u1,
+)
 
 
 @inner
@@ -36,12 +48,16 @@ def bits_of(word: int, low: int, high: int) -> int:
 
 
 @inner
-def lay(covered: int, to: int, source: int, low: int, high: int, width: int) -> int:
-    """Copies those of rows [low, high) that are missing, and covers them; how many they were.
+def lay(
+    covered: int, to: int, source: int, low: int, high: int, size: int, each: int, width: int
+) -> int:
+    """Puts those of rows [low, high) there that are missing, and covers them; how many they were.
 
-    ``source`` is where the cell of row ``low`` lies; 0: they are covered only.
+    ``source`` is where the cell of row ``low`` lies, stored so (`put_cells`); 0: they are covered
+    only.
     """
     new, run = 0, low  # rows [run, …) wait to be copied together
+    step = 0 if each else size
     for word in range(low >> 6, ((high - 1) >> 6) + 1):
         at = covered + 8 * word
         held, bits = i8(at), bits_of(word, low, high)
@@ -57,12 +73,14 @@ def lay(covered: int, to: int, source: int, low: int, high: int, width: int) -> 
                 if run < row:
                     new += row - run
                     if source:
-                        copy(to + run * width, source + (run - low) * width, (row - run) * width)
+                        begins = source + (run - low) * step
+                        put_cells(to + run * width, begins, row - run, size, each, width)
                 run = row + 1
     if run < high:
         new += high - run
         if source:
-            copy(to + run * width, source + (run - low) * width, (high - run) * width)
+            begins = source + (run - low) * step
+            put_cells(to + run * width, begins, high - run, size, each, width)
     return new
 
 
@@ -76,7 +94,7 @@ def clear(covered: int, rows: int) -> None:
 def rest(covered: int, to: int, rows: int, known: int, held: int, width: int, fill: int) -> None:
     """Gives the rows that are missing their cells among the ``held`` known ones, or the fill."""
     if held > 0:
-        lay(covered, to, known, 0, min(held, rows), width)
+        lay(covered, to, known, 0, min(held, rows), width, 0, width)
     for word in range((rows + 63) >> 6):
         held = i8(covered + 8 * word)
         if held != -1:
@@ -107,7 +125,7 @@ def overlay_under(
     order: int,
     row: int,
     number: int,
-    place: int,
+    buffer: tuple[int, int, int],
     first: int,
     last: int,
     width: int,
@@ -118,31 +136,42 @@ def overlay_under(
     """What a delta has of the rows that are missing; how many these were, 1 if not verified.
 
     Cells that are not verified are covered and not copied: nothing older is wanted there.
+    ``buffer`` is as `place_of` gives it.
     """
     segment, sparse = field_of(order, SEGMENT), field_of(row, SPARSE_AT)
+    place, size, each = buffer
+    own = number - field_of(row, FIRST)
     if sparse < 0:
         start, stop, begin = clip(order, row, number, first, last)
         if start >= stop:
             return 0, 0
-        source = place + begin * width
-        unseen = touch(order, row, source, source + (stop - start) * width, mark)
+        low, high = (own, own + 1) if each else (begin, begin + stop - start)
+        source = place + low * size
+        unseen = touch(order, row, source, place + high * size, mark)
         cells = 0 if unseen else segment + source
-        return lay(covered, to, cells, start, stop, width), unseen
+        return lay(covered, to, cells, start, stop, size, each, width), unseen
     _, _, begin, end = extent_of(order, row, number)
-    cells, listed = place + begin * width, sparse + 4 * begin
-    unseen = touch(order, row, listed, listed + 4 * (end - begin), mark)
-    unseen |= touch(order, row, cells, cells + (end - begin) * width, mark)
+    if begin == end:
+        return 0, 0
+    low, high = (own, own + 1) if each else (begin, end)
+    bytes_ = row_bytes_of(row)
+    unseen = touch(order, row, sparse + bytes_ * begin, sparse + bytes_ * end, mark)
+    unseen |= touch(order, row, place + low * size, place + high * size, mark)
     if unseen:
         return 0, 1
     new = 0
-    for cell in range(end - begin):
-        at = u4(segment + listed + 4 * cell) - first
+    for cell in range(begin, end):
+        at = row_at(segment + sparse, cell, bytes_) - first
         if 0 <= at < last - first:
             word, bit = covered + 8 * (at >> 6), 1 << (at & 63)
             held = i8(word)
             if held & bit == 0:
                 put8(word, held | bit)
-                move(to + at * width, segment + cells + cell * width, width)
+                source = segment + place + (own if each else cell) * size
+                if size == width:
+                    move(to + at * width, source, width)
+                else:
+                    move_value(to + at * width, load(source, size, width), width)
                 new += 1
     return new, 0
 
@@ -216,15 +245,15 @@ def read(
                     return -1, 0, 1
                 continue
             walked += 1
-            place = place_of(order, row, column, widths)
-            if place < 0:
+            buffer = place_of(order, row, column, widths)
+            if buffer[0] < 0:
                 continue
-            if left == rows and unseen == 0:
-                source = whole(order, row, number, place, first, last, width)
+            if left == rows and unseen == 0 and buffer[1:] == (width, 0):
+                source = whole(order, row, number, buffer[0], first, last, width)
                 if source:
                     unseen = touch(order, row, source, source + rows * width, mark)
                     return k, source, int(missing > 0) | unseen
-            had = overlay_under(order, row, number, place, first, last, width, covered, to, mark)
+            had = overlay_under(order, row, number, buffer, first, last, width, covered, to, mark)
             left, unseen = left - had[0], unseen | had[1]
             if left == 0:
                 return -1, 0, int(missing > 0) | unseen

@@ -140,13 +140,16 @@ class Memory(Upkeep):
         *,
         source: int = 0,
         drop_equal: bool = False,
+        narrow: bool = False,
         to: Iterable[Copied] = (),
     ) -> int:
         """Writes all of it as one epoch and returns that epoch once it is visible to new readers.
 
         With ``drop_equal`` cells that equal what the head holds are not written again (see
         `mmsb.memory.equal`), so `written` and `blame` go on naming who wrote them first;
-        CorruptData if what they are compared with does not hold.
+        CorruptData if what they are compared with does not hold. With ``narrow`` cells take as few
+        bytes as hold them, and one for each delta where its cells are equal (see
+        `mmsb.memory.shapes`): reading such a column copies it.
 
         ``to`` are device copies that are brought to it (see `bring`); if that fails, the commit is
         there all the same.
@@ -175,7 +178,8 @@ class Memory(Upkeep):
                 content = changes.seal()
                 if drop_equal:
                     content = equal.changed(content, self._index)
-                draft = encode.draft(content, epoch, source, self._index.page_count)
+                first = self._index.page_count
+                draft = encode.draft(content, epoch, source, first, narrow=narrow)
             except MemoryError as error:
                 raise no_room() from error
             batches = self._append(out, draft)

@@ -20,9 +20,10 @@ from mmsb.memory import pool
 from mmsb.memory.cells import Array, address_of, dtype_of, filled, frozen, unset
 from mmsb.memory.frame import Broken
 from mmsb.memory.index import Index
-from mmsb.memory.kernels_fields import EPOCH, ROWS, SPARSE_AT
+from mmsb.memory.kernels_fields import EPOCH, FIRST, SPARSE_AT
 from mmsb.memory.order import sorted_by_page
 from mmsb.memory.run import Run
+from mmsb.memory.shapes import Buffer
 
 #: A page with more deltas, or a read of more cells of many pages, is worth loading the kernels.
 _MANY_DELTAS, _MANY_CELLS = 512, 1_000_000
@@ -116,17 +117,17 @@ class _Touch:
 
     run: Run
     batch: int
+    own: int  # which of its batch's deltas it is
     where: slice | Array
     first: int
     last: int
-    places: dict[int, int]  # column id → where its buffer begins in the segment
+    places: dict[int, Buffer]  # column id → its buffer in the segment
 
     def cells(self, column: Column) -> Array:
         """Its cells of a column that it has. CorruptData."""
-        dtype, place = dtype_of(column), self.places[column.id]
-        width = dtype.itemsize
-        return self.run.view(
-            self.batch, place + self.first * width, place + self.last * width, dtype
+        buffer, dtype = self.places[column.id], dtype_of(column)
+        return self.run.cells(
+            self.batch, buffer, dtype, own=self.own, first=self.first, last=self.last
         )
 
 
@@ -149,7 +150,8 @@ def _touching(index: Index, kind: Kind, chain: list[_Part], rows: Rows) -> Itera
                 first, last = begin + low, begin + high
                 where = touched[low:high] - rows.start
             if first < last:
-                yield _Touch(run, batch, where, first, last, run.places(batch, widths))
+                own = number - int(run.table[batch, FIRST])
+                yield _Touch(run, batch, own, where, first, last, run.places(batch, widths))
 
 
 def _read(touching: Iterable[_Touch], column: Column, rows: Rows) -> Array:
@@ -349,16 +351,16 @@ def _gather(index: Index, kind: Kind, column: Column, epoch: int, target: _Targe
     target.out[:] = column.fill
     for run in index.runs_to(epoch):
         for at in run.chosen(kind.id, -1, epoch).tolist():
-            place = run.places(at, widths).get(column.id)
-            if place is None:
+            buffer = run.places(at, widths).get(column.id)
+            if buffer is None:
                 continue
             bases = target.places[run.pages(run.members(np.array([at])))]
             if (bases >= 0).any():
                 each, touched = run.touched(at)
                 bases = np.repeat(bases, each)
-                end = place + int(run.table[at, ROWS]) * dtype.itemsize
                 wanted = bases >= 0
-                target.out[(bases + touched)[wanted]] = run.view(at, place, end, dtype)[wanted]
+                cells = run.all_cells(at, buffer, dtype, each)
+                target.out[(bases + touched)[wanted]] = cells[wanted]
 
 
 def last_written(

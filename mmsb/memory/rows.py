@@ -7,7 +7,7 @@ import numpy as np
 from mmsb.memory.batch import Batch
 from mmsb.memory.cells import Array
 from mmsb.memory.frame import BLOCK as BLOCK_BYTES
-from mmsb.memory.frame import SPARSE, TOMBSTONE, UNIFORM
+from mmsb.memory.frame import FLAGS, SHAPED, SPARSE, UNIFORM
 from mmsb.memory.kernels_fields import (
     BLOCK,
     BUFFERS,
@@ -107,9 +107,10 @@ def places_hold(table: Array, frames: Array, first_epoch: int, end: int, blocks:
     epoch, deltas, rows, meta = (table[:, field] for field in (EPOCH, DELTAS, ROWS, META))
     flags, columns = meta >> 16 & 0xFFFF, meta >> 32 & 0xFFFF
     uniform, sparse = (flags & UNIFORM) != 0, (flags & SPARSE) != 0
+    shaped = (flags & SHAPED) != 0
     frame, buffers, stop = (table[:, field] for field in (FRAME, BUFFERS, END))
 
-    def inside(field: int, count: Array, width: int, low: Array, high: Array) -> Array:
+    def inside(field: int, count: Array, width: int | Array, low: Array, high: Array) -> Array:
         place = table[:, field]
         within: Array = (place >= low) & (place + width * count <= high) & (place % width == 0)
         return within
@@ -118,18 +119,19 @@ def places_hold(table: Array, frames: Array, first_epoch: int, end: int, blocks:
     if ((own < 0) | (own >= len(frames))).any() or (np.diff(own) < 0).any():
         return False
     whole = rows % np.maximum(deltas, 1) == 0
-    sound = (deltas >= 0) & (rows >= 0) & (rows < 2**32) & (flags <= SPARSE | TOMBSTONE | UNIFORM)
+    sound = (deltas >= 0) & (rows >= 0) & (rows < 2**32) & (flags & ~FLAGS == 0)
     sound &= (table[:, FIRST] == np.cumsum(deltas) - deltas) & (frame == frames[own])
     sound &= (buffers >= frame) & (stop >= buffers) & (stop <= end)
-    sound &= inside(IDS, columns, 2, frame, buffers)
+    sound &= inside(IDS, np.where(shaped, 2, 1) * columns, 2, frame, buffers)
     for field in (PAGES, STARTS):
         sound &= inside(field, deltas, 4, frame, buffers)
     for field in (STOPS, OFFSETS):
         sound &= np.where(uniform, table[:, field] == -1, inside(field, deltas, 4, frame, buffers))
     sound &= ~uniform | (~sparse & whole & ((deltas > 0) | (rows == 0)))
-    in_buffers = inside(SPARSE_AT, rows, 4, buffers, stop)
+    in_buffers = inside(SPARSE_AT, rows, np.maximum(4 >> (flags >> 4 & 3), 1), buffers, stop)
     sound &= np.where(sparse, in_buffers, table[:, SPARSE_AT] == -1)
-    sound &= inside(CELLS, np.zeros_like(rows), 8, buffers, stop)
+    sound &= (flags >> 4 < 3) & (shaped | (flags >> 4 == 0))
+    sound &= inside(CELLS, np.zeros_like(rows), np.where(shaped, 1, 8), buffers, stop)
     block = table[:, BLOCK]
     sound &= (block >= 0) & (block + ((stop - buffers + BLOCK_BYTES - 1) // BLOCK_BYTES) <= blocks)
     return bool(sound.all() and (np.diff(block) >= 0).all())

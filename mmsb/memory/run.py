@@ -11,14 +11,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mmsb.memory.batch import Batch
-from mmsb.memory.cells import Array, address_of
+from mmsb.memory.cells import Array, address_of, frozen
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.forked import locks
-from mmsb.memory.frame import TOMBSTONE, Frame, padded, table_places
+from mmsb.memory.frame import TOMBSTONE, Frame, table_places
 from mmsb.memory.grow import Grow
 from mmsb.memory.kernels_fields import (
     BATCH_FIELDS,
@@ -40,6 +41,7 @@ from mmsb.memory.kernels_fields import (
 from mmsb.memory.order import Order, sorted_by_page
 from mmsb.memory.rows import row_of, rows_hold
 from mmsb.memory.segment import Segment
+from mmsb.memory.shapes import Buffer, buffers_at, row_bytes, widened
 from mmsb.memory.sidecar import Reading
 from mmsb.memory.verified import SEEN, WANTED, Schemas, Verified
 
@@ -166,15 +168,39 @@ class Run(Verified):
         epochs = self.table[:, EPOCH]
         return range(*np.searchsorted(epochs, [after, upto], side="right").tolist())
 
-    def places(self, at: int, widths: Array) -> dict[int, int]:
-        """Column id → where its buffer begins in the segment; ``widths`` in bytes by column id."""
-        row, found = self.table[at], {}
-        place, rows = int(row[CELLS]), int(row[ROWS])
-        for id in self.columns(at).tolist():
-            found[id], place = place, place + padded(int(widths[id]) * rows, 8)
-        if place > row[END]:
+    def places(self, at: int, widths: Array) -> dict[int, Buffer]:
+        """Column id → its buffer, placed in the segment; ``widths`` in bytes by column id."""
+        row, ids = self.table[at], self.columns(at).tolist()
+        own, shapes = widths[ids].tolist(), self.shapes(at)
+        rows, deltas = int(row[ROWS]), int(row[DELTAS])
+        buffers, end = buffers_at(int(row[CELLS]), own, shapes, rows, deltas)
+        wide = any(buffer.size > width for buffer, width in zip(buffers, own, strict=True))
+        if wide or end > row[END]:
             raise self.misled(at)
-        return found
+        return dict(zip(ids, buffers, strict=True))
+
+    def cells(
+        self, at: int, buffer: Buffer, dtype: np.dtype[Any], *, own: int, first: int, last: int
+    ) -> Array:
+        """Cells [first, last) of a batch's buffer, which are its delta ``own``'s. CorruptData.
+
+        A view of the map where they are stored plainly.
+        """
+        low, high = (own, own + 1) if buffer.each else (first, last)
+        held = self._held(at, buffer, dtype, low, high)
+        return frozen(np.repeat(held, last - first)) if buffer.each else held
+
+    def all_cells(self, at: int, buffer: Buffer, dtype: np.dtype[Any], counts: Array) -> Array:
+        """All cells of a batch's buffer, of which its deltas have so many. CorruptData."""
+        if buffer.each:
+            return np.repeat(self._held(at, buffer, dtype, 0, len(counts)), counts)
+        return self._held(at, buffer, dtype, 0, int(self.table[at, ROWS]))
+
+    def _held(self, at: int, buffer: Buffer, dtype: np.dtype[Any], low: int, high: int) -> Array:
+        """Stored cells [low, high), as wide as the dtype."""
+        stored = dtype if buffer.size == dtype.itemsize else np.dtype(f"<u{buffer.size}")
+        place, size = buffer.place, buffer.size
+        return widened(self.view(at, place + size * low, place + size * high, stored), dtype)
 
     def numbers(self, page: int, epoch: int) -> Array:
         """The page's deltas up to the epoch, increasing, i64. O(log deltas + found)."""
@@ -269,20 +295,24 @@ class Run(Verified):
         ``edges``: the first cell of each, and one past the last; ``starts``, ``stops``: its rows.
         """
         place, first = int(self.table[at, SPARSE_AT]), int(edges[0])
-        found = self.view(at, place + 4 * first, place + 4 * int(edges[-1]), "<u4")
+        size = row_bytes(int(self.table[at, META]) >> 16)
+        found = self.view(at, place + size * first, place + size * int(edges[-1]), f"<u{size}")
+        found = found.astype(np.int64)
         if not rows_hold(found, edges - first, starts, stops):
             frame, epoch = int(self.table[at, FRAME]), int(self.table[at, EPOCH])
             about = (epoch,), (), "the row numbers of a delta do not increase inside its rows"
             raise corrupt(self.segment.path.parent, Problem(self.segment.name, frame, *about))
-        return found.astype(np.int64)
+        return found
 
     def cell_bytes(self, kind: int, widths: Array) -> int:
         """Bytes of the cells and row numbers of a kind, without padding. O(batches)."""
         total = 0
         for at in self.chosen(kind, -1, self.last_epoch).tolist():
             row = self.table[at]
-            width = int(widths[self.columns(at)].sum()) + (4 if row[SPARSE_AT] >= 0 else 0)
-            total += int(row[ROWS]) * width
+            rows, deltas = int(row[ROWS]), int(row[DELTAS])
+            for buffer in self.places(at, widths).values():
+                total += buffer.size * (deltas if buffer.each else rows)
+            total += rows * row_bytes(int(row[META]) >> 16) if row[SPARSE_AT] >= 0 else 0
         return total
 
     # Orders.

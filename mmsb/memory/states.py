@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from struct import Struct
 
 import numpy as np
 
 from mmsb.base.rect import Rows
-from mmsb.base.schema import Kind
+from mmsb.base.schema import Column, Kind
 from mmsb.memory import replay
 from mmsb.memory.cells import Array, dtype_of, filled, frozen
-from mmsb.memory.frame import padded
+from mmsb.memory.frame import SHAPED
 from mmsb.memory.index import Index
-from mmsb.memory.kernels_fields import CELLS, DELTAS, EPOCH, IDS, META, ROWS, SPARSE_AT
+from mmsb.memory.kernels_fields import CELLS, DELTAS, END, EPOCH, FIRST, IDS, META, ROWS, SPARSE_AT
 from mmsb.memory.run import Run
+from mmsb.memory.shapes import Buffer, buffers_at, row_bytes, widened
 
 State = dict[str, Array]
-_ID = Struct("<H")
 #: So many deltas are found and verified together.
 _TOGETHER = 1024
-#: Of a batch's column: its name, the segment as cells of its dtype, the bytes of one, and where
-#: the buffer begins after the batch's first.
-_Column = tuple[str, Array, int, int]
+
+
+class _Column:
+    """A column of batches that are laid out alike."""
+
+    __slots__ = ("dtype", "each", "name", "place", "plain", "size", "whole")
+
+    def __init__(self, column: Column, raw: Array, buffer: Buffer, first: int) -> None:
+        """``raw``: the segment; ``buffer`` is placed as if the batch's first began at ``first``."""
+        self.name, self.dtype, self.size = column.name, dtype_of(column), buffer.size
+        self.each, self.place = buffer.each, buffer.place - first
+        wide = self.size == self.dtype.itemsize
+        stored = self.dtype if wide else np.dtype(f"<u{self.size}")
+        self.plain = wide and not self.each
+        #: The segment as stored cells.
+        self.whole = raw[: len(raw) // self.size * self.size].view(stored)
+
+    def cells(self, low: int, high: int, count: int) -> Array:
+        """So many cells, stored as [low, high)."""
+        held = widened(self.whole[low:high], self.dtype)
+        return np.repeat(held, count) if self.each else held
 
 
 def states(
@@ -104,7 +121,7 @@ class _Places:
         self._run, self._bytes = run, run.segment.bytes.data
         self._columns = {column.id: column for column in kind.columns}
         self._widths = index.widths(kind.id)
-        self._shapes: dict[tuple[bytes, int], list[_Column]] = {}
+        self._shapes: dict[tuple[bytes, int, int, int], list[_Column]] = {}
 
     def of(
         self, numbers: Array, batches: Array
@@ -128,34 +145,46 @@ class _Places:
                 _, _, begin, end = run.extent(at, number)
             listed = None
             if row[SPARSE_AT] >= 0:
-                listed = (row[SPARSE_AT] + 4 * begin, row[SPARSE_AT] + 4 * end)
-                spans.append((at, *listed))
+                size = row_bytes(row[META] >> 16)
+                listed = (row[SPARSE_AT] + size * begin, row[SPARSE_AT] + size * end, size)
+                spans.append((at, *listed[:2]))
             places = []
-            cells = row[CELLS]
-            for name, whole, width, place in self._shape(row):
-                low = cells + place + begin * width  # a multiple of the width, as all buffers
-                high = low + (end - begin) * width
-                places.append((name, whole, low // width, high // width))
+            cells, own = row[CELLS], number - row[FIRST]
+            for column in self._shape(row, at):
+                first, last = (own, own + 1) if column.each else (begin, end)
+                low = cells + column.place + first * column.size  # a multiple of the size
+                high = low + (last - first) * column.size
+                places.append((column, low // column.size, high // column.size, end - begin))
                 spans.append((at, low, high))
             found.append((listed, places))
         run.check_spans(np.array(spans, np.int64).reshape(-1, 3))
         raw = run.segment.bytes
         for listed, places in found:
-            rows = None if listed is None else raw[listed[0] : listed[1]].view("<u4")
-            yield rows, [(name, whole[low:high]) for name, whole, low, high in places]
+            rows = None if listed is None else raw[listed[0] : listed[1]].view(f"<u{listed[2]}")
+            yield (
+                rows,
+                [
+                    (c.name, c.whole[low:high] if c.plain else c.cells(low, high, count))
+                    for c, low, high, count in places
+                ],
+            )
 
-    def _shape(self, row: list[int]) -> list[_Column]:
-        """The columns of a batch, whose table is verified."""
-        begin, rows = row[IDS], row[ROWS]
-        ids = bytes(self._bytes[begin : begin + 2 * (row[META] >> 32 & 0xFFFF)])
-        shape = self._shapes.get((ids, rows))
+    def _shape(self, row: list[int], at: int) -> list[_Column]:
+        """The columns of a batch, whose table is verified. CorruptData."""
+        begin, rows, count, first = row[IDS], row[ROWS], row[META] >> 32 & 0xFFFF, row[CELLS] & 7
+        shaped = row[META] >> 16 & SHAPED != 0
+        named = bytes(self._bytes[begin : begin + 2 * count * (1 + shaped)])
+        deltas = row[DELTAS] if shaped else 0
+        # Stored cells lie at multiples of their size in the segment: a place's remainder counts.
+        shape = self._shapes.get((named, rows, deltas, first))
         if shape is None:
-            shape, place, raw = [], 0, self._run.segment.bytes
-            for (id,) in _ID.iter_unpack(ids):
-                column = self._columns[id]
-                width = dtype_of(column).itemsize
-                whole = raw[: len(raw) // width * width].view(dtype_of(column))
-                shape.append((column.name, whole, width, place))
-                place += padded(int(self._widths[id]) * rows, 8)
-            self._shapes[ids, rows] = shape
+            raw, numbers = self._run.segment.bytes, np.frombuffer(named, "<u2").tolist()
+            ids, shapes = numbers[:count], numbers[count:] if shaped else None
+            widths = self._widths[ids].tolist()
+            buffers, end = buffers_at(first, widths, shapes, rows, deltas)
+            if row[CELLS] - first + end > row[END]:
+                raise self._run.misled(at)
+            both = zip(ids, buffers, strict=True)
+            shape = [_Column(self._columns[id], raw, buffer, first) for id, buffer in both]
+            self._shapes[named, rows, deltas, first] = shape
         return shape

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
+from xxhash import xxh3_64_intdigest
 
 from mmsb.base.errors import CorruptData
 from mmsb.base.schema import Kind
@@ -13,7 +15,7 @@ from mmsb.memory.batch import batches_of, block_problem
 from mmsb.memory.cells import Array
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import BLOCK as BLOCK_BYTES
-from mmsb.memory.frame import Broken, Frame, table_epoch
+from mmsb.memory.frame import HEADER, SHAPED, Broken, Frame, seed_of
 from mmsb.memory.grow import Grow
 from mmsb.memory.kernels_fields import BATCH_FIELDS, BLOCK, BUFFERS, END, EPOCH, FRAME, IDS, META
 from mmsb.memory.rows import bounds_broken
@@ -64,6 +66,17 @@ class Verified:
         row = self.table[at]
         begin, count = int(row[IDS]), int(row[META]) >> 32 & 0xFFFF
         return self.segment.bytes[begin : begin + 2 * count].view("<u2")
+
+    def shapes(self, at: int) -> list[int] | None:
+        """The shapes of those columns; None if all are plain. Its table is verified."""
+        row = self.table[at]
+        meta = int(row[META])
+        if not meta >> 16 & SHAPED:
+            return None
+        count = meta >> 32 & 0xFFFF
+        begin = int(row[IDS]) + 2 * count
+        shapes: list[int] = self.segment.bytes[begin : begin + 2 * count].view("<u2").tolist()
+        return shapes
 
     def view(self, at: int, begin: int, end: int, dtype: np.dtype[Any] | str) -> Array:
         """Bytes [begin, end) of the segment, of a batch's buffers: a verified read-only view."""
@@ -159,7 +172,34 @@ class Verified:
     def _corrupt(self, place: int, block: int) -> CorruptData:
         """The error for a block of buffers: names the pages that have cells in it."""
         frame = Frame(self.segment, place, len(self.segment.bytes))
-        span, kinds = frame.blocks.span(block), self._known.stored
-        pages = [b.pages_in(*span, kinds[b.kind]) for b in batches_of(frame, kinds)]
+        span = frame.blocks.span(block)
+        pages = [batch.pages_in(*span) for batch in batches_of(frame, self._known.stored)]
         concerned = np.unique(np.concatenate(pages))
         return corrupt(self.segment.path.parent, block_problem(frame, concerned, block))
+
+
+def table_epoch(segment: Segment, offset: int) -> int:
+    """The epoch of the frame at a place whose header, list and table hold; Broken.
+
+    The checks of `Frame`, and nothing else: a history of small frames asks it of each.
+    """
+    raw = segment.bytes.data
+    segment.ensure(offset, offset + HEADER.size)
+    head = raw[offset : offset + HEADER.size]
+    if len(head) < HEADER.size:
+        raise Broken("the segment ends inside its header")
+    _, _, _, _, epoch, payload, table, _, _, sums, check = HEADER.unpack(head)
+    if check != xxh3_64_intdigest(head[:-8], seed_of(segment.number, offset)):
+        raise Broken("its header does not match its checksum")
+    own = -(-table // BLOCK_BYTES)
+    begin = offset + HEADER.size
+    at = begin + 8 * (own + -(-(payload - table) // BLOCK_BYTES))
+    segment.ensure(begin, at + table)
+    if sums != xxh3_64_intdigest(raw[begin:at]):
+        raise Broken("its list of checksums does not match its checksum")
+    listed = struct.unpack_from(f"<{own}Q", raw, begin)
+    for block, wanted in enumerate(listed):
+        low = at + block * BLOCK_BYTES
+        if xxh3_64_intdigest(raw[low : min(low + BLOCK_BYTES, at + table)]) != wanted:
+            raise Broken("its table does not match its checksum")
+    return int(epoch)

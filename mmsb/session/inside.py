@@ -73,7 +73,7 @@ class EmbeddedSession(Session):
             with Memory.create(folder) as memory:
                 changes = memory.changes()
                 _tell(changes, {**self._stream.notes, **_OPEN})
-                memory.commit(changes)
+                memory.commit(changes, narrow=True)
                 memory.sync()
             return place.publish(folder, path, replace=replace)
 
@@ -203,7 +203,7 @@ class EmbeddedSession(Session):
         memory = self._writable()
         changes = memory.changes()
         step(changes)
-        memory.commit(changes)
+        memory.commit(changes, narrow=True)
 
     def _writable(self) -> Memory:
         if self._memory is None:

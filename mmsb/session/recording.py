@@ -137,7 +137,7 @@ def write(
                 progress("writing the memory", done, len(steps))
                 changes = memory.changes()
                 step(changes)
-                memory.commit(changes)
+                memory.commit(changes, narrow=True)
             memory.sync()
         written = place.publish(folder, path, replace=replace and state == "complete")
     remember_sources(recorded.stream)

@@ -121,7 +121,8 @@ def assert_same_diff(memory: Memory, oracle: Oracle, old: int, new: int) -> None
 
 
 def fill(memory: Memory, epochs: int = 6) -> None:
-    """Commits with new pages, dense and sparse patches, types, symbols and a tombstone."""
+    """Commits with new pages, dense and sparse patches, types, symbols and a tombstone; every other
+    one is narrow."""
     for epoch in range(1, epochs + 1):
         changes = memory.changes()
         for number in range(3):
@@ -136,7 +137,7 @@ def fill(memory: Memory, epochs: int = 6) -> None:
         changes.patch(SMALL, gone, {"value": np.arange(50)})
         if epoch % 2 == 0:
             changes.delete(gone)
-        assert memory.commit(changes) == epoch
+        assert memory.commit(changes, narrow=epoch % 2 == 1) == epoch
 
 
 def dump(memory: Memory) -> dict[object, bytes]:

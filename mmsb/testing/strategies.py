@@ -138,13 +138,18 @@ def cell(column: Column) -> st.SearchStrategy[Any]:
     return st.integers(int(info.min), int(info.max)) | st.just(column.fill) | st.integers(0, 3)
 
 
+def _cells(column: Column, count: int) -> st.SearchStrategy[list[Any]]:
+    """Cells of a column, perhaps all the same."""
+    return st.lists(cell(column), min_size=count, max_size=count) | cell(column).map(
+        lambda one: [one] * count
+    )
+
+
 def columns(kind: Kind, count: int) -> st.SearchStrategy[dict[str, list[Any]]]:
     """One to three columns of ``count`` cells."""
     some = st.lists(st.sampled_from(kind.columns), min_size=1, max_size=3, unique=True)
     return some.flatmap(
-        lambda chosen: st.fixed_dictionaries(
-            {c.name: st.lists(cell(c), min_size=count, max_size=count) for c in chosen}
-        )
+        lambda chosen: st.fixed_dictionaries({c.name: _cells(c, count) for c in chosen})
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmsb.memory.check import check
+from mmsb.memory.frame import Frame
 from mmsb.memory.memory import Memory
 from mmsb.testing.contracts import dump, fill
 from mmsb.testing.strategies import KINDS, SMALL
@@ -55,6 +56,22 @@ def test_it_is_written_on(old: Path, tmp_path: Path) -> None:
 
 
 def test_there_is_one_of_each_format() -> None:
-    assert [path.name for path in MEMORIES] == ["format-1", "format-2", "format-3"]
+    names = ["format-1", "format-2", "format-2-frames-3", "format-3"]
+    assert [path.name for path in MEMORIES] == names
     for path in MEMORIES:
-        assert f'"format":{path.name[-1]},' in (path / "manifest").read_text()
+        assert f'"format":{path.name[7]},' in (path / "manifest").read_text()
+
+
+def test_there_are_frames_of_each_version() -> None:
+    found = {}
+    for path in MEMORIES:
+        with Memory.open(path, kinds=KINDS) as memory:
+            run = memory._index.runs_to(memory.head)[-1]
+            places, end = run.frames.values.tolist(), len(run.segment.bytes)
+            found[path.name] = {Frame(run.segment, at, end).version for at in places}
+    assert found == {
+        "format-1": {1},
+        "format-2": {2},
+        "format-2-frames-3": {2, 3},
+        "format-3": {2},
+    }

@@ -124,12 +124,29 @@ def assembly(kernel: Any, numbers: int) -> str:
 
 def test_cells_are_filled_and_laid_over_by_memcpy() -> None:
     # A loop of stores by address becomes scatters, a twentieth as fast.
-    from mmsb.memory import kernels, kernels_load, kernels_page
+    from mmsb.memory import kernels_load, kernels_page
 
-    kinds = {kernels_load.fill_with: 4, kernels_page.lay: 6, kernels.overlay: 9}
-    for kernel, numbers in kinds.items():
-        code = assembly(kernel, numbers)
-        assert "memcpy" in code, kernel
+    kinds = {kernels_load.fill_with: 4, kernels_load.put_cells: 6, kernels_page.lay: 8}
+    codes = [assembly(kernel, numbers) for kernel, numbers in kinds.items()]
+    assert all("memcpy" in code for code in codes)
+    # Those of the first cells that are filled, and no more.
+    assert len({code.count("scatter") for code in codes}) == 1
+
+
+@pytest.mark.parametrize("width", [2, 4, 8])
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("count", [0, 1, 63, 1000])
+def test_narrow_cells_are_widened(width: int, size: int, count: int) -> None:
+    from mmsb.memory.kernels_load import put_cells
+    from mmsb.memory.shapes import widened
+
+    if size < width:
+        held = np.arange(2 ** (8 * size) - count, 2 ** (8 * size)).astype(f"<u{size}")
+        out = np.zeros(count + 2, f"<u{width}")
+        wanted = out.copy()
+        wanted[1:-1] = widened(held, out.dtype)
+        put_cells(address_of(out) + width, address_of(held), count, size, 0, width)
+        assert np.array_equal(out, wanted)
 
 
 @pytest.mark.parametrize("dtype", ["<u1", "<u2", "<u4", "<u8"])

@@ -42,7 +42,7 @@ def hurt(quick: Path) -> Path:
         changes = memory.changes()
         changes.patch(SMALL, changes.page(SMALL, "only of four"), {"value": [4, 4]})
         first = changes.page(THING, "Main.f0(::Int64)")
-        changes.patch(THING, first, {"line": [4] * 30}, start=40)
+        changes.patch(THING, first, {"line": [4] * 300}, start=40)
         changes.append("type", {"name": [changes.symbol("T4")]})
         memory.commit(changes)
         for epoch in range(5, EPOCHS + 1):

@@ -70,14 +70,14 @@ class SideBySide(RuleBasedStateMachine):
         self.memory = Memory.create(self.path, KINDS, durability=durability, segment_bytes=4096)
         self.reader = Memory.open(self.path, kinds=KINDS)
 
-    @rule(operations=commits, drop=st.booleans())
-    def commit(self, operations: list[Operation], drop: bool = False) -> None:
+    @rule(operations=commits, drop=st.booleans(), narrow=st.booleans())
+    def commit(self, operations: list[Operation], drop: bool = False, narrow: bool = False) -> None:
         ours, theirs = self.memory.changes(), self.oracle.changes()
         play(operations, ours)
         play(operations, theirs)
         # Pages that one commit writes several times are kept as given.
         drop = drop and not any(isinstance(op, WriteMany) for op in operations)
-        committed = self.memory.commit(ours, drop_equal=drop)
+        committed = self.memory.commit(ours, drop_equal=drop, narrow=narrow)
         assert committed == self.oracle.commit(theirs, drop_equal=drop)
         self.digests[self.memory.head] = self.memory.digest()
 
