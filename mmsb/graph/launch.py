@@ -163,6 +163,22 @@ class Launch:
                 return part
         return stacked(parts)
 
+    def prepared(
+        self, seeds: SeedSet, last: int | None = None, ordered: bool = False, witness: bool = True
+    ) -> Callable[[], None]:
+        """A launch from one seed set that answers nothing, to be timed; its call waits for it."""
+        flags = self._flags(ordered, last is not None, witness)
+        given, out = self.machine.put(_packed([seeds])), self._room(1, flags)
+        work = self.machine.room(self._work, np.uint64)
+
+        def launch() -> None:
+            with LOCK:
+                bound = FOREVER if last is None else last
+                self._launch(given, (1, len(seeds[0])), out, work, flags, bound)
+                self.machine.wait()
+
+        return launch
+
     def _flags(self, ordered: bool, limited: bool, witness: bool) -> int:
         if self.op.boolean:
             return _INIT | _TRACE
