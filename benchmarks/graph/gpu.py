@@ -162,8 +162,9 @@ def run(device: Machine, scale: int, size: int) -> Result:
     result.table([*heads, "Gunrock, V100", "G edges/s"], rows)
     result.say(
         "With hops and predecessors, the graph on the device, the answer left there; the median of "
-        "five seeds, of which the first was checked against the CPU. G edges/s: the edges of the nodes that were reached. Floor: targets, weights "
-        f"and nodes moved once at the bandwidth of a copy. {CITED}"
+        "five seeds, of which the first was checked against the CPU. G edges/s: the edges of the "
+        "nodes that were reached. Floor: targets, weights and nodes moved once at the bandwidth of "
+        f"a copy. {CITED}"
     )
     return result
 
