@@ -24,10 +24,14 @@ from mmsb.memory.snapshot import Snapshot
 from mmsb.memory.symbols import Symbols
 from mmsb.memory.writer import Writer
 from mmsb.query import (
+    callgraph,
+    cause,
     decisions,
     deps,
     diff,
+    dominance,
     history,
+    impact,
     invalidations,
     ir,
     names,
@@ -41,13 +45,17 @@ from mmsb.query import (
     why,
 )
 from mmsb.query.answers import Function as Instance
+from mmsb.query.callgraph import CallsView, ReachedView
+from mmsb.query.cause import CauseView
 from mmsb.query.decisions import DecisionsView
 from mmsb.query.deps import DepsView
 from mmsb.query.diff import DiffView
 from mmsb.query.document import counted
+from mmsb.query.dominance import DominatorsView
 from mmsb.query.facts import Facts
 from mmsb.query.header import BareView
 from mmsb.query.history import BlameView, LogView
+from mmsb.query.impact import ImpactView
 from mmsb.query.invalidations import InvalidationsView
 from mmsb.query.ir import IRView
 from mmsb.query.overview import StatsView
@@ -118,6 +126,26 @@ class Moment(Snapshot):
     def why(self, function: str) -> WhyView:
         """What invalidated or superseded a function."""
         return why.why(self._memory, function, at=self.epoch)
+
+    def impact(self, method: str) -> ImpactView:
+        """What would go stale if a method were redefined, and the inference to be done again."""
+        return impact.impact(self._memory, method, at=self.epoch)
+
+    def cause(self, function: str) -> CauseView:
+        """The nearest cause of a function's staleness, or of that of what it calls."""
+        return cause.cause(self._memory, function, at=self.epoch)
+
+    def callers(self, function: str, *, depth: int = 1) -> CallsView:
+        """Who calls a function, up to so many calls away."""
+        return callgraph.callers(self._memory, function, at=self.epoch, depth=depth)
+
+    def callees(self, function: str, *, depth: int = 1) -> CallsView:
+        """Whom a function calls, up to so many calls away."""
+        return callgraph.callees(self._memory, function, at=self.epoch, depth=depth)
+
+    def dominators(self, *, most: int = dominance.MOST) -> DominatorsView:
+        """The definitions without which most inference would not have been needed."""
+        return dominance.dominators(self._memory, at=self.epoch, most=most)
 
     def warn(self, function: str | None = None) -> WarnView:
         """Type-unstable statements and runtime dispatches."""
@@ -227,6 +255,10 @@ class Reader(Memory):
     ) -> DiffView:
         """A function's statements as of two epochs (`Memory.diff` is the cells of all pages)."""
         return diff.diff(self, function, old, new, stage=_stage(stage))
+
+    def reached(self, old: int, new: int, *, start: str | None = None) -> ReachedView:
+        """What became reachable by calls between two epochs, from running code or a function."""
+        return callgraph.reached(self, old, new, start=start)
 
     def overview(self) -> StatsView:
         """What was recorded and how much it holds."""

@@ -95,6 +95,15 @@ def test_diff_why_blame_warn_stats() -> None:
     ]
 
 
+def test_what_reaches_what() -> None:
+    assert ask("cause", "top")["way"] == ["top(::Int64)"]
+    assert "→" not in told("cause", "top", "--at", "4")
+    assert ask("callers", "g", "--depth", "2")["depth"] == 2
+    assert "calls 0 functions" in told("callees", "top")
+    assert ask("reached", "2", "4")["came"] == []
+    assert ask("reached", "4", "2", code=2)["error"]["code"] == "usage"
+
+
 def test_kinds_of_events_are_named() -> None:
     wrong = run.invoke(app, ["log", "--kind", "nonsense"])
     assert wrong.exit_code == 2
@@ -125,7 +134,11 @@ def test_an_error_is_one_line_and_a_code(words: list[str], code: int, name: str)
 
 
 @pytest.mark.parametrize(
-    "words", [["tree"], ["invalidations"], ["deps", "f"], ["decisions", "f"], ["warn", "--at", "1"]]
+    "words",
+    [
+        *(["tree"], ["invalidations"], ["deps", "f"], ["decisions", "f"], ["warn", "--at", "1"]),
+        *(["impact", "f"], ["dominators"]),
+    ],
 )
 def test_an_answer_out_of_what_was_not_recorded_exits_3(words: list[str]) -> None:
     assert run.invoke(app, words).exit_code == 3

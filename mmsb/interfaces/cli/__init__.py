@@ -13,7 +13,7 @@ import typer
 from mmsb import __version__
 from mmsb.base.errors import EnvironmentProblem
 from mmsb.interfaces import render
-from mmsb.interfaces.cli import asking
+from mmsb.interfaces.cli import asking, reach
 from mmsb.interfaces.cli.common import CARE, RECORD, AsJson, answer, guarded
 
 app = typer.Typer(
@@ -169,6 +169,7 @@ def demo(
 
 
 app.registered_commands += asking.commands.registered_commands
+app.registered_commands += reach.commands.registered_commands
 
 
 # Looking after.

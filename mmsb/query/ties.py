@@ -1,0 +1,176 @@
+"""Who is tied to whom, as graphs whose nodes are keys: what the questions about reach stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from mmsb.base import schema
+from mmsb.base.errors import UnknownName
+from mmsb.base.model import NONE_U32, UNSET_U8, CallKind, CodeState, Dependency, Stage
+from mmsb.base.schema import staged
+from mmsb.graph.adjacency import Graph
+from mmsb.graph.nodes import Nodes
+from mmsb.memory.cells import Array
+from mmsb.query.facts import Facts
+from mmsb.query.history import subject_name
+from mmsb.query.juliatext import short
+from mmsb.query.names import key_types
+
+#: How a function calls another, nearest to the machine first.
+INVOKED, DYNAMIC, INLINED, RESOLVED = "invoke", "dynamic dispatch", "inlined", "resolved"
+_HOW = {
+    CallKind.INVOKE: INVOKED,
+    CallKind.DYNAMIC: DYNAMIC,
+    CallKind.INLINED: INLINED,
+    CallKind.RESOLVED: RESOLVED,
+    CallKind.UNRESOLVED: DYNAMIC,
+}
+_CODE = (Dependency.CODE, Dependency.INVOKE)
+
+
+class Keys(Nodes):
+    """Nodes that are keys of methods, of instances, or other texts."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self.keys = tuple(dict.fromkeys(keys))
+        self.count = len(self.keys)
+        self._at = {key: at for at, key in enumerate(self.keys)}
+
+    def texts(self, nodes: Iterable[int] | Array) -> list[str]:
+        return [self.keys[int(node)] for node in nodes]
+
+    def number(self, name: str) -> int:
+        if name not in self._at:
+            raise UnknownName(f"{name!r:.200} is not in this graph")
+        return self._at[name]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._at
+
+
+def graph_of(pairs: Iterable[tuple[str, str]], keys: Iterable[str] = ()) -> tuple[Graph, Keys]:
+    """The graph of these edges, each once, and of these nodes."""
+    edges = sorted(set(pairs))
+    nodes = Keys(sorted({*keys, *(key for edge in edges for key in edge)}))
+    sources = [nodes.number(source) for source, _ in edges]
+    targets = [nodes.number(target) for _, target in edges]
+    return Graph.from_edges(sources, targets, nodes=nodes), nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call site's two ends: keys of instances; of a method or a function where no more is known.
+
+    ``how``: see `INVOKED` and the others.
+    """
+
+    caller: str
+    callee: str
+    how: str
+
+
+def tie_name(facts: Facts, key: str) -> str:
+    """A node as people write it; of a function that is known by its type alone: ``+(…)``."""
+    if key.startswith("typeof(") and key.endswith(")"):
+        return f"{short(key[7:-1])}(…)"
+    return subject_name(facts, key)
+
+
+def states(facts: Facts) -> dict[str, list[int]]:
+    """The state of each compiled version, by instance."""
+    snapshot = facts.snapshot
+    pages = snapshot.pages(schema.CODE)
+    if not len(pages):
+        return {}
+    values, offsets = snapshot.gather(schema.CODE, "state")
+    keys = snapshot.subjects(pages)
+    cells, ends = values.tolist(), offsets.tolist()
+    return {key: cells[ends[at] : ends[at + 1]] for at, key in enumerate(keys)}
+
+
+def used_by(facts: Facts) -> Iterator[tuple[str, str]]:
+    """(instance, instance): the code of the second, valid as of the epoch, stands on that of the
+    first. Julia's own backedges, of Julia 1.12 and later. O(dependencies)."""
+    valid = states(facts)
+    names = ("version", "kind", "target")
+    for key, (version, kind, target) in _rows(facts, schema.DEPENDENCY, names):
+        own = valid.get(key, [])
+        ended = version < len(own) and own[version] != CodeState.VALID
+        if target != NONE_U32 and Dependency(kind) in _CODE and not ended:
+            yield facts.text(target), key
+
+
+def calls(facts: Facts) -> Iterator[Call]:
+    """Every call site that is recorded, but those of builtins and foreign code. O(call sites).
+
+    A runtime dispatch to several methods is a call of each recorded instance of the function.
+    """
+    by_function = _by_function(facts)
+    names = ("alive", "kind", "callee", "signature", "stage")
+    for caller, (alive, kind, callee, signature, stage) in _rows(facts, schema.CALL, names):
+        how = _HOW.get(CallKind(kind)) if alive and callee != NONE_U32 else None
+        if how is None or (kind == CallKind.UNRESOLVED and stage != Stage.INFERRED):
+            continue
+        text = facts.text(callee)
+        if " @ " in text:
+            yield Call(caller, text, how)
+        elif "Tuple{" in text and not text.startswith("typeof("):
+            types = facts.type(signature).text if signature != NONE_U32 else ""
+            yield Call(caller, f"{text} @ {types}" if types else text, how)
+        else:
+            for key in by_function.get(text, (text,)):
+                yield Call(caller, key, how)
+
+
+def called(facts: Facts) -> Mapping[tuple[str, str], str]:
+    """How each caller and callee are tied. A call that inference resolved and that is not in the
+    final code any more counts as inlined. O(call sites)."""
+    how: dict[tuple[str, str], set[str]] = {}
+    for call in calls(facts):
+        how.setdefault((call.caller, call.callee), set()).add(call.how)
+    final = _final(facts)
+    out = {}
+    for (caller, callee), words in how.items():
+        order = (INVOKED, DYNAMIC, INLINED, RESOLVED)
+        word = next(word for word in order if word in words)
+        out[caller, callee] = INLINED if word == RESOLVED and caller in final else word
+    return out
+
+
+def _final(facts: Facts) -> set[str]:
+    """The instances of which the final code is known."""
+    snapshot = facts.snapshot
+    pages = snapshot.pages(schema.CODE)
+    if not len(pages):
+        return set()
+    values, offsets = snapshot.gather(schema.CODE, staged("provenance", Stage.OPTIMIZED))
+    ends, known = offsets.tolist(), (values != UNSET_U8).tolist()
+    keys = snapshot.subjects(pages)
+    return {key for at, key in enumerate(keys) if any(known[ends[at] : ends[at + 1]])}
+
+
+def _rows(
+    facts: Facts, kind: schema.Kind, names: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The rows of all pages of a kind, with their subject."""
+    snapshot = facts.snapshot
+    pages = snapshot.pages(kind)
+    if not len(pages):
+        return
+    columns, offsets = snapshot.gather_columns(kind, names)
+    keys, ends = snapshot.subjects(pages), offsets.tolist()
+    rows = list(zip(*(columns[name].tolist() for name in names), strict=True))
+    for at, key in enumerate(keys):
+        for row in rows[ends[at] : ends[at + 1]]:
+            yield key, row
+
+
+def _by_function(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """Instances by the type of what is called, as a dispatch names it."""
+    found: dict[str, list[str]] = {}
+    for key in facts.by_key:
+        types = key_types(key)
+        if types:
+            found.setdefault(types[0], []).append(key)
+    return {name: tuple(keys) for name, keys in found.items()}
