@@ -60,7 +60,7 @@ class EmbeddedSession(Session):
             self._stream.add(frame)
         try:
             self.path = self._create(path, replace)
-            self._memory: Memory | None = Memory.open(self.path, write=True)
+            self._memory: Reader | None = open_memory(self.path, write=True)
         except BaseException:
             self._inner.stop()
             raise
@@ -80,6 +80,10 @@ class EmbeddedSession(Session):
     @property
     def julia(self) -> Any:
         return self._inner.main
+
+    @property
+    def memory(self) -> Reader:
+        return self._writable()
 
     def run(self, code: str) -> None:
         self._writable()
@@ -205,7 +209,7 @@ class EmbeddedSession(Session):
         step(changes)
         memory.commit(changes, narrow=True)
 
-    def _writable(self) -> Memory:
+    def _writable(self) -> Reader:
         if self._memory is None:
             raise StateError("this session has been stopped: start another")
         self._inner.check_caller()

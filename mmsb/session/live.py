@@ -45,6 +45,15 @@ class Session(ABC):
     def julia(self) -> Any:
         """juliacall's ``Main``. StateError where Julia is a process of its own."""
 
+    @property
+    @abstractmethod
+    def memory(self) -> Reader:
+        """The memory as it is being written: ask it, `derive`, `subscribe`. It closes with `stop`.
+
+        StateError after ``stop``, and where Julia is a process of its own: then there is none
+        before ``stop`` returns it.
+        """
+
     @abstractmethod
     def run(self, code: str) -> None:
         """Evaluate Julia code at top level in Main, recorded; its output goes where Python's goes.
@@ -111,6 +120,13 @@ class ProcessSession(Session):
         raise StateError(
             "this session's Julia is a process of its own, which Python cannot reach into: use "
             'run(), or mmsb.start(host="embedded")'
+        )
+
+    @property
+    def memory(self) -> Reader:
+        raise StateError(
+            "the memory of a Julia in a process of its own is written when it ends: stop() returns "
+            'it, or mmsb.start(host="embedded")'
         )
 
     def run(self, code: str) -> None:

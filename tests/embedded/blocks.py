@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import mmsb
 from mmsb.base.errors import MmsbError
+from mmsb.base.schema import Column, Kind
 from mmsb.capture import embeddable
+from mmsb.graph.derived import Given
 from mmsb.memory.memory import Memory
 
 seen: dict[str, object] = {}
@@ -99,7 +101,18 @@ told("named", lambda: mmsb.start("d.mmsb", host="embedded", julia="/usr/bin/juli
 
 with mmsb.start("second.mmsb", capture="events") as second:
     seen["second host"] = second.host
+    heard: list[str] = []
+    second.memory.subscribe(["code"], ["in_second"], lambda changed: heard.extend(changed.kinds))
+
+    @second.memory.derive(Kind(200, "versions", (Column(0, "count", "u32", 0),)), ["code"])
+    def versions(of: Given) -> dict[str, list[int]]:
+        return {"count": [len(of["code"]["state"])]}
+
     second.run("in_second(x) = in_run(x); in_second(2)")
+    now = second.memory.at()
+    derived = now.subjects(now.pages("versions")) == now.subjects(now.pages("code"))
+    seen["heard"], seen["derived"] = heard, derived
+told("memory after stop", lambda: second.memory)
 
 
 def instances(path: str) -> list[str]:

@@ -38,6 +38,12 @@ def test_recorded_is_what_happens_in_blocks(seen: Seen) -> None:
     assert seen["second host"] == "embedded"
 
 
+def test_its_memory_derives_and_tells_while_it_is_written(seen: Seen) -> None:
+    assert set(seen["heard"]) == {"code"}
+    assert seen["derived"]
+    assert seen["memory after stop"][0] == "state"
+
+
 def test_a_scope_is_the_blocks_own(seen: Seen) -> None:
     assert [name for name in seen["one"] if name.startswith("Base.Order.")]
     assert not [name for name in seen["second"] if name.startswith("Base.")]
