@@ -12,6 +12,7 @@ from mmsb.memory.cells import Array, dtype_of, frozen
 from mmsb.memory.transaction import Transaction
 
 Names = frozenset[str] | None
+_MANY = 32  # pages from which reading them together pays
 
 
 class Moment(Source):
@@ -19,6 +20,7 @@ class Moment(Source):
 
     def __init__(self, t: Transaction, books: dict[str, Book]) -> None:
         self._t, self._now, self._books = t, t.base, books
+        self._ahead: dict[tuple[str, Names], dict[str, dict[str, Array]]] = {}
         self._others: dict[str, Book | None] = {}
         self._fresh: dict[str, dict[str, dict[str, Array] | None]] = {}
         self._all: dict[tuple[str, Names], tuple[tuple[str, ...], dict[str, Array], Array]] = {}
@@ -53,15 +55,31 @@ class Moment(Source):
         """What a function made, or None for no page."""
         self._fresh.setdefault(kind, {})[subject] = made
 
+    def ahead(self, kind: str, names: Names, subjects: Iterable[str]) -> None:
+        """Reads many subjects' pages at once, for `columns`."""
+        stored = [(one, self._now.page(kind, one)) for one in subjects]
+        held = [(subject, page) for subject, page in stored if page is not None]
+        if len(held) < _MANY:
+            return
+        wanted = None if names is None else sorted(names)
+        found, offsets = self._now.gather_columns(kind, wanted, [page for _, page in held])
+        ends = offsets.tolist()
+        self._ahead[kind, names] = {
+            subject: {name: cells[ends[at] : ends[at + 1]] for name, cells in found.items()}
+            for at, (subject, _) in enumerate(held)
+        }
+
     def columns(self, kind: str, subject: str, names: Names) -> dict[str, Array] | None:
         fresh = self._fresh.get(kind, {})
         if subject in fresh:
             made = fresh[subject]
             return made if made is None or names is None else {n: made[n] for n in sorted(names)}
-        page = self._now.page(kind, subject)
-        if page is None:
-            return None
-        found = self._now.columns(kind, page, None if names is None else sorted(names))
+        found = self._ahead.get((kind, names), {}).get(subject)
+        if found is None:
+            page = self._now.page(kind, subject)
+            if page is None:
+                return None
+            found = self._now.columns(kind, page, None if names is None else sorted(names))
         book = self.book(kind)
         entry = None if book is None else book.entries.get(subject)
         if entry is None:

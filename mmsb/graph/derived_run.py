@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmsb.base.errors import DamageError, EnvironmentProblem, StateError
+from mmsb.base.schema import Kind
 from mmsb.graph.derived import (
     SOURCE,
     WHOLE,
@@ -67,6 +68,7 @@ class Run:
         self._since: dict[tuple[int, int | None], Changes] = {}
         self._made: Changes = {}  # by this run
         self._flipped: Changes = {}  # pages that went from sound to unsound, or back
+        self._new: dict[str, dict[str, Array]] = {}  # pages that a derivation made first
         self._worked = False
 
     def waves(self) -> Generator[Wave, None, None]:
@@ -106,9 +108,13 @@ class Run:
         """Everything of one derivation, by subject."""
         book = self._own(derivation)
         reached = self._reached(derivation, book)
+        if not derivation.whole:
+            for kind in derivation.paged:
+                self._now.ahead(kind, derivation.inputs[kind], reached)
         found = [self._one(derivation, book, s, reached[s]) for s in sorted(reached)]
         for subject in sorted(self._hit(derivation, self._flipped).keys() - reached.keys()):
             self._mark(derivation, book, subject)
+        self._write_new(derivation.kind)
         return [one for one in found if one is not None]
 
     def _reached(self, derivation: Derivation, book: Book) -> dict[str, set[Place]]:
@@ -263,9 +269,7 @@ class Run:
                 assert stored is not None
                 t.delete(stored)
             else:
-                at = t.page(kind, subject)
-                if len(next(iter(page.values()))):
-                    t.patch(kind, at, page)
+                self._new[subject] = page
             self._now.put(kind.name, subject, page)
             self._made.setdefault(kind.name, {})[subject] = None
             return "removed" if page is None else "made"
@@ -291,6 +295,19 @@ class Run:
         self._now.put(kind.name, subject, page)
         self._made.setdefault(kind.name, {})[subject] = frozenset(rows) if same_rows else None
         return "changed"
+
+    def _write_new(self, kind: Kind) -> None:
+        """The pages that were made, all at once."""
+        new, self._new = self._new, {}
+        if not new:
+            return
+        pages = self._t.pages(kind, list(new))
+        counts = [len(next(iter(page.values()))) for page in new.values()]
+        columns = {
+            column.name: np.concatenate([page[column.name] for page in new.values()])
+            for column in kind.columns
+        }
+        self._t.patch_many(kind, pages, columns, 0, counts)
 
 
 def _same(book: Book, derivation: Derivation) -> bool:
