@@ -155,7 +155,7 @@ def extent_of(order: int, row: int, number: int) -> tuple[int, int, int, int]:
     deltas, rows, stops = field_of(row, DELTAS), field_of(row, ROWS), field_of(row, STOPS)
     start = u4(segment + field_of(row, STARTS) + 4 * own)
     if stops < 0:
-        each = rows // deltas
+        each = rows if deltas == 1 else rows // deltas  # most are alone, and dividing takes long
         return start, start + each, own * each, own * each + each
     stop = u4(segment + stops + 4 * own)
     offsets = segment + field_of(row, OFFSETS) + 4 * own

@@ -112,6 +112,19 @@ def clip(order: int, row: int, number: int, first: int, last: int) -> tuple[int,
 
 
 @inner
+def hidden(order: int, row: int, number: int, first: int, last: int, covered: int) -> bool:
+    """Are all rows of [first, last) that a dense delta has covered? Most of an old history are."""
+    if field_of(row, SPARSE_AT) >= 0:
+        return False
+    start, stop, _ = clip(order, row, number, first, last)
+    for word in range(start >> 6, (stop + 63) >> 6):
+        bits = bits_of(word, start, stop)
+        if i8(covered + 8 * word) & bits != bits:
+            return False
+    return True
+
+
+@inner
 def whole(order: int, row: int, number: int, place: int, first: int, last: int, width: int) -> int:
     """Where in the segment the cells of all rows begin, if the delta has them one by one; or 0."""
     if field_of(row, SPARSE_AT) >= 0:
@@ -223,14 +236,12 @@ def read(
     What it was as of epoch ``since`` (-1: nothing) begins at ``known``, with row 0, for ``held``
     rows. Where one delta covers the rows and none after it touches them nothing is written, and
     the cells begin at that place of the order's segment. Order -2: what is known has all rows, and
-    nothing was written since, here neither. Else order is -1. ``covered``: a bit for each row, in
-    words of 64; scratch.
+    nothing was written since, here neither. Else order is -1. ``covered``: a bit a row; scratch.
     """
     width, rows = u1(widths + column), last - first
     left, missing, walked, unseen = rows, 0, 0, 0
     clear(covered, rows)
-    for back_k in range(count):
-        k = count - 1 - back_k
+    for k in range(count - 1, -1, -1):
         order = order_at(orders, k)
         if field_of(order, SINCE) > epoch:
             continue
@@ -245,6 +256,8 @@ def read(
                     return -1, 0, 1
                 continue
             walked += 1
+            if hidden(order, row, number, first, last, covered):
+                continue
             buffer = place_of(order, row, column, widths)
             if buffer[0] < 0:
                 continue
