@@ -10,8 +10,9 @@ from itertools import chain
 from typing import Any, Protocol
 
 from mmsb.base.errors import CycleError, UsageError
+from mmsb.graph import peers
 from mmsb.graph.adjacency import Direction, Graph
-from mmsb.graph.launch import FOREVER, Found, Launch, stacked
+from mmsb.graph.launch import FOREVER, Found, Launch, Op, stacked
 from mmsb.graph.propagation import Propagation, Wave
 from mmsb.graph.semiring import Semiring
 from mmsb.memory.cells import Array
@@ -122,8 +123,14 @@ def _without_room(asked: Sequence[Asked], error: MemoryError) -> None:
 def _answer(machine: Machine, asked: Sequence[Asked], witness: bool) -> Found:
     """Each of some that differ in their seeds alone, a row each. MemoryError: no room."""
     first = asked[0]
-    launch = _launch(machine, first)
     sets = [(each.nodes, each.given) for each in asked]
+    op, about = Op.of(first.ring), (first.graph, first.direction)
+    if peers.shares(machine, *about, op) and (first.limit is None or op.boolean):
+        given = (first.weights, op)
+        return stacked(
+            [peers.answer(machine, *about, *given, each, first.limit, witness) for each in sets]
+        )
+    launch = _launch(machine, first)
     if first.ordered:
         found = launch.answer(sets, None, True, witness and first.limit is None)
         if found.stuck is not None or first.limit is None:

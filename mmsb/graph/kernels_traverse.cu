@@ -385,6 +385,85 @@ __device__ void again(const Side &side, u64 count, const Work &work, const u64 *
         }                                                                                            \
     }
 
+// Several devices: each hands on what its own nodes have, low ... low + own - 1, whose edges alone it
+// holds; what came is then put together over the devices (NCCL), and each takes in all of it.
+
+#define FIRST ((u64)blockIdx.x * blockDim.x + threadIdx.x)
+#define WHOLE ((u64)gridDim.x * blockDim.x)
+
+// visit(node, edge) for every edge of the own nodes that are in front.
+template <class Front, class Visit>
+__device__ void own_edges(const Side &side, u64 low, u64 own, u64 lanes, Front front, Visit visit) {
+    for (u64 at = FIRST / lanes; at < own; at += WHOLE / lanes) {
+        if (!front(low + at)) continue;
+        for (u64 edge = side.starts[at] + FIRST % lanes; edge < side.stops[at]; edge += lanes)
+            visit(low + at, edge);
+    }
+}
+
+// pending (+)= what nodes of wave `number` hand on.
+#define HAND_ON(NAME, OP)                                                                            \
+    extern "C" __global__ void NAME(const u64 *starts, const u64 *stops, const u32 *targets,         \
+                                    const void *weights, u64 heavy, u64 low, u64 own, u64 lanes,     \
+                                    u64 most, u64 zero, u64 unit, const u64 *values,                 \
+                                    const u32 *stamp, u64 number, u64 *pending) {                    \
+        const Side side{starts, stops, targets, weights, heavy};                                     \
+        const Ring ring{most, zero, unit};                                                           \
+        own_edges(                                                                                   \
+            side, low, own, lanes, [&](u64 node) { return stamp[node] == number; },                  \
+            [&](u64 node, u64 edge) {                                                                \
+                const u64 given = multiply<OP>(ring, values[node], side.weight(ring, edge));         \
+                const u32 to = side.targets[edge];                                                   \
+                if (given == zero || add<OP>(ring, values[to], given) == values[to]) return;         \
+                combine<OP>(ring, &pending[to], given);                                              \
+            });                                                                                      \
+    }
+
+// The wave after: every node that something better came to. told[0]: the number of the last wave.
+extern "C" __global__ void take_in(u64 count, u64 zero, u64 *values, u32 *stamp, u64 number,
+                                   u64 *pending, u64 *told) {
+    for (u64 node = FIRST; node < count; node += WHOLE) {
+        if (pending[node] == zero) continue;
+        values[node] = pending[node], stamp[node] = (u32)number, pending[node] = zero;
+        told[0] = number;
+    }
+}
+
+// One level of the trace.
+#define HAND_BACK(NAME, OP)                                                                          \
+    extern "C" __global__ void NAME(const u64 *starts, const u64 *stops, const u32 *targets,         \
+                                    const void *weights, u64 heavy, u64 low, u64 own, u64 lanes,     \
+                                    u64 most, u64 zero, u64 unit, const u64 *values, u64 *keys,      \
+                                    u64 level) {                                                     \
+        const Side side{starts, stops, targets, weights, heavy};                                     \
+        const Ring ring{most, zero, unit};                                                           \
+        own_edges(                                                                                   \
+            side, low, own, lanes, [&](u64 node) { return peek(&keys[node]) >> 32 == level; },       \
+            [&](u64 node, u64 edge) {                                                                \
+                const u64 weight = side.weight(ring, edge);                                          \
+                const u32 to = side.targets[edge];                                                   \
+                if (OP == LOR_LAND && !weight) return;                                               \
+                if (OP != LOR_LAND) {                                                                \
+                    const u64 given = multiply<OP>(ring, values[node], weight);                      \
+                    if (given == zero || given != values[to]) return;                                \
+                }                                                                                    \
+                const u64 mine = (level + 1) << 32 | node;                                           \
+                if (peek(&keys[to]) > mine) atomicMin(&keys[to], mine);                              \
+            });                                                                                      \
+    }
+
+// told[0]: `level`, if a node is on it.
+extern "C" __global__ void any_at(u64 count, const u64 *keys, u64 level, u64 *told) {
+    for (u64 node = FIRST; node < count; node += WHOLE)
+        if (keys[node] >> 32 == level) told[0] = level;
+}
+
+HAND_ON(hand_on_min_plus, MIN_PLUS)
+HAND_ON(hand_on_max_min, MAX_MIN)
+HAND_BACK(hand_back_lor_land, LOR_LAND)
+HAND_BACK(hand_back_min_plus, MIN_PLUS)
+HAND_BACK(hand_back_max_min, MAX_MIN)
+
 PROPAGATE(propagate_lor_land, LOR_LAND)
 PROPAGATE(propagate_bits, BITS)
 PROPAGATE(propagate_min_plus, MIN_PLUS)

@@ -106,6 +106,11 @@ class Op:
     zero: int
     unit: int
 
+    @classmethod
+    def of(cls, ring: Semiring) -> Op:
+        """A built-in semiring."""
+        return cls("lor_land" if ring.boolean else ring.name, ring.most, ring.zero, ring.unit)
+
     @property
     def boolean(self) -> bool:
         """A witness says it all: there are no values."""
@@ -135,7 +140,7 @@ class Launch:
         ring: Semiring,
     ) -> Launch:
         """``weights``: the side's, or None where they do not count. MemoryError: no room."""
-        op = Op("lor_land" if ring.boolean else ring.name, ring.most, ring.zero, ring.unit)
+        op = Op.of(ring)
         pulls = op.boolean and graph.size >= PULLED
         with LOCK:
             copy = copy_of(machine, graph, direction, weights is not None, pulls)

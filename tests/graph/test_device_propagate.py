@@ -14,7 +14,7 @@ import pytest
 from cuda_on_host import Host
 
 from mmsb.base.errors import CycleError, EnvironmentProblem, MissingExtra, UsageError
-from mmsb.graph import kernels_gpu, launch
+from mmsb.graph import kernels_gpu, launch, peers
 from mmsb.graph.adjacency import Graph
 from mmsb.graph.propagate import propagate, propagate_many, steps
 from mmsb.graph.semiring import user
@@ -105,6 +105,18 @@ class TestPulling(OnHost):
 
 class TestPullingTogether(OnHost):
     alone, pulled = 0, 0
+
+
+class TestSeveral(OnHost):
+    """Over three machines, which hold a part of the edges each."""
+
+    @pytest.fixture(autouse=True)
+    def host(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+        made = Host(seed=9, peers=3)
+        monkeypatch.setattr(machine, "_provided", lambda: made)
+        monkeypatch.setattr(peers, "SHARED", 0)
+        yield made
+        assert any(name.startswith("hand_back") for name in made.peers[2].launched)
 
 
 class TestWhatIsRefused(OnHost):
