@@ -24,12 +24,15 @@ SOURCE = 0xD5
 #: The subject of the one page of a derivation over the whole memory.
 WHOLE = ""
 
+# What is kept of derived pages depends on their history, and is no content: no digest sees it.
 DERIVATION = Kind(
     32,
     "derivation",  # subject: the name of the derived kind; row 0
     (
         Column(0, "version", "u32", NONE_U32, "symbol", digest=False),  # of its function
-        Column(1, "inputs", "u32", NONE_U32, "symbol"),  # kinds and columns it may read
+        Column(
+            1, "inputs", "u32", NONE_U32, "symbol", digest=False
+        ),  # kinds and columns it may read
         Column(2, "seen", "u64", 0, digest=False),  # all it read is as of this epoch
     ),
 )
@@ -37,20 +40,26 @@ DERIVED = Kind(
     33,
     "derived",  # subject: the name of the derived kind; a row for each of its pages
     (
-        Column(0, "output", "u32", NONE_U32, "symbol"),  # the subject of the page
-        Column(1, "state", "u8", 0),  # DerivedState
-        Column(2, "rows", "u32", 0),  # of the page; what lies behind is fill
-        Column(3, "error", "u32", NONE_U32, "symbol"),  # why it failed
+        Column(0, "output", "u32", NONE_U32, "symbol", digest=False),  # the subject of the page
+        Column(1, "state", "u8", 0, digest=False),  # DerivedState
+        Column(2, "rows", "u32", 0, digest=False),  # of the page; what lies behind is fill
+        Column(3, "error", "u32", NONE_U32, "symbol", digest=False),  # why it failed
     ),
 )
 DERIVED_FROM = Kind(
     34,
     "derived_from",  # subject: the name of the derived kind; what its pages read of other subjects
     (
-        Column(0, "alive", "u8", 0),
-        Column(1, "output", "u32", NONE_U32, "symbol"),  # the subject of the derived page
-        Column(2, "kind", "u32", NONE_U32, "symbol"),  # name of the kind that was read
-        Column(3, "input", "u32", NONE_U32, "symbol"),  # its page's subject; NONE: all of the kind
+        Column(0, "alive", "u8", 0, digest=False),
+        Column(
+            1, "output", "u32", NONE_U32, "symbol", digest=False
+        ),  # the subject of the derived page
+        Column(
+            2, "kind", "u32", NONE_U32, "symbol", digest=False
+        ),  # name of the kind that was read
+        Column(
+            3, "input", "u32", NONE_U32, "symbol", digest=False
+        ),  # its page's subject; NONE: all of the kind
     ),
 )
 KINDS = (DERIVATION, DERIVED, DERIVED_FROM)

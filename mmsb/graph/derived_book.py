@@ -155,6 +155,9 @@ class Book:
             },
         )
         self.version, self.declared = derivation.version, derivation.declared
+        if self.seen is None:  # all three are there from the first, so no digest tells of history
+            t.page(DERIVED, self.name)
+            t.page(DERIVED_FROM, self.name)
         if self._touched:
             entries = {self.entries[subject].row: subject for subject in self._touched}
             rows = sorted(entries)

@@ -20,6 +20,7 @@ class Moment(Source):
 
     def __init__(self, t: Transaction, books: dict[str, Book]) -> None:
         self._t, self._now, self._books = t, t.base, books
+        self._kinds = {kind.name: kind for kind in t.base.kinds}
         self._ahead: dict[tuple[str, Names], dict[str, dict[str, Array]]] = {}
         self._others: dict[str, Book | None] = {}
         self._fresh: dict[str, dict[str, dict[str, Array] | None]] = {}
@@ -39,12 +40,12 @@ class Moment(Source):
         fresh = self._fresh.get(kind, {})
         if subject in fresh:
             return fresh[subject] is not None
-        return self._now.page(kind, subject) is not None
+        return self._now.page(self._kinds[kind], subject) is not None
 
     def subjects(self, kind: str) -> list[str]:
         """All that have a page, sorted."""
         now = self._now
-        stored = now.subjects(now.pages(kind))
+        stored = now.subjects(now.pages(self._kinds[kind]))
         fresh = self._fresh.get(kind, {})
         return sorted(
             [one for one in stored if one not in fresh]
@@ -57,12 +58,14 @@ class Moment(Source):
 
     def ahead(self, kind: str, names: Names, subjects: Iterable[str]) -> None:
         """Reads many subjects' pages at once, for `columns`."""
-        stored = [(one, self._now.page(kind, one)) for one in subjects]
+        stored = [(one, self._now.page(self._kinds[kind], one)) for one in subjects]
         held = [(subject, page) for subject, page in stored if page is not None]
         if len(held) < _MANY:
             return
         wanted = None if names is None else sorted(names)
-        found, offsets = self._now.gather_columns(kind, wanted, [page for _, page in held])
+        found, offsets = self._now.gather_columns(
+            self._kinds[kind], wanted, [page for _, page in held]
+        )
         ends = offsets.tolist()
         self._ahead[kind, names] = {
             subject: {name: cells[ends[at] : ends[at + 1]] for name, cells in found.items()}
@@ -76,10 +79,12 @@ class Moment(Source):
             return made if made is None or names is None else {n: made[n] for n in sorted(names)}
         found = self._ahead.get((kind, names), {}).get(subject)
         if found is None:
-            page = self._now.page(kind, subject)
+            page = self._now.page(self._kinds[kind], subject)
             if page is None:
                 return None
-            found = self._now.columns(kind, page, None if names is None else sorted(names))
+            found = self._now.columns(
+                self._kinds[kind], page, None if names is None else sorted(names)
+            )
         book = self.book(kind)
         entry = None if book is None else book.entries.get(subject)
         if entry is None:
@@ -91,8 +96,8 @@ class Moment(Source):
     ) -> tuple[tuple[str, ...], dict[str, Array], Array]:
         key = (kind, names)
         if key not in self._all:
-            if self._now.kind(kind).append_only:
-                table = self._now.table(kind)
+            if self._kinds[kind].append_only:
+                table = self._now.table(self._kinds[kind])
                 chosen = table if names is None else {n: table[n] for n in sorted(names)}
                 rows = len(next(iter(table.values())))
                 self._all[key] = ((WHOLE,), chosen, frozen(np.array([0, rows])))
@@ -103,11 +108,11 @@ class Moment(Source):
         return self._all[key]
 
     def _gathered(self, kind: str, names: Names) -> tuple[tuple[str, ...], dict[str, Array], Array]:
-        pages = self._now.pages(kind)
+        pages = self._now.pages(self._kinds[kind])
         subjects = self._now.subjects(pages)
         order = sorted(range(len(subjects)), key=subjects.__getitem__)
         wanted = None if names is None else sorted(names)
-        columns, offsets = self._now.gather_columns(kind, wanted, pages[order])
+        columns, offsets = self._now.gather_columns(self._kinds[kind], wanted, pages[order])
         return tuple(subjects[at] for at in order), columns, offsets
 
     def _joined(self, kind: str, names: Names) -> tuple[tuple[str, ...], dict[str, Array], Array]:
@@ -125,7 +130,7 @@ class Moment(Source):
     def empty(self, kind: str, names: Names) -> dict[str, Array]:
         return {
             column.name: frozen(np.zeros(0, dtype_of(column)))
-            for column in self._now.kind(kind).columns
+            for column in self._kinds[kind].columns
             if names is None or column.name in names
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -200,7 +201,7 @@ class Run:
         except (DamageError, EnvironmentProblem, StateError, MemoryError):
             raise  # no fault of the function's
         except Exception as error:
-            text = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_ERROR]
+            text = _told(error)
             entry = book.entries.get(subject)
             rows = 0 if entry is None else entry.rows
             self._say(book, subject, DerivedState.FAILED, rows, text, given.read_of)
@@ -308,6 +309,12 @@ class Run:
             for column in kind.columns
         }
         self._t.patch_many(kind, pages, columns, 0, counts)
+
+
+def _told(error: Exception) -> str:
+    """One line, without addresses: the same from run to run."""
+    text = re.sub(r"\b0x[0-9a-fA-F]+", "0x…", f"{type(error).__name__}: {error}")
+    return " ".join(text.split())[:_LONGEST_ERROR]
 
 
 def _same(book: Book, derivation: Derivation) -> bool:
