@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import CycleError, UsageError
 from mmsb.graph.adjacency import Direction, Graph
 from mmsb.graph.device import on_device, waves_on_device
-from mmsb.graph.propagation import NONE, Propagation, Wave
-from mmsb.graph.seeds import Seeds, seeded
+from mmsb.graph.propagation import Propagation, Wave
+from mmsb.graph.run import Run
+from mmsb.graph.seeds import Seeds
 from mmsb.graph.semiring import Semiring, semiring
-from mmsb.graph.structure import shortest_cycle, way_round
 from mmsb.memory.cells import Array
-from mmsb.memory.machine import Device, resolve
-
-_FOREVER = 2**62
+from mmsb.memory.machine import Device
 
 
 def propagate(
@@ -40,8 +36,9 @@ def propagate(
     on any number of threads. UnknownName, UsageError. O(reached edges) where there are no weights;
     with weights times how often a value is improved.
     """
-    run = _Run(graph, seeds, semiring, direction, limit, rounds, device)
-    return on_device([run], witness, many=False) or run.answer(witness)
+    run = Run(graph, seeds, semiring, direction, limit, rounds, device)
+    there = None if run.machine is None else on_device([run], witness, many=False)
+    return run.answer(witness) if there is None else there
 
 
 def propagate_many(
@@ -57,7 +54,7 @@ def propagate_many(
 ) -> Propagation:
     """`propagate` from each of many seed sets; one Propagation with a row for each."""
     ring = _semiring(semiring)
-    runs = [_Run(graph, seeds, ring, direction, limit, rounds, device) for seeds in seed_sets]
+    runs = [Run(graph, seeds, ring, direction, limit, rounds, device) for seeds in seed_sets]
     there = on_device(runs, witness, many=True)
     if there is not None:
         return there
@@ -94,190 +91,8 @@ def steps(
 ) -> Iterator[Wave]:
     """The same propagation one wave after another: wave 0 is the seeds, the last changes nothing
     more. CycleError and UsageError come from the call itself, before the first wave."""
-    run = _Run(graph, seeds, semiring, direction, limit, rounds, device)
+    run = Run(graph, seeds, semiring, direction, limit, rounds, device)
     return waves_on_device(run) or run.waves()
 
 
 _semiring = semiring
-
-
-class _Run:
-    """One propagation: what was asked for, checked, and the arrays it works on."""
-
-    def __init__(
-        self,
-        graph: Graph,
-        seeds: Seeds,
-        semiring: str | Semiring,
-        direction: Direction,
-        limit: int | None,
-        rounds: int | None,
-        device: Device,
-    ) -> None:
-        self.insisted, self.instead = device == "gpu", ""
-        self.machine = resolve(device, self.note)
-        self.graph, self.ring, self.direction = graph, _semiring(semiring), direction
-        self.side = graph.side(direction)
-        self.limit = _bound(limit, rounds, graph.count, self.ring)
-        self.nodes, self.given = seeded(graph, seeds, self.ring)
-        self.weights = _weights(self.side.weights, self.ring, graph)
-        self.ordered = not self.ring.absorptive and rounds is None
-
-    def note(self, why: str) -> None:
-        """Why the CPU answers though a device might have."""
-        self.machine, self.instead = None, why
-
-    @property
-    def _edges(self) -> tuple[Any, ...]:
-        side, weights = self.side, self.weights
-        heavy = weights is not None
-        held = weights if heavy else np.empty(0, np.uint32)
-        return side.starts, side.stops, side.targets, held, heavy, self.ring.numbers
-
-    @property
-    def _came(self) -> tuple[Array, Array, Array]:
-        return self.values, self.hops, self.parent
-
-    def answer(self, witness: bool) -> Propagation:
-        from mmsb.graph import kernels_waves
-
-        trail = None
-        self._begin()
-        if self.ordered:
-            took = self._in_order()
-            if self.limit is None:
-                return self._made(took, witness)
-            self._reset()
-        if self.limit is None:
-            took = self._to_the_end()
-            if witness:
-                own = self.nodes[self._kept()]
-                self.hops[:], self.parent[:] = NONE, NONE
-                self.hops[own] = 0
-                queue = np.empty(self.graph.count, np.uint32)
-                queue[: len(own)] = own
-                find = self.ring.compiled(kernels_waves.witnesses)
-                find(self._edges, self._came, queue, len(own))
-        else:
-            trail = [(self.nodes, np.full(len(self.nodes), NONE, np.uint32))]
-            for wave in self._each():
-                trail.append((wave.nodes, self.parent[wave.nodes]))
-            took = len(trail) - 1
-            trail = trail if self.ring.selective else None
-        return self._made(took, witness, trail)
-
-    def waves(self) -> Iterator[Wave]:
-        """The seeds, and then what each wave changed. CycleError at once."""
-        self._begin()
-        if self.ordered:
-            self._in_order()
-            self._reset()
-        first = Wave(0, self.nodes, self.given.astype(self.ring.dtype))
-        return self._with(first)
-
-    def _with(self, first: Wave) -> Iterator[Wave]:
-        yield first
-        yield from self._each()
-
-    def _begin(self) -> None:
-        count = self.graph.count
-        self.values, self.hops = np.empty(count, np.uint64), np.empty(count, np.uint32)
-        self.parent = np.empty(count, np.uint32)
-        self._reset()
-
-    def _reset(self) -> None:
-        self.values[:], self.hops[:], self.parent[:] = self.ring.zero, NONE, NONE
-        self.values[self.nodes], self.hops[self.nodes] = self.given, 0
-
-    def _kept(self) -> Array:
-        """Which seeds have their own value as the last."""
-        kept: Array = (self.values[self.nodes] == self.given) | (not self.ring.selective)
-        return kept
-
-    def _made(
-        self, took: int, witness: bool, trail: list[tuple[Array, Array]] | None = None
-    ) -> Propagation:
-        values = self.values.astype(self.ring.dtype, copy=False)
-        hops, parent = (self.hops, self.parent) if witness else (None, None)
-        made = Propagation(self.graph, self.ring, self.direction, values, hops, parent, took, trail)
-        made.instead = self.instead
-        return made
-
-    def _state(self) -> tuple[Any, ...]:
-        count, held = self.graph.count, len(self.nodes)
-        front, carried = np.empty(count, np.uint32), np.empty(count, np.uint64)
-        front[:held], carried[:held] = self.nodes, self.given
-        rest = (np.zeros(count, np.uint32), np.empty(count, np.uint64))
-        return (front, carried, *rest, np.empty(count, np.uint32), np.empty(count, np.uint32))
-
-    def _to_the_end(self) -> int:
-        from mmsb.graph import kernels_waves
-
-        run = self.ring.compiled(kernels_waves.waves)
-        _, number = run(self._edges, self._came, self._state(), len(self.nodes), 0, _FOREVER)
-        return int(number)
-
-    def _each(self) -> Iterator[Wave]:
-        from mmsb.graph import kernels_waves
-
-        state = self._state()
-        run = self.ring.compiled(kernels_waves.waves)
-        held, number = len(self.nodes), 0
-        last = _FOREVER if self.limit is None else self.limit
-        while number < last:
-            held, _ = run(self._edges, self._came, state, held, number, number + 1)
-            if not held:
-                return
-            number += 1
-            nodes = np.sort(state[0][:held])
-            yield Wave(number, nodes, self.values[nodes].astype(self.ring.dtype))
-
-    def _in_order(self) -> int:
-        from mmsb.graph import kernels_waves
-
-        count, held = self.graph.count, len(self.nodes)
-        waiting, depth = np.zeros(count, np.uint32), np.zeros(count, np.uint32)
-        queue = np.empty(count, np.uint32)
-        queue[:held] = self.nodes
-        run = self.ring.compiled(kernels_waves.ordered)
-        took, stuck = run(self._edges, self._came, waiting, depth, queue, held)
-        if stuck:
-            raise self.cycle(np.flatnonzero(waiting))
-        return int(took)
-
-    def cycle(self, stuck: Array) -> CycleError:
-        """The error for a cycle among nodes that all lie on one or behind one."""
-        cycle = shortest_cycle(self.graph, stuck)
-        return CycleError(
-            f"{self.ring.name} has no sum over ways that go round: {way_round(self.graph, cycle)}; "
-            "ask for rounds=N, or propagate over structure.condensation(graph)",
-            cycle,
-        )
-
-
-def _bound(limit: Any, rounds: Any, count: int, ring: Semiring) -> int | None:
-    if limit is not None and rounds is not None:
-        raise UsageError("pass limit or rounds, not both")
-    for name, given in (("limit", limit), ("rounds", rounds)):
-        if given is None:
-            continue
-        if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-            raise UsageError(f"{name} is a number of edges, 0 or more, not {given!r:.60}")
-        if ring.absorptive and given >= count - 1:
-            return None  # longer ways add nothing
-        return int(given)
-    return None
-
-
-def _weights(weights: Array | None, ring: Semiring, graph: Graph) -> Array | None:
-    """The weights that count, of which none is greater than the semiring's greatest."""
-    if weights is None or ring.name == "any_pair" or ring.boolean:
-        return weights if ring.name == "lor_land" else None
-    if weights.dtype.itemsize > np.dtype(ring.dtype).itemsize:
-        held = graph.edges()[2]
-        if held is not None and len(held) and int(held.max()) > ring.most:
-            raise UsageError(
-                f"a weight of {int(held.max())} does not fit {ring.name} of {ring.dtype}, which "
-                f"ends at {ring.most}; use a wider semiring"
-            )
-    return weights

@@ -9,10 +9,11 @@ import numpy as np
 
 from mmsb.base.errors import UsageError
 from mmsb.graph.adjacency import Direction, Graph
-from mmsb.graph.semiring import Semiring
+from mmsb.graph.semiring import MIN_PLUS, Semiring
 from mmsb.memory.cells import Array
 
 NONE = 0xFFFFFFFF
+_NO_LABELS: Array = np.empty(0, np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,19 @@ class Propagation:
     """
 
     __slots__ = (
-        *("_values", "device", "direction", "graph", "hops", "instead", "parent", "semiring"),
-        *("steps", "trail"),
+        "_base",
+        "_hops",
+        "_labels",
+        "_parent",
+        "_values",
+        "device",
+        "direction",
+        "graph",
+        "instead",
+        "semiring",
+        "steps",
+        "trail",
+        "witnessed",
     )
 
     def __init__(
@@ -44,7 +56,7 @@ class Propagation:
         graph: Graph,
         semiring: Semiring,
         direction: Direction,
-        values: Array,
+        values: Array | None,
         hops: Array | None,
         parent: Array | None,
         steps: int,
@@ -53,14 +65,63 @@ class Propagation:
         """``trail``: by wave, nodes ascending that changed in it, and their parents; where a node
         may change more than once and each change counts. Of many seed sets one for each."""
         self.graph, self.semiring, self.direction = graph, semiring, direction
-        self.hops, self.parent, self.steps = hops, parent, steps
-        self._values, self.trail = values, trail
+        self._values, self._hops, self._parent = values, hops, parent
+        self.steps, self.trail = steps, trail
         self.device, self.instead = "cpu", ""
+        self.witnessed = hops is not None
+        self._labels, self._base = _NO_LABELS, 0
+
+    @classmethod
+    def of_labels(
+        cls,
+        graph: Graph,
+        semiring: Semiring,
+        direction: Direction,
+        labels: Array,
+        base: int,
+        steps: int,
+        witness: bool,
+    ) -> Propagation:
+        """Of seeds that all have the value ``base``, where all else follows from the hops.
+
+        ``labels`` u64: hops above the parent; taken apart when asked for.
+        """
+        made = cls(graph, semiring, direction, None, None, None, steps)
+        made._labels, made._base, made.witnessed = labels, base, witness
+        return made
 
     @property
     def values(self) -> Array:
         """What each node has."""
+        if self._values is None:
+            ring, hops = self.semiring, self._halves()[..., 1]
+            far = hops == NONE
+            if ring.op == MIN_PLUS.op:
+                values = hops.astype(ring.dtype)
+                values += np.array(self._base, ring.dtype)
+                values[far] = ring.zero
+            else:
+                values = np.where(far, ring.zero, np.array(self._base, ring.dtype))
+            self._values = values.astype(ring.dtype, copy=False)
         return self._values
+
+    @property
+    def hops(self) -> Array | None:
+        """How many edges the way of each node has."""
+        if self._hops is None and self.witnessed:
+            self._hops = np.ascontiguousarray(self._halves()[..., 1])
+        return self._hops
+
+    @property
+    def parent(self) -> Array | None:
+        """The node before each on its way."""
+        if self._parent is None and self.witnessed:
+            self._parent = np.ascontiguousarray(self._halves()[..., 0])
+        return self._parent
+
+    def _halves(self) -> Array:
+        halves: Array = self._labels.view(np.uint32).reshape(*self._labels.shape, 2)
+        return halves
 
     @property
     def reached(self) -> Array:

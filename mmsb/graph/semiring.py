@@ -51,6 +51,11 @@ class Semiring:
         """Is it lor_land or any_pair, of which the values are 0 and 1?"""
         return self.op <= 1 and self.own is None
 
+    @property
+    def weighted(self) -> bool:
+        """Do an edge's weights count? Not for any_pair."""
+        return self.op != ANY_PAIR.op or self.own is not None
+
     def add(self, left: int, right: int) -> int:
         """left ⊕ right. UsageError for what does not fit."""
         from mmsb.graph.kernels_semiring import add

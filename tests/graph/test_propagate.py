@@ -21,6 +21,11 @@ class _Runs(PropagationContract):
         for _ in range(2000):
             self.holds(case(random))
 
+    def test_graphs_of_several_words_of_bits(self) -> None:
+        random = np.random.default_rng(3)
+        for _ in range(100):
+            self.holds(case(random, (63, 64, 65, 130, 200)))
+
     def test_many_seed_sets(self) -> None:
         random = np.random.default_rng(2)
         for _ in range(60):
@@ -107,3 +112,15 @@ def test_seeds_by_name_and_value() -> None:
         propagate_many(CHAIN, [0, 1]).path(3)
     with pytest.raises(UsageError, match="no row 2"):
         propagate_many(CHAIN, [0, 1]).row(2)
+
+
+def test_a_chain_longer_than_a_label_has_bits_for() -> None:
+    count = 70_000
+    chain = np.arange(count - 1)
+    graph = Graph.from_edges(chain, chain + 1, np.full(count - 1, 3))
+    found = propagate(graph, 0)
+    assert found.values.tolist() == list(range(0, 3 * count, 3))
+    assert found.hops is not None
+    assert found.hops.tolist() == list(range(count))
+    assert found.path(count - 1) == list(range(count))
+    assert found.steps == count - 1
