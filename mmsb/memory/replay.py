@@ -16,7 +16,7 @@ import numpy as np
 
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
-from mmsb.memory import pool
+from mmsb.memory import compiling, pool
 from mmsb.memory.cells import Array, address_of, dtype_of, filled, frozen, unset
 from mmsb.memory.frame import Broken
 from mmsb.memory.index import Index
@@ -181,6 +181,7 @@ def _read(touching: Iterable[_Touch], column: Column, rows: Rows) -> Array:
 def _page() -> Any:
     from mmsb.memory import kernels_page
 
+    compiling.announce()
     return kernels_page
 
 
@@ -188,6 +189,7 @@ def _page() -> Any:
 def _many() -> Any:
     from mmsb.memory import kernels_many
 
+    compiling.announce()
     return kernels_many
 
 

@@ -26,8 +26,9 @@ from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
 from mmsb.testing.strategies import KINDS
 
-#: A child may take so much more address space, and so many seconds.
-ROOM, SECONDS = 8 * 2**30, 60
+#: A child may take so much more address space, so many seconds of a core (a page may say that it
+#: has 2**27 rows, and all of its columns are read), and so many by the clock of a busy machine.
+ROOM, SECONDS, WAIT = 8 * 2**30, 120, 1200
 
 
 def fuzz(examples: int, body: Callable[..., None], *given_: st.SearchStrategy[Any]) -> None:
@@ -86,6 +87,10 @@ def read_everything(path: Path) -> None:
             attempt(memory.stats)
 
 
+def _spent() -> int:
+    return int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 1
+
+
 def survives(path: Path, read: Callable[[Path], None] = read_everything) -> None:
     """Reads in a fork and fails with what the fork died of."""
     sys.stdout.flush()  # else both would write it
@@ -99,7 +104,8 @@ def survives(path: Path, read: Callable[[Path], None] = read_everything) -> None
             resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             faulthandler.enable(into)
-            signal.alarm(SECONDS)
+            resource.setrlimit(resource.RLIMIT_CPU, (_spent() + SECONDS,) * 2)
+            signal.alarm(WAIT)
             read(path)
             code = 0
         except BaseException:
