@@ -12,15 +12,16 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    ("claim", "shown"),
+    ("of", "claim", "shown"),
     [
-        ("commit", "### A commit of 1,000 rows × 2 columns"),
-        ("replay", "### Replay; checkpoint and restore"),
+        ("memory", "commit", "### A commit of 1,000 rows × 2 columns"),
+        ("memory", "replay", "### Replay; checkpoint and restore"),
+        ("graph", "components", "### Components and topological order"),
     ],
 )
-def test_a_benchmark_of_the_memory_runs(claim: str, shown: str, tmp_path: Path) -> None:
+def test_a_benchmark_runs(of: str, claim: str, shown: str, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_bytes()
-    words = ["-m", "benchmarks.memory", claim, "--quick", "--no-peers", "--folder", str(tmp_path)]
+    words = ["-m", f"benchmarks.{of}", claim, "--quick", "--no-peers", "--folder", str(tmp_path)]
     ran = subprocess.run(
         [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
     )

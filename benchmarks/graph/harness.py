@@ -6,6 +6,7 @@ What measures and what is shown is benchmarks/harness.py.
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,7 @@ def compared(
         for name, timing in timings.items()
     ]
     result.table(["", "median", "p99", "M edges/s", f"× {OURS}"], rows)
+    print(f"{what}, {edges.name}: measured", file=sys.stderr, flush=True)
     return timings
 
 
