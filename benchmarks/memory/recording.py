@@ -72,7 +72,8 @@ def _base(bench: Bench, room: Path, result: Result, julia: finder.Candidate) -> 
         for epoch in range(1, memory.head + 1):
             _write_again(memory, epoch)
     more = _size(path) - before
-    lines.append(_line("the same facts again, under new epochs (`drop_equal`)", more, cells, told.facts))
+    again = "the same facts again, under new epochs (`drop_equal`)"
+    lines.append(_line(again, more, cells, told.facts))
     result.goals.append(Goal("the same again, of the first", more / size, 0.05, "%"))
     result.say(
         f"{told.instances:,} method instances, most of Base, compiled by a program that calls "
