@@ -51,7 +51,8 @@ class CallsView(Answer):
         return 3 if self.advice else 0
 
     def document(self) -> Document:
-        names_ = self.names[0] if len(self.names) == 1 else f"{self.asked} ({len(self.names)})"
+        several = f"{self.asked} ({len(self.names)} instances)"
+        names_ = self.names[0] if len(self.names) == 1 else several
         if self.advice:
             return (note((names_, "name"), f": {self.advice}"),)
         count = counted(len(self.calls), "function")

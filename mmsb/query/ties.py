@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from mmsb.base import schema
 from mmsb.base.errors import UnknownName
-from mmsb.base.model import NONE_U32, UNSET_U8, CallKind, CodeState, Dependency, Stage
+from mmsb.base.model import NONE_U32, UNSET_U8, CallKind, CodeState, Dependency, Lattice, Stage
 from mmsb.base.schema import staged
 from mmsb.graph.adjacency import Graph
 from mmsb.graph.nodes import Nodes
 from mmsb.memory.cells import Array
 from mmsb.query.facts import Facts
 from mmsb.query.history import subject_name
-from mmsb.query.juliatext import short
+from mmsb.query.juliatext import short, tuple_parameters
 from mmsb.query.names import key_types
 
 #: How a function calls another, nearest to the machine first.
@@ -104,23 +104,21 @@ def used_by(facts: Facts) -> Iterator[tuple[str, str]]:
 def calls(facts: Facts) -> Iterator[Call]:
     """Every call site that is recorded, but those of builtins and foreign code. O(call sites).
 
-    A runtime dispatch to several methods is a call of each recorded instance of the function.
+    A runtime dispatch is a call of each recorded instance that it may reach.
     """
-    by_function = _by_function(facts)
+    reach = _Dispatch(facts)
     names = ("alive", "kind", "callee", "signature", "stage")
     for caller, (alive, kind, callee, signature, stage) in _rows(facts, schema.CALL, names):
         how = _HOW.get(CallKind(kind)) if alive and callee != NONE_U32 else None
         if how is None or (kind == CallKind.UNRESOLVED and stage != Stage.INFERRED):
             continue
         text = facts.text(callee)
-        if " @ " in text:
-            yield Call(caller, text, how)
-        elif "Tuple{" in text and not text.startswith("typeof("):
-            types = facts.type(signature).text if signature != NONE_U32 else ""
-            yield Call(caller, f"{text} @ {types}" if types else text, how)
-        else:
-            for key in by_function.get(text, (text,)):
+        types = facts.type(signature).text if signature != NONE_U32 else ""
+        if how == DYNAMIC:
+            for key in reach.instances(text, types):
                 yield Call(caller, key, how)
+        else:
+            yield Call(caller, f"{text} @ {types}" if types and " @ " not in text else text, how)
 
 
 def called(facts: Facts) -> Mapping[tuple[str, str], str]:
@@ -166,11 +164,29 @@ def _rows(
             yield key, row
 
 
-def _by_function(facts: Facts) -> dict[str, tuple[str, ...]]:
-    """Instances by the type of what is called, as a dispatch names it."""
-    found: dict[str, list[str]] = {}
-    for key in facts.by_key:
-        types = key_types(key)
-        if types:
-            found.setdefault(types[0], []).append(key)
-    return {name: tuple(keys) for name, keys in found.items()}
+class _Dispatch:
+    """Which recorded instances a runtime dispatch may reach."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._concrete = {t.text for t in facts.types if t.lattice is Lattice.CONCRETE}
+        self._by_function: dict[str, list[tuple[str, list[str]]]] = {}
+        for key in facts.by_key:
+            types = key_types(key)
+            if types:
+                self._by_function.setdefault(types[0], []).append((key, types))
+
+    def instances(self, callee: str, signature: str) -> list[str]:
+        """Those of a function or method whose types the call's do not rule out; of none, a name."""
+        asked = tuple_parameters(signature)
+        method = "" if callee.startswith("typeof(") else f"{callee} @ "
+        known = self._by_function.get(asked[0] if asked else callee, ())
+        found = [key for key, own in known if key.startswith(method) and self._may(asked, own)]
+        return found or [f"{method}{signature}" if method and signature else callee]
+
+    def _may(self, asked: list[str], own: list[str]) -> bool:
+        if not asked or "Vararg" in asked[-1] or "Vararg" in own[-1]:
+            return True
+        return len(asked) == len(own) and all(
+            wanted == has or wanted not in self._concrete
+            for wanted, has in zip(asked, own, strict=True)
+        )

@@ -23,8 +23,9 @@ MANY = [instance_key("many", type_, method=(type_,)) for type_ in (INT, "Core.Fl
 TIMES = {LEAF: 1000, MID: 2000, TOP: 4000, DYN: 8000, MANY[0]: 500}
 
 
-def call(b: Builder, key: str, row: int, kind: CallKind, stage: Stage, callee: str) -> None:
-    signature = ""
+def call(
+    b: Builder, key: str, row: int, kind: CallKind, stage: Stage, callee: str, signature: str = ""
+) -> None:
     if kind is CallKind.RESOLVED:
         callee, _, signature = callee.partition(" @ ")
     cells = {"alive": 1, "statement": row, "kind": kind, "stage": stage, "callee": callee}
@@ -172,6 +173,33 @@ def test_who_calls_whom(made: Reader) -> None:
     assert str(then.callers("top")) == "top(::Int64) is called by 0 functions as of epoch 2."
     with pytest.raises(UsageError, match="1 call away or more"):
         then.callers("top", depth=0)
+
+
+def test_a_dispatch_reaches_what_its_types_do_not_rule_out(builder: Builder) -> None:
+    many = "Core.Tuple{typeof(Main.many), %s}"
+    with program(builder) as memory, builder.epoch():
+        builder.type(INT)  # known to be concrete
+        call(builder, FRESH, 0, CallKind.DYNAMIC, Stage.OPTIMIZED, "typeof(Main.many)", many % INT)
+        whole = many % "Core.Any"
+        call(builder, LEAF, 0, CallKind.DYNAMIC, Stage.OPTIMIZED, "typeof(Main.many)", whole)
+        two = "Core.Tuple{typeof(Main.many), Core.Any, Core.Any}"
+        call(builder, LEAF, 1, CallKind.DYNAMIC, Stage.OPTIMIZED, "typeof(Main.many)", two)
+        top = TOP.partition(" @ ")
+        call(
+            builder,
+            LEAF,
+            2,
+            CallKind.DYNAMIC,
+            Stage.OPTIMIZED,
+            top[0],
+            whole.replace("many", "top"),
+        )
+    with Reader.open(memory.path) as again:
+        assert isinstance(again, Reader)
+        fresh = [one.name for one in again.at().callees("fresh").calls]
+        leaf = [one.name for one in again.at().callees("leaf").calls]
+    assert fresh == ["many(::Int64)"]
+    assert leaf == ["many(::Float64)", "many(::Int64)", "many(…)", "top(::Int64)"]
 
 
 def test_what_became_reachable(made: Reader) -> None:
