@@ -15,7 +15,8 @@ from cuda_on_host import Host
 
 from mmsb.base.errors import CycleError, EnvironmentProblem, MissingExtra, UsageError
 from mmsb.graph import kernels_gpu, launch, peers
-from mmsb.graph.adjacency import Graph
+from mmsb.graph.adjacency import Direction, Graph
+from mmsb.graph.growing import Edges, Growing
 from mmsb.graph.propagate import propagate, propagate_many, steps
 from mmsb.graph.semiring import user
 from mmsb.memory import machine
@@ -37,7 +38,7 @@ class Contract(PropagationContract):
     device = "gpu"
     alone: ClassVar[int] = launch.ALONE
     pulled: ClassVar[int] = launch.PULLED
-    cases = 40
+    cases = 24
 
     @pytest.fixture(autouse=True)
     def sizes(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +118,22 @@ class TestSeveral(OnHost):
         monkeypatch.setattr(peers, "SHARED", 0)
         yield made
         assert any(name.startswith("hand_back") for name in made.peers[2].launched)
+
+
+def test_a_graph_that_grows_is_never_read_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    random, made = np.random.default_rng(3), Host(seed=2)
+    monkeypatch.setattr(machine, "_provided", lambda: made)
+    growing = Growing(Graph.from_edges([0, 1, 2], [1, 2, 3], [4, 4, 4], count=9))
+    for _ in range(12):
+        ends = random.integers(0, 9, (2, 3)).astype(np.uint32)
+        growing.change(added=Edges(*ends, random.integers(1, 9, 3).astype(np.uint32)))
+        ways: tuple[Direction, ...] = ("forward", "backward")
+        for way in ways:
+            want = propagate(growing.graph, 0, direction=way)
+            found = propagate(growing.graph, 0, direction=way, device="gpu")
+            assert found.device == "gpu"
+            assert found.values.tolist() == want.values.tolist()
+            assert found.parent.tolist() == want.parent.tolist()
 
 
 class TestWhatIsRefused(OnHost):

@@ -1,7 +1,8 @@
 // Runs the CUDA kernels on the host, to check their logic: it says nothing about a real device.
 //
 // Each CUDA thread is a fiber. A fiber runs until a barrier and, by a seeded coin, until an atomic
-// or a read of what others write, so that runs with other seeds see other orders.
+// or a read of what others write, so that runs with other seeds see other orders. Threads that wait
+// for each other for ever end the process.
 
 #include <ucontext.h>
 
@@ -108,7 +109,9 @@ extern "C" void launch(Kernel function, unsigned grid, unsigned block, unsigned 
         fiber.thread = at % block, fiber.block = at / block, fiber.done = false;
         makecontext(&fiber.context, begin, 0);
     }
+    size_t rounds = 0;
     for (size_t left = threads; left;) {
+        if (++rounds > 30u << 20) fprintf(stderr, "a barrier that not all threads reach\n"), abort();
         const unsigned first = draw() % threads;
         for (unsigned step = 0; step < threads; step++) {
             now = (first + step) % threads;
