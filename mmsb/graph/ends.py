@@ -131,6 +131,19 @@ class Reading:
             found[name] = values
         return found
 
+    def early(self, cells: Mapping[str, Array], most: int, source: Array | None = None) -> Array:
+        """Rows with an end that is not there yet: a symbol that ``most`` do not include.
+
+        ``source``: where it is not the row's own.
+        """
+        edge, found = self.edge, np.zeros(0, bool)
+        names = (*((edge.source,) if source is None else ()), edge.via, edge.target)
+        ends = [cells[name] for name in names if name in cells]
+        for each in (*ends, *(() if source is None else (source,))):
+            waits = (each >= most) & (each != NONE_U32)
+            found = found | waits if len(found) else waits
+        return found
+
     def legs(
         self,
         cells: Mapping[str, Array],

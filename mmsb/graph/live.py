@@ -7,12 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from mmsb.base.errors import UnknownName, UsageError
-from mmsb.base.model import NONE_U32
 from mmsb.graph.adjacency import Graph
 from mmsb.graph.ends import Leg, Reading
 from mmsb.graph.growing import Changed, Edges, Growing
 from mmsb.graph.nodes import Nodes
-from mmsb.graph.rows import joined, some, whole
+from mmsb.graph.rows import early, joined, keys, some, whole
 from mmsb.memory.cells import Array
 from mmsb.memory.diff import Written
 from mmsb.memory.memory import Memory
@@ -50,13 +49,9 @@ class LiveGraph:
             _check(reading)
         self._memory, self._readings = memory, readings
         self.epoch = snapshot.epoch
-        #: Rows whose parent was not there yet, by reading: page << 32 | row.
-        self._waiting = [np.zeros(0, np.uint64) for _ in readings]
-        legs: list[Leg] = []
-        for at, reading in enumerate(readings):
-            legs += whole(snapshot, reading)[0]
-            if reading.edge.parent:
-                self._waiting[at] = _early(snapshot, reading)
+        #: Rows with an end or a parent that was not there yet, by reading.
+        self._waiting = [early(snapshot, reading) for reading in readings]
+        legs = [leg for reading in readings for leg in whole(snapshot, reading)[0]]
         nodes = SymbolNodes(snapshot)
         graph = Graph.from_edges(*joined(legs), nodes=nodes, epoch=snapshot.epoch)
         self.growing = Growing(graph)
@@ -84,16 +79,15 @@ class LiveGraph:
         new: list[Leg] = []
         waiting = list(self._waiting)
         for at, reading in enumerate(self._readings):
-            keys = np.union1d(_rows(before, reading, written), waiting[at])
-            if len(keys):
-                pages, rows = (keys >> _PAGE).astype(np.uint32), keys.astype(np.uint32)
-                old, later = (some(then, reading, pages, rows) for then in (before, now))
+            maybe = np.union1d(_rows(before, reading, written), waiting[at])
+            if len(maybe):
+                pages, rows = (maybe >> _PAGE).astype(np.uint32), maybe.astype(np.uint32)
+                old, _ = some(before, reading, pages, rows)
+                later, waiting[at] = some(now, reading, pages, rows)
                 for left, right in zip(old, later, strict=True):
                     differs = ~_same(left, right)
                     gone.append(replace(left, valid=left.valid & differs))
                     new.append(replace(right, valid=right.valid & differs))
-            if reading.edge.parent:
-                waiting[at] = _orphans(now, reading, keys)
         nodes = SymbolNodes(now)
         changed = self.growing.change(_edges(gone), _edges(new), nodes=nodes, epoch=now.epoch)
         self.epoch, self._waiting = now.epoch, waiting
@@ -128,7 +122,7 @@ def _same(old: Leg, new: Leg) -> Array:
 
 def _rows(before: Snapshot, reading: Reading, written: tuple[Written, ...]) -> Array:
     """The rows whose edges may differ, as page << 32 | row, increasing."""
-    keys, names = [np.zeros(0, np.uint64)], set(reading.columns)
+    found, names = [np.zeros(0, np.uint64)], set(reading.columns)
     for each in written:
         if each.kind.id != reading.kind.id:
             continue
@@ -140,30 +134,5 @@ def _rows(before: Snapshot, reading: Reading, written: tuple[Written, ...]) -> A
             rows = np.arange(before.row_count(reading.kind, each.page), dtype=np.uint32)
         elif names.isdisjoint(each.columns):
             continue
-        keys.append(rows.astype(np.uint64) | np.uint64(each.page) << _PAGE)
-    found: Array = np.unique(np.concatenate(keys))
-    return found
-
-
-def _early(snapshot: Snapshot, reading: Reading) -> Array:
-    """Rows of an append-only kind whose parent is not there as of the epoch."""
-    pages = snapshot.pages(reading.kind)
-    if not len(pages):
-        return np.zeros(0, np.uint64)
-    page = int(pages[0])
-    parents = snapshot.column(reading.kind, page, reading.edge.parent)
-    early = (parents != NONE_U32) & (parents >= len(parents))
-    found: Array = np.flatnonzero(early).astype(np.uint64) | np.uint64(page) << _PAGE
-    return found
-
-
-def _orphans(snapshot: Snapshot, reading: Reading, keys: Array) -> Array:
-    """Those of the rows whose parent is not there as of the epoch."""
-    if not len(keys):
-        return keys
-    page = int(keys[0] >> _PAGE)
-    rows = keys.astype(np.uint32)
-    parents = snapshot.cells(reading.kind, reading.edge.parent, np.full(len(rows), page), rows)
-    most = snapshot.row_count(reading.kind, page)
-    found: Array = keys[(parents != NONE_U32) & (parents >= most)]
-    return found
+        found.append(keys(np.full(len(rows), each.page), rows))
+    return np.unique(np.concatenate(found))

@@ -21,7 +21,6 @@ from mmsb.graph.edges import BY_NAME, ROW, SUBJECT, EdgeKind
 from mmsb.graph.live import LiveGraph
 from mmsb.graph.shadow import ShadowPageGraph
 from mmsb.memory.memory import Memory
-from mmsb.memory.snapshot import Snapshot
 from mmsb.testing.plain_edges import PlainEdges, graph_edges, plain_edges
 
 NONE = 0xFFFF_FFFF
@@ -284,13 +283,28 @@ def test_an_edge_kind_that_cannot_be(given: tuple[Any, ...]) -> None:
         EdgeKind(*given)
 
 
-def test_symbols_that_are_not_there_are_no_nodes() -> None:
-    """(The oracle says the same; here with a column that names the symbol before it is there.)"""
+def test_what_is_not_there_yet_becomes_an_edge_unwritten() -> None:
+    """A row names a symbol, or a parent, that only a later epoch brings."""
     folder = Path(tempfile.mkdtemp())
     with Memory.create(folder / "a.mmsb", KINDS) as memory:
-        play(memory, [("write", "f0", [0], {"alive": [1], "to": [1]})])
-        live = ShadowPageGraph(memory).live(LINKS)
-        assert live.graph.size == 0
-        assert isinstance(memory.at(), Snapshot)
-        assert np.array_equal(memory.at().lives(np.array([0, 900], np.uint32)), [True, False])
+        play(memory, [("symbol", "f3")])
+        play(memory, [("write", "f0", [0], {"alive": [1], "to": [2]})])
+        play(memory, [("append", TREE, {"parent": [2, NONE], "who": [0, 1]})])
+        shadow = ShadowPageGraph(memory)
+        lives = [shadow.live([LINKS, TREES], epoch=epoch) for epoch in range(memory.head + 1)]
+        assert [live.advance().added.sources.tolist() for live in lives] == [[]] * 4
+        play(memory, [("symbol", "f5"), ("append", TREE, {"parent": [NONE], "who": [1]})])
+        wanted = merged(plain_edges(memory.at(), LINKS)) + merged(plain_edges(memory.at(), TREES))
+        assert wanted.total() == 2
+        for live in (*lives, shadow.live([LINKS, TREES], epoch=2)):
+            live.advance()
+            assert graph_edges(live.graph) == wanted
+            assert live._waiting[0].tolist() == live._waiting[1].tolist() == []
+    shutil.rmtree(folder)
+
+
+def test_pages_that_are_there() -> None:
+    folder = Path(tempfile.mkdtemp())
+    with Memory.create(folder / "a.mmsb", KINDS) as memory:
+        assert memory.at().lives(np.array([0, 900], np.uint32)).tolist() == [True, False]
     shutil.rmtree(folder)
