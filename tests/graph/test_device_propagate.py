@@ -18,7 +18,7 @@ from mmsb.graph import kernels_gpu, launch, peers
 from mmsb.graph.adjacency import Direction, Graph
 from mmsb.graph.growing import Edges, Growing
 from mmsb.graph.propagate import propagate, propagate_many, steps
-from mmsb.graph.semiring import user
+from mmsb.graph.semiring import BUILT_IN, WIDTHS, Width, user
 from mmsb.memory import machine
 from mmsb.testing.contracts_graph import PropagationContract, case
 
@@ -54,6 +54,21 @@ class Contract(PropagationContract):
         random = np.random.default_rng(12)
         for _ in range(self.cases // 8):
             self.holds_for_many([case(random) for _ in range(int(random.integers(1, 9)))])
+
+    def test_sums_and_products_saturate(self) -> None:
+        widths: tuple[Width, ...] = ("u1", "u4", "u8")
+        for width in widths:
+            most = WIDTHS[width]
+            ends = [(0, 1), (0, 1), (1, 2), (0, 2), (2, 3), (1, 3), (3, 4), (2, 4)]
+            for weights in ([most - 1] * 8, [most // 2, most - 1, 2, most, 3, most - 2, 1, 5]):
+                graph = Graph.from_edges(*zip(*ends, strict=True), np.array(weights, np.uint64))
+                for ring in (each.over(width) for each in BUILT_IN.values() if not each.boolean):
+                    seeds = {0: ring.one, 1: min(most - 1, 200)}
+                    want = propagate(graph, seeds, ring)
+                    found = propagate(graph, seeds, ring, device="gpu")
+                    for table in ("values", "hops", "parent"):
+                        left, right = (getattr(each, table).tolist() for each in (want, found))
+                        assert left == right, (ring.name, width, weights, table)
 
     def test_a_larger_graph_is_as_on_the_cpu(self) -> None:
         random = np.random.default_rng(13)
