@@ -68,7 +68,8 @@ def maps(index: Index) -> list[Map]:
 def index_bytes(index: Index) -> int:
     """Bytes of the arrays that a memory keeps beside its files; texts that were read excluded.
 
-    What was decompressed is among them: it cannot be released, for views of it may be out.
+    What was decompressed before there was a budget is among them: it cannot be released, for views
+    of it may be out.
     """
     arrays = [index.meter.heat]
     for run in index.all_runs:

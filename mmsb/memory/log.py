@@ -37,9 +37,12 @@ class Log:
     ``torn`` says what was found.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Reads manifest and header only. NotAMemory, NewerFormat, CorruptData."""
-        self.folder = folder
+    def __init__(self, folder: Path, *, spill: bool = False) -> None:
+        """Reads manifest and header only. NotAMemory, NewerFormat, CorruptData.
+
+        ``spill``: what is decompressed can be released (see `mmsb.memory.packed`).
+        """
+        self.folder, self.spill = folder, spill
         self.manifest: Manifest = read_manifest(folder)  # it says so if there is no memory
         self.reload()
         manifest = self.manifest
@@ -151,7 +154,7 @@ class Log:
         """A segment, opened when first asked for. OSError, Broken; StateError if it is no more."""
         if number not in self.segments:
             try:
-                self.segments[number] = Segment(self.folder, number)
+                self.segments[number] = Segment(self.folder, number, spill=self.spill)
             except FileNotFoundError as error:
                 if not self.moved:
                     raise

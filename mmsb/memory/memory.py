@@ -93,7 +93,8 @@ class Memory(Upkeep):
         read_manifest(folder)
         lock = Lock(folder, disk) if write else None
         try:
-            log, index = recall.opened(folder, kinds, beyond=write)
+            spill = resident_bytes is not None
+            log, index = recall.opened(folder, kinds, beyond=write, spill=spill)
             writing = None if lock is None else Writer(log, lock, durability, disk)
             opened = cls(log, index, writing, disk)
             budget.limit(index, resident_bytes)

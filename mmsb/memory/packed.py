@@ -6,8 +6,11 @@ The bytes are the segment's own, so every place, checksum and index file stays a
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import struct
+import tempfile
 import threading
 import weakref
 from collections.abc import Iterable
@@ -19,7 +22,7 @@ from typing import Any
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from mmsb.base.errors import EnvironmentProblem
+from mmsb.base.errors import EnvironmentProblem, NoSpace
 from mmsb.memory.cells import Array, frozen
 from mmsb.memory.forked import locks
 from mmsb.memory.frame import BLOCK, Broken
@@ -75,15 +78,60 @@ def pack(number: int, data: Array, codec: str) -> bytes:
     return b"".join([head, listed, *parts])
 
 
+class Anonymous:
+    """Room for a segment's bytes that is the process's own."""
+
+    def __init__(self, size: int) -> None:
+        self._buffer = np.zeros(size, np.uint8)
+        self.bytes: Array = frozen(self._buffer[:])
+
+    def put(self, at: int, raw: bytes) -> None:
+        self._buffer[at : at + len(raw)] = np.frombuffer(raw, np.uint8)
+
+
+class Spilled:
+    """Room in a file that has no name any more. It is written, not through its map: a full disk is
+    an error, never a signal."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        """NoSpace, MemoryError."""
+        self._path = path
+        try:
+            self._file = tempfile.TemporaryFile(prefix="mmsb-", buffering=0)  # noqa: SIM115 - kept
+            self._file.truncate(size)
+            held = mmap.mmap(self._file.fileno(), size, prot=mmap.PROT_READ)
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                raise MemoryError from error
+            raise self._full(error) from error
+        self.bytes: Array = np.frombuffer(held, np.uint8)
+
+    def put(self, at: int, raw: bytes) -> None:
+        done = 0
+        try:
+            while done < len(raw):
+                done += os.pwrite(self._file.fileno(), raw[done:], at + done)
+        except OSError as error:
+            raise self._full(error) from error
+
+    def _full(self, error: OSError) -> NoSpace:
+        return NoSpace(
+            f"{self._path} cannot be decompressed into the folder {tempfile.gettempdir()} "
+            f"({error.strerror}); free some space there, set TMPDIR to another, or open the memory "
+            "without resident_bytes"
+        )
+
+
 class Packed:
     """An open compressed segment. ``bytes`` are the segment's, zeros where not yet `ensure`d.
 
-    What was decompressed stays. The file is read, not mapped: a file cut short is an error, never
-    a signal.
+    What was decompressed stays: in memory, or with ``spill`` in a file without a name in the
+    temporary folder, whose map can be released while views of it are out. The compressed file is
+    read, not mapped: a file cut short is an error, never a signal.
     """
 
-    def __init__(self, path: Path, number: int) -> None:
-        """FileNotFoundError, OSError; Broken if header or list do not hold."""
+    def __init__(self, path: Path, number: int, *, spill: bool = False) -> None:
+        """FileNotFoundError, OSError; Broken if header or list do not hold; NoSpace."""
         self.path = path
         self._file = open_file(path)
         weakref.finalize(self, os.close, self._file)
@@ -109,14 +157,15 @@ class Packed:
         self._edges = edges.tolist()
         self._sums = table[:, 1].tolist()
         self._there = bytearray(count)
-        try:
-            self._buffer = np.zeros(size, np.uint8)  # takes no memory where nothing was written
+        self._room: Anonymous | Spilled
+        try:  # neither takes room where nothing was written
+            self._room = Spilled(path, size) if spill and size else Anonymous(size)
         except MemoryError as error:
             raise EnvironmentProblem(
                 f"{path} needs {size} bytes of address space, which are not to be had; close other "
                 "memories"
             ) from error
-        self.bytes: Array = frozen(self._buffer[:])
+        self.bytes: Array = self._room.bytes
         self._lock: threading.Lock
         locks(self, "_lock")
 
@@ -142,8 +191,8 @@ class Packed:
 
     @property
     def resident(self) -> int:
-        """Bytes that were decompressed."""
-        return self._there.count(1) * BLOCK
+        """Bytes that were decompressed, and that nobody can release."""
+        return 0 if isinstance(self._room, Spilled) else self._there.count(1) * BLOCK
 
     @property
     def stored(self) -> bytes:
@@ -162,7 +211,7 @@ class Packed:
                 raw = codec_of(self.codec).decompress(raw, size, asbytes=True)
             except (OSError, ValueError) as error:
                 raise Broken(f"its block {block} cannot be decompressed ({error})") from error
-        self._buffer[at : at + size] = np.frombuffer(raw, np.uint8)
+        self._room.put(at, raw)
 
     def _read(self, at: int, size: int) -> bytes:
         try:

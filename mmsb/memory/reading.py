@@ -103,7 +103,7 @@ class Reading:
                             raise
                 if self._log.moved:
                     known = self._index.known.values()
-                    self._take(*opened(self.path, known, beyond=False))
+                    self._take(*opened(self.path, known, beyond=False, spill=self._log.spill))
             return self.head
 
     def at(self, epoch: int | None = None) -> Snapshot:

@@ -146,13 +146,15 @@ def _check(index: Index, run: Run, held: Sidecar) -> None:
         raise Broken("what it says of pages and tables cannot be")
 
 
-def opened(folder: Path, kinds: Iterable[Kind], *, beyond: bool) -> tuple[Log, Index]:
+def opened(
+    folder: Path, kinds: Iterable[Kind], *, beyond: bool, spill: bool = False
+) -> tuple[Log, Index]:
     """What the files say now; again from the start where a writer rewrites the log meanwhile.
 
     NotAMemory, NewerFormat, CorruptData.
     """
     while True:
-        log = Log(folder)
+        log = Log(folder, spill=spill)
         index = Index(folder, kinds, log.manifest.base)
         try:
             for frame in log.scan(beyond=beyond, recall=Recall(index, log)):

@@ -46,7 +46,7 @@ def retain(out: Writer, index: Index, now: Snapshot, disk: Disk) -> tuple[Writer
     found: list[Index] = []
 
     def reopened() -> Log:
-        log, made = recall.opened(old.folder, index.known.values(), beyond=True)
+        log, made = recall.opened(old.folder, index.known.values(), beyond=True, spill=old.spill)
         found.append(made)
         return log
 

@@ -56,15 +56,18 @@ class Segment:
     last.
     """
 
-    __slots__ = ("bytes", "name", "number", "packed", "path", "words")
+    __slots__ = ("_spill", "bytes", "name", "number", "packed", "path", "words")
 
-    def __init__(self, folder: Path, number: int, *, sound: bool = True) -> None:
+    def __init__(
+        self, folder: Path, number: int, *, sound: bool = True, spill: bool = False
+    ) -> None:
         """Opens the file; OSError if there is none, Broken if its header does not hold.
 
         That does not matter unless ``sound``. StateError if it may not be read, EnvironmentProblem.
+        ``spill``: see `Packed`.
         """
         self.number, self.name = number, file_name(number)
-        self.path = folder / self.name
+        self.path, self._spill = folder / self.name, spill
         self.bytes: Array = np.zeros(0, np.uint8)
         #: Its compressed file, if it was opened from that.
         self.packed: Packed | None = None
@@ -101,7 +104,7 @@ class Segment:
             self.packed.ensure(begin, end)
 
     def _unpack(self) -> None:
-        packed = Packed(self.path.parent / packed_name(self.number), self.number)
+        packed = Packed(self.path.parent / packed_name(self.number), self.number, spill=self._spill)
         if len(self.bytes):  # what was read of the plain file counts as read
             packed.ensure(0, len(packed.bytes))
         self._hold(packed.bytes)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import tempfile
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import NoSpace, UsageError
 from mmsb.memory import budget, segment
 from mmsb.memory.memory import Memory
 from mmsb.testing.strategies import KINDS, SMALL
@@ -167,3 +169,29 @@ def test_maps_of_keyframes_are_released_too(large: Path) -> None:
         frames = {file.bytes.ctypes.data for file in memory._index.keyframes.mapped}
         assert frames
         assert frames <= {own.address for own in budget.maps(memory._index)}
+
+
+def test_what_was_decompressed_is_released(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Memory.open(large, True, kinds=KINDS) as memory:
+        assert memory.compact(seal=True).segments
+        page = int(memory.at().pages(SMALL)[0])
+    with Memory.open(large, kinds=KINDS, resident_bytes=3 * MIB) as memory:
+        view = memory.at().column(SMALL, page, "value")
+        for _ in range(2):
+            _read(memory, memory.at().pages(SMALL).tolist())
+        told = memory.stats()["resident"]
+        assert told["index"] + told["mapped"] < 5 * MIB
+        assert told["released"] > 2 * PAGES * ROWS  # of 4 bytes, twice
+        assert np.array_equal(view, np.arange(ROWS))
+        memory.digest()
+        assert not [name for name in Path(tempfile.gettempdir()).glob("mmsb-*") if name.is_file()]
+    with Memory.open(large, kinds=KINDS, resident_bytes=3 * MIB) as memory:
+
+        def full(*_: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("os.pwrite", full)
+        with pytest.raises(NoSpace, match="cannot be decompressed into the folder"):
+            memory.at().column(SMALL, page, "value")
+        monkeypatch.undo()
+        _read(memory, [page])
