@@ -37,6 +37,7 @@ class Propagation:
 
     __slots__ = (
         "_base",
+        "_bits",
         "_hops",
         "_labels",
         "_parent",
@@ -46,6 +47,7 @@ class Propagation:
         "graph",
         "instead",
         "semiring",
+        "sets",
         "steps",
         "trail",
         "witnessed",
@@ -69,7 +71,9 @@ class Propagation:
         self.steps, self.trail = steps, trail
         self.device, self.instead = "cpu", ""
         self.witnessed = hops is not None
-        self._labels, self._base = _NO_LABELS, 0
+        self._labels, self._base, self._bits = _NO_LABELS, 0, _NO_LABELS
+        #: How many seed sets there are; None: one, and no rows.
+        self.sets = len(values) if values is not None and values.ndim == 2 else None
 
     @classmethod
     def of_labels(
@@ -90,9 +94,27 @@ class Propagation:
         made._labels, made._base, made.witnessed = labels, base, witness
         return made
 
+    @classmethod
+    def of_bits(
+        cls,
+        graph: Graph,
+        semiring: Semiring,
+        direction: Direction,
+        bits: Array,
+        sets: int,
+        steps: int,
+    ) -> Propagation:
+        """Of many seed sets of lor_land or any_pair: ``bits`` u64[words, count], a bit a set."""
+        made = cls(graph, semiring, direction, None, None, None, steps)
+        made._bits, made.sets = bits, sets
+        return made
+
     @property
     def values(self) -> Array:
         """What each node has."""
+        if self._values is None and self.sets is not None:
+            rows = [self._reached(number) for number in range(self.sets)]
+            self._values = np.stack(rows) if rows else np.empty((0, self.graph.count), np.uint8)
         if self._values is None:
             ring, hops = self.semiring, self._halves()[..., 1]
             far = hops == NONE
@@ -118,6 +140,11 @@ class Propagation:
         if self._parent is None and self.witnessed:
             self._parent = np.ascontiguousarray(self._halves()[..., 0])
         return self._parent
+
+    def _reached(self, number: int) -> Array:
+        word, place = divmod(number, 64)
+        bits: Array = (self._bits[word] >> np.uint64(place)) & np.uint64(1)
+        return bits.astype(self.semiring.dtype)
 
     def _halves(self) -> Array:
         halves: Array = self._labels.view(np.uint32).reshape(*self._labels.shape, 2)
@@ -153,15 +180,16 @@ class Propagation:
 
     def row(self, number: int) -> Propagation:
         """The propagation of one of many seed sets."""
-        if self.values.ndim == 1:
+        if self.sets is None:
             raise UsageError("this propagation has one seed set, so it has no rows")
-        if not 0 <= number < len(self.values):
-            raise UsageError(f"there is no row {number}; rows are 0 … {len(self.values) - 1}")
+        if not 0 <= number < self.sets:
+            raise UsageError(f"there is no row {number}; rows are 0 … {self.sets - 1}")
         hops = None if self.hops is None else self.hops[number]
         parent = None if self.parent is None else self.parent[number]
         trail = None if self.trail is None else self.trail[number]
+        values = self._reached(number) if self._values is None else self._values[number]
         asked = (self.graph, self.semiring, self.direction)
-        return Propagation(*asked, self.values[number], hops, parent, self.steps, trail)
+        return Propagation(*asked, values, hops, parent, self.steps, trail)
 
     def _before(self, node: int, left: int) -> int:
         if self.trail is not None:
@@ -171,12 +199,12 @@ class Propagation:
         return int(self.parent[node])
 
     def _one(self) -> Array:
-        if self.values.ndim != 1:
+        if self.sets is not None:
             raise UsageError("this propagation has many seed sets; ask one of its rows: .row(0)")
         return self.values
 
     def __repr__(self) -> str:
-        sets = "" if self.values.ndim == 1 else f"{len(self.values)} seed sets, "
+        sets = "" if self.sets is None else f"{self.sets} seed sets, "
         return (
             f"<{self.semiring.name} {self.direction}, {sets}{self.graph.count} nodes, "
             f"{self.steps} steps>"

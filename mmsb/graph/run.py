@@ -195,11 +195,16 @@ class Run:
             cycle,
         )
 
+    @property
+    def plain(self) -> bool:
+        """Does every edge count as one?"""
+        return self.weights is None or (self.ring.boolean and bool(self.weights.all()))
+
     def _level(self) -> int | None:
         """The value of all seeds, if what they reach follows from it and the hops alone."""
         ring, given = self.ring, self.given
         if ring.boolean:
-            return 1 if self.weights is None or bool(self.weights.all()) else None
+            return 1 if self.plain else None
         if self.weights is not None or ring.op not in (MIN_PLUS.op, MAX_MIN.op) or not len(given):
             return None
         base = int(given[0])

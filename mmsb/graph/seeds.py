@@ -34,6 +34,27 @@ def seeded(graph: Graph, seeds: Seeds, ring: Semiring) -> tuple[Array, Array]:
     return nodes, _ones(ring, len(nodes))
 
 
+def node_sets(graph: Graph, seed_sets: list[Seeds], ring: Semiring) -> tuple[Array, Array, int]:
+    """The nodes of all sets, u32, the number of the set of each, i64, and how many sets there are.
+
+    Of a boolean semiring, of which all seeds have the same value. UnknownName, UsageError.
+    """
+    nodes: list[int] = []
+    ends = []
+    for seeds in seed_sets:
+        if type(seeds) is int:
+            nodes.append(seeds)
+        elif type(seeds) is list and all(type(each) is int for each in seeds):
+            nodes += seeds
+        else:
+            nodes += seeded(graph, seeds, ring)[0].tolist()
+        ends.append(len(nodes))
+    for end in (min(nodes), max(nodes)) if nodes else ():
+        graph.node(end)
+    lengths = np.diff(np.array([0, *ends]))
+    return np.array(nodes, np.uint32), np.repeat(np.arange(len(ends)), lengths), len(ends)
+
+
 def _valued(graph: Graph, seeds: Mapping[Any, Any], ring: Semiring) -> tuple[Array, Array]:
     held: dict[int, int] = {}
     for given, value in seeds.items():

@@ -241,7 +241,7 @@ class PropagationContract:
         graph = first.graph()
         given = (first.ring, first.direction, first.limit)
         more: dict[str, Any] = {"rounds": first.rounds, "device": self.device}
-        with threads(self.threads):
+        with threads(self.threads), eager():
             for witness in (False, True):
                 try:
                     many = propagate_many(graph, sets, *given, witness=witness, **more)

@@ -30,6 +30,8 @@ class _Runs(PropagationContract):
         random = np.random.default_rng(2)
         for _ in range(60):
             self.holds_for_many([case(random) for _ in range(int(random.integers(1, 9)))])
+        for _ in range(10):
+            self.holds_for_many([case(random, (8, 130)) for _ in range(70)])
 
 
 class TestOneThread(_Runs):
