@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.command import main
 
-CLAIMS: tuple[str, ...] = ("components", "incremental", "growth")
+CLAIMS: tuple[str, ...] = ("traverse", "small", "components", "incremental", "growth")
 
 if __name__ == "__main__":
     main("benchmarks.graph", CLAIMS, "bench-graph")

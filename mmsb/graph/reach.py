@@ -53,7 +53,8 @@ def _word(graph: Graph, direction: Direction, seen: Array, every: np.uint64, las
         against = (other.starts, other.stops, other.targets, every, seen, fresh, coming)
 
         def step(low: int, high: int, against: Any = against) -> int:
-            return int(kernels.against(*against, low, high))
+            run: Any = kernels.against
+            return int(run(*against, low, high))
 
         pool.spread(step, count, smallest=64 * breadth.WORDS)
         held = int(kernels.taken(seen, fresh, coming, front))
