@@ -123,6 +123,16 @@ class TestPullingTogether(OnHost):
     alone, pulled = 0, 0
 
 
+@pytest.mark.long
+class TestThousandsInABlock(OnHost):
+    cases = 2000
+
+
+@pytest.mark.long
+class TestThousandsTogether(OnHost):
+    alone, pulled, cases = 0, 0, 2000
+
+
 class TestSeveral(OnHost):
     """Over three machines, which hold a part of the edges each."""
 
