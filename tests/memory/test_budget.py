@@ -171,7 +171,12 @@ def test_maps_of_keyframes_are_released_too(large: Path) -> None:
         assert frames <= {own.address for own in budget.maps(memory._index)}
 
 
-def test_what_was_decompressed_is_released(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_decompressed_is_released(
+    large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = tmp_path / "room"
+    room.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
     with Memory.open(large, True, kinds=KINDS) as memory:
         assert memory.compact(seal=True).segments
         page = int(memory.at().pages(SMALL)[0])
@@ -184,14 +189,14 @@ def test_what_was_decompressed_is_released(large: Path, monkeypatch: pytest.Monk
         assert told["released"] > 2 * PAGES * ROWS  # of 4 bytes, twice
         assert np.array_equal(view, np.arange(ROWS))
         memory.digest()
-        assert not [name for name in Path(tempfile.gettempdir()).glob("mmsb-*") if name.is_file()]
+        assert list(room.iterdir()) == []  # nothing there has a name
     with Memory.open(large, kinds=KINDS, resident_bytes=3 * MIB) as memory:
 
         def full(*_: object) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr("os.pwrite", full)
-        with pytest.raises(NoSpace, match="cannot be decompressed into the folder"):
-            memory.at().column(SMALL, page, "value")
-        monkeypatch.undo()
+        with monkeypatch.context() as patched:
+            patched.setattr("os.pwrite", full)
+            with pytest.raises(NoSpace, match="cannot be decompressed into the folder"):
+                memory.at().column(SMALL, page, "value")
         _read(memory, [page])
