@@ -58,7 +58,7 @@ def compared(
         same(f"{what}, {edges.name}: {name}", truth, answer)
     timings = measured(bench, {name: Way(each.run, times) for name, each in rivals.items()})
     ours = timings[OURS]
-    others = {name: each.over(ours) for name, each in timings.items() if name != OURS}
+    others = {n: each.over(ours) for n, each in timings.items() if not n.startswith(OURS)}
     for name, bound in (goals or {}).items():
         found = min(others.values(), default=None) if name == "the best peer" else others.get(name)
         goal = Goal(f"{what}, {edges.name}, {name} of it", found, bound, "×", at_least=True)
