@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 from mmsb.graph.adjacency import Direction, Graph, Side
@@ -18,6 +21,13 @@ WORDS = 128
 _FOREVER = 2**62
 
 
+@cache
+def _kernels() -> Any:
+    from mmsb.graph import kernels_breadth
+
+    return kernels_breadth
+
+
 def breadth(
     graph: Graph, side: Side, direction: Direction, nodes: Array, last: int | None
 ) -> tuple[Array, int]:
@@ -25,8 +35,7 @@ def breadth(
 
     The first step against the edges makes the other side of the graph, once. O(reached edges).
     """
-    from mmsb.graph import kernels_breadth as kernels
-
+    kernels = _kernels()
     count, held = graph.count, len(nodes)
     labels, queue = np.empty(count, np.uint64), np.empty(count, np.uint32)
     queue[:held] = nodes
@@ -37,7 +46,7 @@ def breadth(
     while at < held and level < last:
         held, level = _against(graph.side(_OTHER[direction]), labels, queue, level, last)
         at, held, level = kernels.along(*arrays, 0, held, level, last, COUNTED, most)
-    return labels, level - (at == held and level > 0)
+    return labels, int(level) - (at == held and level > 0)
 
 
 _OTHER: dict[Direction, Direction] = {"forward": "backward", "backward": "forward"}
@@ -45,15 +54,14 @@ _OTHER: dict[Direction, Direction] = {"forward": "backward", "backward": "forwar
 
 def _against(other: Side, labels: Array, queue: Array, level: int, last: int) -> tuple[int, int]:
     """Dense steps while they find much; the last frontier is then in the queue. (held, level)."""
-    from mmsb.graph import kernels_breadth as kernels
-
+    kernels = _kernels()
     count = len(labels)
     words = (count + 63) // 64
     front, seen, fresh = (np.empty(words, np.uint64) for _ in range(3))
     found = np.zeros(words // WORDS + 1, np.int64)  # by the first word of each thread's part
 
     def bits(low: int, high: int) -> int:
-        return kernels.to_bits(labels, level, front, seen, low, high)
+        return int(kernels.to_bits(labels, level, front, seen, low, high))
 
     def step(low: int, high: int) -> int:
         sides = (other.starts, other.stops, other.targets, other.ordered)
@@ -69,4 +77,4 @@ def _against(other: Side, labels: Array, queue: Array, level: int, last: int) ->
         pool.spread(step, words, smallest=WORDS)
         held = int(found.sum())
         front, fresh = fresh, front
-    return kernels.to_queue(front, queue, 0), level
+    return int(kernels.to_queue(front, queue, 0)), level
