@@ -230,6 +230,11 @@ def _compiled(function: Operation, name: str) -> Operation:
     from numba import njit, types
     from numba.core.errors import NumbaError
 
+    if not hasattr(function, "py_func") and not isinstance(function, FunctionType):
+        raise UsageError(
+            f"semiring {name!r:.40}: {function!r:.60} is no function that numba can compile; pass "
+            "a def or a lambda of two numbers"
+        )
     made: Any = function if hasattr(function, "py_func") else njit(nogil=True)(function)
     try:
         made.compile((types.uint64, types.uint64))

@@ -125,6 +125,8 @@ def test_functions_numba_cannot_take() -> None:
         user("mine", lambda a, b: globals()[a], lambda a, b: a, 0, 1)
     with pytest.raises(UsageError, match="gives"):
         user("mine", lambda a, b: a / b, lambda a, b: a, 0, 1)
+    with pytest.raises(UsageError, match="no function that numba can compile"):
+        user("mine", min, max, 0, 1)
 
 
 def test_names_and_widths() -> None:
