@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from mmsb.memory import pool
 from mmsb.memory.memory import Memory
 from mmsb.testing.strategies import KINDS, SMALL
@@ -29,3 +31,22 @@ def test_our_threads_take_no_signals(path: Path) -> None:
         assert len(new) >= 1 + (pool.THREADS > 1)
         assert all(held(thread) for thread in new)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_part_may_share_out_work_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for threads that wait for it."""
+    monkeypatch.setattr(pool, "THREADS", 2)
+    monkeypatch.setattr(pool, "_pool", None)
+    seen: list[int] = []
+
+    def work(low: int, high: int) -> int:
+        seen.extend(range(low, high))
+        return 1
+
+    def outer(low: int, high: int) -> int:
+        return pool.spread(lambda a, b: work(10 * low + a, 10 * low + b), 8, smallest=1) * (
+            high - low
+        )
+
+    assert pool.spread(outer, 2, smallest=1) == 1
+    assert sorted(seen) == [*range(8), *range(10, 18)]
