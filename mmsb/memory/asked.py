@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from mmsb.base import schema
 from mmsb.base.errors import UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
+from mmsb.memory import kinds as schemas
 from mmsb.memory.cells import Array, cast
 
 #: More rows than these beyond a page's last one are not made up of fill.
@@ -70,6 +72,8 @@ def kinds(values: Any) -> tuple[Kind, ...]:
     for kind in found:
         if not isinstance(kind, Kind):
             raise UsageError(f"pass kinds as mmsb.base.schema.Kind makes them, not {kind!r:.60}")
+        if schema.BY_NAME.get(kind.name) is not kind:
+            schemas.check(kind)
     return found
 
 

@@ -52,6 +52,8 @@ def no_room() -> EnvironmentProblem:
 
 def whole(value: Any, what: str) -> int:
     """The value as an int; UsageError unless it is a whole number."""
+    if value is True or value is False:
+        raise UsageError(f"{what}: pass a whole number, not {value}")
     try:
         return operator.index(value)
     except TypeError as error:

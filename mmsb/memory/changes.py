@@ -53,7 +53,7 @@ class Changes:
         self._texts: dict[str, int] = {}
         self._raw: list[bytes] = []
         self._first_page = index.page_count
-        self._kinds = tuple(index.unstored())
+        self._known, self._kinds = index.known, tuple(index.unstored())
         # Storing the schema of an append-only kind creates its page.
         tables = [k for k in self._kinds if k.append_only and k.id not in index.stored]
         self._page_kinds, self._page_subjects = Grow("<u2"), Grow("<u4")
@@ -231,6 +231,11 @@ class Changes:
                 f"these changes were collected for {self._index.folder}, opened elsewhere or "
                 f"earlier; commit them there, or collect them with changes() of {index.folder}"
             )
+
+    @property
+    def unknowing(self) -> bool:
+        """Were kinds made known since? This commit would not store their schemas."""
+        return self._known is not self._index.known
 
     def conflict(self, head: int) -> str | None:
         """Why this cannot be committed on top of ``head``, or None."""

@@ -46,6 +46,19 @@ def _stored_column(
     return Column(id, str(name), str(dtype), cast(int, fill), str(ref), digest is True)
 
 
+def check(kind: Kind) -> None:
+    """UsageError for a kind that would not be read as it is written."""
+    try:
+        same = decode(encode([kind])) == (kind,)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{kind!r:.120} cannot be stored: {error}") from error
+    if not same:
+        raise UsageError(
+            f"{kind!r:.120} cannot be stored as it is: ids are ints, names texts, append_only and "
+            "digest True or False"
+        )
+
+
 def replaced(stored: Mapping[int, Kind], new: Iterable[Kind]) -> dict[int, Kind]:
     """The stored kinds after a frame that lists ``new``; ValueError if one does more than grow.
 

@@ -44,7 +44,8 @@ class Log:
         """
         self.folder, self.spill = folder, spill
         self.manifest: Manifest = read_manifest(folder)  # it says so if there is no memory
-        self.reload()
+        while not self.reload():
+            self.manifest = read_manifest(folder)
         manifest = self.manifest
         self.segments: dict[int, Segment] = {}
         first = manifest.segments[0][0]
@@ -52,17 +53,23 @@ class Log:
         self.end = (first, FIRST)
         self.torn: str | None = None
 
-    def reload(self) -> None:
-        """Reads manifest and header again."""
+    def reload(self) -> bool:
+        """Reads manifest and header again; False, and nothing is taken from them, if `moved`."""
         # The manifest names a segment before the header points into it: header first, then.
-        marks, self.both_slots = read_marks(self.folder)
-        self.manifest = read_manifest(self.folder)
-        self.marks = self.manifest.settled(marks)
+        marks, both = read_marks(self.folder)
+        manifest = read_manifest(self.folder)
+        if self._another(manifest):
+            return False
+        self.manifest, self.marks, self.both_slots = manifest, manifest.settled(marks), both
+        return True
 
     @property
     def moved(self) -> bool:
         """Has the writer rewritten the log, so that these segments are going or gone?"""
-        return read_manifest(self.folder).segments[0][0] != self.manifest.segments[0][0]
+        return self._another(read_manifest(self.folder))
+
+    def _another(self, manifest: Manifest) -> bool:
+        return manifest.segments[0][0] != self.manifest.segments[0][0]
 
     def scan(self, *, beyond: bool, recall: Recalls | None = None) -> Iterator[Frame]:
         """Frames from ``position`` to the visible mark; with ``beyond`` as far as they are sound.

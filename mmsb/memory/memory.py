@@ -173,6 +173,11 @@ class Memory(Upkeep):
                     f"epoch {self.head} of {self.path} came in since these changes began at epoch "
                     f"{changes.base}, and {reason}; collect them again"
                 )
+            if changes.unknowing:
+                raise Conflict(
+                    f"kinds were made known to {self.path} since these changes began; collect "
+                    "them again"
+                )
             _check_source(source)
             epoch = self.head + 1
             try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmsb.base.errors import CorruptData, StateError, UnknownName, UsageError
 from mmsb.base.schema import Kind
-from mmsb.memory import budget, device
+from mmsb.memory import asked, budget, device
 from mmsb.memory import kinds as schemas
 from mmsb.memory.cells import Array, whole
 from mmsb.memory.device import Copied
@@ -76,11 +76,16 @@ class Reading:
     def know(self, *kinds: Kind) -> None:
         """Makes kinds known here as `open` does; the next commit stores what is new of them.
 
-        UsageError where a number or name stands for something else.
+        Changes that were begun before conflict. UsageError where a number or name stands for
+        something else.
         """
+        wanted = asked.kinds(kinds)
         with self._lock:
+            self._check_open()
             index = self._index
-            known = schemas.joined({kind.id: kind for kind in kinds}, index.known)
+            known = schemas.joined({kind.id: kind for kind in wanted}, index.known)
+            if known == index.known:
+                return
             index.kinds, index.known = schemas.joined(known, index.stored), known
             index.complete = not index.unstored()
 
@@ -92,9 +97,8 @@ class Reading:
         with self._lock:
             self._check_open()
             if self._writer is None:
-                if not self._log.moved:
+                if self._log.reload():
                     try:
-                        self._log.reload()
                         for frame in self._log.scan(beyond=False):
                             self._index.add(frame)
                         self._index.keyframes.load(self.head)

@@ -207,7 +207,7 @@ class Transaction:
             return None
         with self._lock:
             head, moved = self._memory.at(), dict[str, Moved]()
-            if head.epoch != self.base.epoch:
+            if head.epoch != self.base.epoch or changes.unknowing:
                 changes = self._memory.changes()
                 moved = self._again(changes, head)
             self.epoch = self._memory.commit(changes, source=self._source)
