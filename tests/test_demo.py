@@ -37,6 +37,7 @@ def test_with_a_julia_it_records(
     assert (tmp_path / "tour.mmsb").is_dir()
 
 
+@pytest.mark.newest
 def test_it_replaces_its_own_memory_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, julia: Candidate
 ) -> None:

@@ -120,9 +120,9 @@ def assert_same_diff(memory: Memory, oracle: Oracle, old: int, new: int) -> None
     assert {entry.page for entry in found if entry.deleted} == dead, "deleted pages"
 
 
-def fill(memory: Memory, epochs: int = 6) -> None:
-    """Commits with new pages, dense and sparse patches, types, symbols and a tombstone; every other
-    one is narrow."""
+def fill(memory: Memory, epochs: int = 6, *, narrow: bool = True) -> None:
+    """Commits with new pages, dense and sparse patches, types, symbols and a tombstone; with
+    ``narrow`` every other one is."""
     for epoch in range(1, epochs + 1):
         changes = memory.changes()
         for number in range(3):
@@ -137,7 +137,7 @@ def fill(memory: Memory, epochs: int = 6) -> None:
         changes.patch(SMALL, gone, {"value": np.arange(50)})
         if epoch % 2 == 0:
             changes.delete(gone)
-        assert memory.commit(changes, narrow=epoch % 2 == 1) == epoch
+        assert memory.commit(changes, narrow=narrow and epoch % 2 == 1) == epoch
 
 
 def dump(memory: Memory) -> dict[object, bytes]:

@@ -67,6 +67,7 @@ def test_a_killed_program_leaves_its_compiled_signatures(tmp_path: Path, julia: 
     assert known["deterministic"] == "no"
 
 
+@pytest.mark.newest
 def test_the_end_is_the_childs_exit_not_the_pipes(tmp_path: Path, julia: Candidate) -> None:
     pid_file = tmp_path / "pid"
     code = f"p = run(`sleep 60`, wait = false); write({str(pid_file)!r}, string(getpid(p)))"
@@ -75,6 +76,7 @@ def test_the_end_is_the_childs_exit_not_the_pipes(tmp_path: Path, julia: Candida
     assert result.state == "complete"
 
 
+@pytest.mark.newest
 def test_a_child_of_the_program_inherits_no_pipe(tmp_path: Path, julia: Candidate) -> None:
     code = "run(`ls -l /proc/self/fd`)"
     script = tmp_path / "script.jl"
@@ -109,6 +111,7 @@ def test_a_bad_switch_is_julias_to_refuse(tmp_path: Path, julia: Candidate) -> N
     assert "before the recorder began" in result.message
 
 
+@pytest.mark.newest
 def test_an_existing_output_is_kept(tmp_path: Path, julia: Candidate) -> None:
     first = run(tmp_path, julia, PROGRAM)
     with pytest.raises(UsageError, match="exists already"):
@@ -130,6 +133,7 @@ def test_a_session_runs_code_and_says_what_julia_says(tmp_path: Path, julia: Can
         session.run("f(3)")
 
 
+@pytest.mark.newest
 def test_a_session_whose_julia_exits_keeps_what_there_was(tmp_path: Path, julia: Candidate) -> None:
     session = start(tmp_path / "s.mmsb", julia=str(julia.path))
     session.run("f(x) = x + 1; f(1)")
@@ -147,6 +151,7 @@ session = start(sys.argv[1], julia=sys.argv[2])
 """
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("run", ['session.run("f(x) = x + 1; f(1)")', ""])
 def test_a_session_that_is_not_stopped_ends_with_python(
     tmp_path: Path, julia: Candidate, run: str

@@ -113,6 +113,7 @@ exit(7)
 """
 
 
+@pytest.mark.newest
 def test_all_that_a_hard_program_did_is_kept(tmp_path: Path, julia: Candidate) -> None:
     result = run(tmp_path, julia, HARD, "-t2")
     assert (result.state, result.exit_code) == ("complete", 7)
@@ -225,6 +226,7 @@ run(pipeline(command, stdin = ARGS[2]))
 """
 
 
+@pytest.mark.newest
 def test_in_a_package_image_recording_is_refused_by_name(tmp_path: Path, julia: Candidate) -> None:
     """The compiler's queue is then the image's own."""
     native(julia)

@@ -44,6 +44,7 @@ def apart(
     )
 
 
+@pytest.mark.newest
 def test_apart_is_what_the_program_itself_records(julia: Candidate, tmp_path: Path) -> None:
     """To the last byte that a digest sees."""
     forks(julia)
@@ -56,6 +57,7 @@ def test_apart_is_what_the_program_itself_records(julia: Candidate, tmp_path: Pa
     assert outside.memory.digest() == inside.memory.digest()
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("switches", [["-t4,1", "--gcthreads=3"], []], ids=" ".join)
 def test_what_a_program_leaves_behind_stays_its_own(
     julia: Candidate, tmp_path: Path, switches: list[str]

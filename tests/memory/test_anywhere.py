@@ -27,6 +27,15 @@ def whole(quick: Path) -> Path:
     """A closed memory of several segments."""
     path = quick / "a.mmsb"
     with Memory.create(path, KINDS, segment_bytes=4096) as memory:
+        fill(memory, EPOCHS, narrow=False)
+    return path
+
+
+@pytest.fixture
+def narrow(quick: Path) -> Path:
+    """The same, written narrow."""
+    path = quick / "a.mmsb"
+    with Memory.create(path, KINDS, segment_bytes=4096) as memory:
         fill(memory, EPOCHS)
     return path
 
@@ -114,6 +123,10 @@ def sound(path: Path) -> bool:
 
 def test_damage_is_found_or_harmless(whole: Path) -> None:
     assert damages(whole, 300, seed=1, durable=EPOCHS) > 100
+
+
+def test_damage_to_narrow_frames(narrow: Path) -> None:
+    assert damages(narrow, 150, seed=4, durable=EPOCHS) > 40
 
 
 def test_damage_to_compressed_segments_and_keyframes(compacted: Path) -> None:
