@@ -78,7 +78,7 @@ class CodeState(IntEnum):
 
     VALID = 0
     INVALIDATED = 1  # capped at world W by what was defined at W + 1
-    SUPERSEDED = 2  # its method was replaced; Julia never caps it
+    SUPERSEDED = 2  # its method was replaced, which caps nothing
     PAST = 3  # compiled for worlds that were over: nothing ended it
 
 

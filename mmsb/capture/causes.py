@@ -53,13 +53,13 @@ def fates(scheduler: Scheduler, candidates: Iterable[int], named: Mapping[int, i
         code = schedule.codes[index]
         if scheduler.is_past(index):
             continue
-        if code.max_world != OPEN_WORLD:
-            capped[code.max_world + 1].append(index)
-            continue
         instance = stream.instances[code.instance]
         own = scheduler.methods.get((instance.method, code.method_world))
-        if own is None or own.last_world == OPEN_WORLD:
+        if own is None or own.last_world >= code.max_world:
+            if code.max_world != OPEN_WORLD:
+                capped[code.max_world + 1].append(index)
             continue
+        # replaced first; Julia may cap it later, when something that it calls changes
         world = own.last_world + 1
         causes = tuple(
             sorted(

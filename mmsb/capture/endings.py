@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from mmsb.base.model import NONE_U32, TreeNode
+from mmsb.base.model import NONE_U32, OPEN_WORLD, CodeState, TreeNode
 from mmsb.capture.causes import Fate, fates
 from mmsb.capture.scheduler import Part, Scheduler
 from mmsb.capture.trees import roots
@@ -14,9 +14,11 @@ from mmsb.capture.trees import roots
 
 @dataclass(slots=True)
 class Ending:
-    """What ended at one place: fates, and trees of the compiler's log."""
+    """What ended at one place: fates, code objects (rows of Schedule.codes) that were capped after
+    they were superseded, and trees of the compiler's log."""
 
     fates: list[Fate] = field(default_factory=list)
+    capped: list[int] = field(default_factory=list)
     trees: list[list[int]] = field(default_factory=list)
 
 
@@ -27,6 +29,7 @@ class Endings:
         self._scheduler = scheduler
         self.schedule, self.stream = scheduler.schedule, scheduler.stream
         self._ended: set[int] = set()
+        self._uncapped: set[int] = set()  # superseded, and not known to be capped since
         self._log_read = 0
 
     def place(self, part: Part) -> tuple[dict[int, Ending], dict[int, Ending]]:
@@ -43,6 +46,14 @@ class Endings:
             else:
                 at, is_late = self._place_of(part, fate.world, [fate.code])
             (late if is_late else early)[at].fates.append(fate)
+            if fate.state == CodeState.SUPERSEDED:
+                self._uncapped.add(fate.code)
+        for index in sorted(self._uncapped):
+            last = self.schedule.codes[index].max_world
+            if last != OPEN_WORLD:
+                self._uncapped.remove(index)
+                at, is_late = self._place_of(part, last + 1, [index])
+                (late if is_late else early)[at].capped.append(index)
         return early, late
 
     def _place_of(self, part: Part, world: int, codes: Iterable[int]) -> tuple[int, bool]:

@@ -161,7 +161,9 @@ class Translator:
             code = self.schedule.codes[fate.code]
             pages = self._instances[code.instance]
             version = pages.version_of[fate.code]
-            cells = {"state": [int(fate.state)], "max_world": [code.max_world]}
+            cells = {"state": [int(fate.state)]}
+            if fate.state == CodeState.INVALIDATED:
+                cells["max_world"] = [code.max_world]
             pages.code.update(sink, cells, version)
             ended.append((fate, code.instance, version))
             kind = (
@@ -170,6 +172,10 @@ class Translator:
                 else EventKind.SUPERSEDED
             )
             events.append(EventRow(window.index, kind, code.instance, fate.world, version))
+        for index in ending.capped:
+            code = self.schedule.codes[index]
+            pages = self._instances[code.instance]
+            pages.code.update(sink, {"max_world": [code.max_world]}, pages.version_of[index])
         write_fates(sink, window.index, ended, self._log_rows)
         write_events(sink, events)
 

@@ -87,6 +87,8 @@ def _nearest(facts: Facts, key: str, stale: set[str]) -> tuple[str, ...]:
 def _shortest(facts: Facts, key: str, reasons: list[Reason]) -> Reason:
     """The reason of the newest version, with the shortest of the chains that the log has of it."""
     newest = max(reasons, key=lambda reason: (reason.version, reason.epoch))
+    if newest.state is CodeState.SUPERSEDED:
+        return newest  # the log may have a later end of it
     trees = Trees(facts)
     nodes = [
         node

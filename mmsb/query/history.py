@@ -69,7 +69,8 @@ class LogView(Answer):
 
     def document(self) -> Document:
         if not self.entries:
-            return (note("No epoch has such an event."),)
+            such = "such an event" if self.filters else "an event"
+            return (note(f"No epoch has {such}."),)
         rows = (
             (
                 str(entry.epoch),

@@ -1,7 +1,7 @@
 """What became of a function's code, and why.
 
 *Invalidated*: a caller's code object was capped at world W by what was defined at W + 1.
-*Superseded*: a method was replaced; its own code is no longer called, and Julia never caps it.
+*Superseded*: a method was replaced; its own code is no longer called, and not capped for that.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def reason_note(reason: Reason) -> Block:
             ("superseded", "bad"),
             f" in epoch {reason.epoch}, at world {reason.world}: its own method was replaced by ",
             (causes, "head"),
-            ". Julia does not cap its world range; it is no longer called.",
+            ". Julia does not cap its world range for that; it is no longer called.",
         )
     if reason.chain:
         return _told_by_the_log(reason)

@@ -126,6 +126,39 @@ def test_parts_make_the_memory_that_the_whole_makes(tmp_path: Path, cuts: tuple[
     assert digests[0] == digests[1]
 
 
+def replaced(shim: Shim) -> None:
+    """f's old code stays; nothing caps it."""
+    shim.method("f", 11, order=0, last=19)
+    shim.method("f", 20, order=2)
+    shim.code("f", 20, told("2"), order=2, low=20)
+
+
+def capped(shim: Shim) -> None:
+    """What f's old code calls is replaced."""
+    shim.method("g", 25, order=3)
+    shim.code("f", 11, order=1, high=24)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_replaced_code_that_is_capped_later_was_superseded_then(
+    recording: Recording, together: bool
+) -> None:
+    for number, part in enumerate((first_part, replaced, capped)):
+        part(recording.shim)
+        recording.shim.send()
+        if number == 2 or not together:
+            list(recording.drain(send=False))
+    ends = recording.table(schema.INVALIDATION)
+    assert pick(ends, "victim", "version", "state", "cause", "world") == [
+        ("f", 0, CodeState.SUPERSEDED, "m.f", 20)
+    ]
+    code = recording.page(schema.CODE, "f")
+    assert pick(code, "state", "max_world") == [
+        (CodeState.SUPERSEDED, 24),
+        (CodeState.VALID, OPEN_WORLD),
+    ]
+
+
 def test_nothing_new_makes_no_commit(recording: Recording) -> None:
     first_part(recording.shim)
     assert recording.all()

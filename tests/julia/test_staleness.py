@@ -12,6 +12,7 @@ import pytest
 from mmsb.base.model import NONE_U32, CodeState, EventKind
 from mmsb.capture.julia import Candidate
 from mmsb.memory.snapshot import Snapshot
+from mmsb.query import history, why
 
 Causes = dict[str, set[str]]  # victim as people write it → keys of the methods that did it
 
@@ -148,6 +149,20 @@ CASES = [
         invalidated={"f(::Int64)": {method("g", ANY)}},
         superseded={"g(::Int64)": {method("g", ANY)}},
     ),
+    Case(
+        "replaced, and what its old code calls later",
+        """
+        @noinline inner(x) = x + 1
+        @noinline mine(x) = inner(x) * 2
+        mine(3)
+        mine(x) = 0
+        inner(x) = x + 2
+        """,
+        superseded={
+            "mine(::Int64)": {method("mine", ANY)},
+            "inner(::Int64)": {method("inner", ANY)},
+        },
+    ),
 ]
 
 
@@ -190,6 +205,41 @@ def test_each_version_has_the_state_it_ended_in(julia: Candidate, tmp_path: Path
     invalidated = CodeState.INVALIDATED
     assert versions(head, "f(::Int64)") == [invalidated, invalidated]
     assert versions(head, "g(::Int64)") == [CodeState.SUPERSEDED] * 2
+
+
+REPLACED_TWICE = """
+@noinline scale(x) = 2x
+@noinline leaf(x) = scale(x) + 1
+top(x) = leaf(x) * 3
+top(1)
+leaf(x) = scale(x) + 100
+top(1)
+scale(x) = 5x
+top(1)
+"""
+
+
+def test_replaced_code_is_superseded_also_where_it_is_capped_later(
+    julia: Candidate, tmp_path: Path
+) -> None:
+    memory = live.record_text(julia, tmp_path, REPLACED_TWICE).memory
+    superseded, invalidated = CodeState.SUPERSEDED, CodeState.INVALIDATED
+    assert versions(memory.at(), "leaf(::Int64)") == [superseded, invalidated, CodeState.VALID]
+    of_leaf = {
+        kind: [entry.epoch for entry in history.log(memory, function="leaf", kind=kind).entries]
+        for kind in (EventKind.SUPERSEDED, EventKind.INVALIDATED)
+    }
+    ((replaced,), (capped,)) = of_leaf.values()
+    assert replaced < capped
+    assert versions(memory.at(capped - 1), "leaf(::Int64)") == [superseded, CodeState.VALID]
+    before, after = (why.why(memory, "leaf", at=at).fates[0] for at in (capped - 1, capped))
+    assert [version.max_world for version in before.versions] == [None, None]
+    assert after.versions[0].max_world == after.versions[1].max_world == after.reasons[1].last_world
+    assert [(r.version, r.state, r.epoch) for r in after.reasons] == [
+        (1, superseded, replaced),
+        (2, invalidated, capped),
+    ]
+    assert after.reasons[0] == before.reasons[0]
 
 
 def test_a_caller_never_compiled_has_no_page(julia: Candidate, tmp_path: Path) -> None:

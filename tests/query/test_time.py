@@ -78,6 +78,13 @@ def test_log_filters(memory: Reader) -> None:
         history.log(memory, function="nobody")
 
 
+def test_an_empty_log_speaks_of_a_filter_where_there_is_one(builder: Builder) -> None:
+    with builder.done() as empty:
+        assert str(history.log(empty)).strip() == "No epoch has an event."
+        filtered = history.log(empty, kind=EventKind.SUPERSEDED)
+        assert str(filtered).strip() == "No epoch has such an event."
+
+
 def test_blame_names_the_epoch_of_the_last_change(memory: Reader) -> None:
     inferred = history.blame(memory, "f", stage=Stage.INFERRED)
     assert [s.epoch for s in inferred.statements] == [7, 7, 2]

@@ -330,7 +330,7 @@ def retain(
     memory: MemoryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Forget old epochs, for good; from the first one kept on all answers stay the same."""
+    """Forget old epochs, for good; what an older one did shows as of the first one kept."""
     from mmsb.query import memories, overview
 
     done = guarded(lambda: overview.retain(memories.locate(memory), from_epoch, epochs), as_json)
