@@ -11,6 +11,7 @@ from mmsb.base.errors import UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.graph.propagate import propagate
 from mmsb.graph.propagation import Propagation
+from mmsb.memory.cells import whole
 from mmsb.memory.memory import Memory
 from mmsb.query import missing, names
 from mmsb.query.answers import Answer
@@ -77,8 +78,9 @@ def _more(count: int) -> list[Block]:
 def callers(memory: Memory, name: str, *, at: int | None = None, depth: int = 1) -> CallsView:
     """Who calls the instances that fit a name, up to ``depth`` calls away; `callees` likewise.
 
-    Inlined calls count; a runtime dispatch counts for each recorded instance of the function that
-    it may reach. UnknownName, UsageError. O(call sites).
+    Inlined calls count; a dispatch, or a call of several types, counts for each recorded instance
+    that it may reach; what comes back to the asked itself counts too. UnknownName, UsageError.
+    O(call sites).
     """
     return _calls(memory, name, at, depth, "callers")
 
@@ -91,7 +93,7 @@ def callees(memory: Memory, name: str, *, at: int | None = None, depth: int = 1)
 def _calls(
     memory: Memory, name: str, at: int | None, depth: int, which: Literal["callers", "callees"]
 ) -> CallsView:
-    if depth < 1:
+    if whole(depth, "depth") < 1:
         raise UsageError(f"depth is {depth}; ask for 1 call away or more")
     facts = Facts(memory, at)
     asked = names.instances(facts, name)
@@ -105,8 +107,9 @@ def _calls(
         "backward" if back else "forward",
         limit=depth,
     )
-    far = [node for node in reach.reached.tolist() if reach.value(node)]
-    found = [_called(facts, reach, nodes, how, node, back) for node in far]
+    ways = [reach.path(node) for node in reach.reached.tolist() if reach.value(node)]
+    ways += _rounds(reach, nodes, [(b, a) for a, b in how] if back else list(how), depth)
+    found = [_called(facts, [nodes.keys[step] for step in way], how, back) for way in ways]
     found.sort(key=lambda one: (one.depth, one.name, one.key))
     return CallsView(
         asked=name,
@@ -119,15 +122,23 @@ def _calls(
     )
 
 
+def _rounds(
+    reach: Propagation, nodes: Keys, pairs: list[tuple[str, str]], depth: int
+) -> list[list[int]]:
+    """The shortest way to each seed that calls lead to: recursion, and calls among the seeds."""
+    found: dict[int, tuple[int, int]] = {}
+    seen = set(reach.reached.tolist())
+    for before, after in ((nodes.number(a), nodes.number(b)) for a, b in pairs):
+        if before in seen and after in seen and not reach.value(after):
+            step = (int(reach.value(before)), before)
+            found[after] = min(step, found.get(after, step))
+    return [[*reach.path(near), seed] for seed, (far, near) in found.items() if far < depth]
+
+
 def _called(
-    facts: Facts,
-    reach: Propagation,
-    nodes: Keys,
-    how: Mapping[tuple[str, str], str],
-    node: int,
-    back: bool,
+    facts: Facts, path: list[str], how: Mapping[tuple[str, str], str], back: bool
 ) -> Called:
-    path = [nodes.keys[step] for step in reach.path(node)]
+    """The last of a way that begins with what was asked for."""
     key, near = path[-1], path[-2]
     return Called(
         depth=len(path) - 1,
@@ -207,7 +218,7 @@ def reached(memory: Memory, old: int, new: int, *, start: str | None = None) -> 
     From what running code asked inference for, or from the instances that fit ``start``.
     UnknownName for an epoch, or a function that neither epoch has; UsageError. O(call sites).
     """
-    if old > new:
+    if whole(old, "an epoch") > whole(new, "an epoch"):
         raise UsageError(f"reached goes from an older to a newer epoch; swap {old} and {new}")
     newer = Facts(memory, new)
     before, after = (_reach(facts, start) for facts in (newer.at(old), newer))

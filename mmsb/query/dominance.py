@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmsb.base import schema
+from mmsb.base.errors import UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.graph.dominators import dominated_sums
 from mmsb.graph.dominators import dominators as immediate
+from mmsb.memory.cells import whole
 from mmsb.memory.memory import Memory
 from mmsb.query import missing
 from mmsb.query.answers import Answer
@@ -24,6 +26,7 @@ from mmsb.query.history import subject_name
 from mmsb.query.ties import graph_of, used_by
 
 MOST = 20
+_NAME = 60  # characters of a name that are shown; data has it whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ class DominatorsView(Answer):
                 f"{100 * one.dominated_ns / max(1, self.total_ns):.0f} %",
                 duration(one.own_ns),
                 str(one.methods),
-                line((one.name, "name")),
-                one.under or "",
+                line((_cut(one.name), "name")),
+                _cut(one.under or ""),
             )
             for one in self.found
         )
@@ -79,7 +82,10 @@ class DominatorsView(Answer):
 
 
 def dominators(memory: Memory, *, at: int | None = None, most: int = MOST) -> DominatorsView:
-    """The methods that dominate the most inference time. O(frames and dependencies)."""
+    """The methods that dominate the most inference time, at most ``most``. UsageError.
+    O(frames and dependencies)."""
+    if whole(most, "most") < 1:
+        raise UsageError(f"most is {most}; ask for 1 method or more")
     facts = Facts(memory, at)
     rows = facts.snapshot.table(schema.INFERENCE)
     keys = [facts.text(id).partition(" @ ")[0] for id in rows["instance"].tolist()]
@@ -120,6 +126,10 @@ def dominators(memory: Memory, *, at: int | None = None, most: int = MOST) -> Do
         for node in order[:most]
     )
     return DominatorsView(facts.epoch, sum(own.values()), len(own), tuple(found), "")
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
 def _advice(facts: Facts, inferred: bool) -> str:

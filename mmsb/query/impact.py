@@ -15,7 +15,7 @@ from mmsb.query.code import duration
 from mmsb.query.document import Block, Document, counted, line, note, table
 from mmsb.query.facts import Facts
 from mmsb.query.history import subject_name, subjects_of
-from mmsb.query.ties import DYNAMIC, calls, graph_of, used_by
+from mmsb.query.ties import DYNAMIC, UNRESOLVED, calls, graph_of, used_by
 
 _LINES = 40
 
@@ -102,7 +102,7 @@ def impact(memory: Memory, name: str, *, at: int | None = None) -> ImpactView:
     method = _method(facts, name)
     pairs, basis = list(used_by(facts)), "backedges"
     if not pairs and not len(facts.head.snapshot.pages(schema.DEPENDENCY)):
-        resolved = (call for call in calls(facts) if call.how != DYNAMIC)
+        resolved = (call for call in calls(facts) if call.how not in (DYNAMIC, UNRESOLVED))
         pairs, basis = [(call.callee, call.caller) for call in resolved], "calls"
     known = facts.by_key.keys() | {key for pair in pairs for key in pair}
     own = [key for key in known if key.partition(" @ ")[0] == method]

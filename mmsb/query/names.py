@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
 from mmsb.base.model import CodeState, EventKind
@@ -71,7 +72,7 @@ class Written:
 
 def parse(text: str) -> Written:
     """Takes a name apart. UsageError if it is no name."""
-    stripped = text.strip()
+    stripped = _text(text).strip()
     if stripped.startswith(("Tuple{", "Core.Tuple{")):
         types = tuple_parameters(stripped)
         if types:
@@ -96,6 +97,12 @@ def parse(text: str) -> Written:
     return Written(text, name, tuple(map(_argument, arguments)), called)
 
 
+def _text(name: Any) -> str:
+    if not isinstance(name, str):
+        raise UsageError(f"a function is asked for by its name, as f(::Int64), not {name!r:.60}")
+    return name
+
+
 def _type_of_value(text: str) -> str | None:
     """The type of a value as people write it, None for what may be a type."""
     return next((name for name, form in _VALUES.items() if re.fullmatch(form, text)), None)
@@ -109,7 +116,7 @@ def _argument(text: str) -> str:
 
 def instances(facts: Facts, text: str) -> tuple[Function, ...]:
     """Every instance that fits the name, in order of first mention; UnknownName if none does."""
-    exact = facts.by_key.get(text)
+    exact = facts.by_key.get(_text(text))
     if exact is not None:
         return (exact,)
     written = parse(text)

@@ -14,17 +14,21 @@ from mmsb.graph.nodes import Nodes
 from mmsb.memory.cells import Array
 from mmsb.query.facts import Facts
 from mmsb.query.history import subject_name
-from mmsb.query.juliatext import short, tuple_parameters
+from mmsb.query.juliatext import parameters, short, tuple_parameters
 from mmsb.query.names import key_types
 
-#: How a function calls another, nearest to the machine first.
-INVOKED, DYNAMIC, INLINED, RESOLVED = "invoke", "dynamic dispatch", "inlined", "resolved"
+#: How a function calls another, nearest to the machine first. The last two are what inference found
+#: of code whose final form is not known: one method, several.
+INVOKED, DYNAMIC, INLINED, SPLIT = "invoke", "dynamic dispatch", "inlined", "split or inlined"
+RESOLVED, UNRESOLVED = "resolved", "unresolved"
+_ORDER = (INVOKED, DYNAMIC, INLINED, SPLIT, RESOLVED, UNRESOLVED)
+_IN_FINAL = {RESOLVED: INLINED, UNRESOLVED: SPLIT}
 _HOW = {
     CallKind.INVOKE: INVOKED,
     CallKind.DYNAMIC: DYNAMIC,
     CallKind.INLINED: INLINED,
     CallKind.RESOLVED: RESOLVED,
-    CallKind.UNRESOLVED: DYNAMIC,
+    CallKind.UNRESOLVED: UNRESOLVED,
 }
 _CODE = (Dependency.CODE, Dependency.INVOKE)
 
@@ -104,35 +108,40 @@ def used_by(facts: Facts) -> Iterator[tuple[str, str]]:
 def calls(facts: Facts) -> Iterator[Call]:
     """Every call site that is recorded, but those of builtins and foreign code. O(call sites).
 
-    A runtime dispatch is a call of each recorded instance that it may reach.
+    A call that may reach several instances, by dispatch or by splitting a union, is a call of each
+    that is recorded.
     """
     reach = _Dispatch(facts)
     names = ("alive", "kind", "callee", "signature", "stage")
     for caller, (alive, kind, callee, signature, stage) in _rows(facts, schema.CALL, names):
         how = _HOW.get(CallKind(kind)) if alive and callee != NONE_U32 else None
+        if stage == Stage.REDERIVED:
+            continue  # of another final code than the one that runs
         if how is None or (kind == CallKind.UNRESOLVED and stage != Stage.INFERRED):
             continue
         text = facts.text(callee)
-        types = facts.type(signature).text if signature != NONE_U32 else ""
-        if how == DYNAMIC:
+        type_ = facts.type(signature) if signature != NONE_U32 else None
+        types = type_.text if type_ is not None else ""
+        key = f"{text} @ {types}" if types and " @ " not in text else text
+        one = type_ is None or type_.lattice is Lattice.CONCRETE or key in facts.by_key
+        if one and how in (INVOKED, INLINED, RESOLVED):
+            yield Call(caller, key, how)
+        else:
             for key in reach.instances(text, types):
                 yield Call(caller, key, how)
-        else:
-            yield Call(caller, f"{text} @ {types}" if types and " @ " not in text else text, how)
 
 
 def called(facts: Facts) -> Mapping[tuple[str, str], str]:
-    """How each caller and callee are tied. A call that inference resolved and that is not in the
-    final code any more counts as inlined. O(call sites)."""
+    """How each caller and callee are tied. What inference found and the final code has no more
+    counts as inlined; as split or inlined where several methods fit. O(call sites)."""
     how: dict[tuple[str, str], set[str]] = {}
     for call in calls(facts):
         how.setdefault((call.caller, call.callee), set()).add(call.how)
     final = _final(facts)
     out = {}
     for (caller, callee), words in how.items():
-        order = (INVOKED, DYNAMIC, INLINED, RESOLVED)
-        word = next(word for word in order if word in words)
-        out[caller, callee] = INLINED if word == RESOLVED and caller in final else word
+        word = next(word for word in _ORDER if word in words)
+        out[caller, callee] = _IN_FINAL.get(word, word) if caller in final else word
     return out
 
 
@@ -165,7 +174,7 @@ def _rows(
 
 
 class _Dispatch:
-    """Which recorded instances a runtime dispatch may reach."""
+    """Which recorded instances a call may reach that names no single one."""
 
     def __init__(self, facts: Facts) -> None:
         self._concrete = {t.text for t in facts.types if t.lattice is Lattice.CONCRETE}
@@ -187,6 +196,13 @@ class _Dispatch:
         if not asked or "Vararg" in asked[-1] or "Vararg" in own[-1]:
             return True
         return len(asked) == len(own) and all(
-            wanted == has or wanted not in self._concrete
-            for wanted, has in zip(asked, own, strict=True)
+            self._fits(wanted, has) for wanted, has in zip(asked, own, strict=True)
         )
+
+    def _fits(self, wanted: str, has: str) -> bool:
+        head, parts = parameters(wanted)
+        if head == "Union" and parts and " where " not in wanted:
+            return any(self._fits(part, has) for part in parts)
+        if head == has.partition("{")[0] == "Core.Type" and " where " not in wanted:
+            return wanted == has
+        return wanted == has or wanted not in self._concrete

@@ -80,6 +80,15 @@ SHAPES = {
         "u0(x::Float64) = 100",
         "u0(::Float64)",
     ),
+    "one method of a union": (
+        """
+        @noinline w0(x) = sizeof(x)
+        @noinline w1(r) = w0(r[])
+        w1(Ref{Union{Int, Float64}}(1))
+        """,
+        "w0(x) = 100",
+        "w0(::Any)",
+    ),
     "invoke": (
         """
         @noinline v0(x) = 1
@@ -231,3 +240,23 @@ def test_the_nearest_cause_is_the_logs_shortest_chain(julia: Candidate, memory: 
     epoch = before(memory, "d0(::Int64)") + 1
     dispatched = memory.at(epoch).cause("d1")
     assert (dispatched.valid, dispatched.way) == (True, ("d1(::Vector{Any})", "d0(::Int64)"))
+
+
+@pytest.mark.newest
+def test_who_calls_whom_is_what_runs(julia: Candidate, memory: Reader) -> None:
+    def how(name: str, depth: int = 1) -> dict[str, str]:
+        found = now.callees(name, depth=depth).calls
+        return {one.name: one.how for one in found if one.name.startswith(shown)}
+
+    now, shown = memory.at(before(memory, "c0(::Any)")), ("u0", "w0", "d0", "r0", "r1")
+    assert how("u1").keys() == {"u0(::Float64)", "u0(::Int64)"}
+    assert how("w1").keys() == {"w0(::Float64)", "w0(::Int64)"}
+    assert how("d1") == {"d0(::Int64)": "dynamic dispatch"}
+    assert "r0(::Int64)" in how("r0", depth=2)
+    for name in ("u1", "w1"):  # the final code dispatches nowhere, and no answer says that it does
+        callee = name[0] + "0"
+        lines = [one for one in str(now.show(name, "optimized")).splitlines() if callee in one]
+        assert all("invoke" in one for one in lines)
+        assert "dynamic dispatch" not in how(name).values()
+    dispatched = str(now.show("d1", "optimized")).splitlines()
+    assert any("d0" in one and "invoke" not in one for one in dispatched)
