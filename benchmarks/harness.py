@@ -233,6 +233,30 @@ def in_unit(value: float, unit: str) -> str:
     return f"{number(value)} {unit}".rstrip()
 
 
+def plot(path: Path, across: str, sizes: list[int], grown: Mapping[str, list[Any]]) -> None:
+    """Draws costs (seconds, None where there is none) against ``sizes`` into the docs, log-log."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        print("without the plot: pip install 'mmsb[bench]'")
+        return
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.hashsalt": "mmsb", "svg.fonttype": "none", "font.size": 9})
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for name, costs in grown.items():
+        known = [(size, cost) for size, cost in zip(sizes, costs, strict=True) if cost is not None]
+        axes.loglog(*zip(*known, strict=True), marker="o", markersize=3, label=name)
+    axes.set_xlabel(across)
+    axes.set_ylabel("seconds")
+    axes.grid(visible=True, which="major", alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
 # The machine.
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,10 @@ def test_every_claim_has_its_place_on_the_page() -> None:
         for claim in claims:
             assert page.count(f"<!-- {mark} {claim} -->") == 1
             assert page.count(f"<!-- end of {mark} {claim} -->") == 1
+
+
+def test_every_peer_can_be_made() -> None:
+    from benchmarks.memory.batches import BATCHES
+    from benchmarks.memory.peers import PEERS
+
+    assert [kind for kind in (*PEERS, *BATCHES) if inspect.isabstract(kind)] == []

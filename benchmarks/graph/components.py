@@ -10,7 +10,9 @@ import numpy as np
 
 from benchmarks.graph import blas
 from benchmarks.graph.harness import (
+    MIDDLE,
     OURS,
+    SMALL,
     Rival,
     compared,
     graphblas_matrix,
@@ -25,8 +27,6 @@ from mmsb.graph.adjacency import Graph
 from mmsb.graph.structure import strong_components, topological_order, weak_components
 
 FRESH = "mmsb, one side made"
-#: Nodes up to which networkx, and rustworkx and GraphBLAS's strong components, take part.
-SMALL, MIDDLE = 1 << 13, 1 << 18
 
 
 def run(bench: Bench) -> Result:

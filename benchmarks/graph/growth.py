@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.graph.rmat import rmat
-from benchmarks.harness import ROOT, Array, Bench, Goal, Result, Way, measured, once, seconds
+from benchmarks.harness import ROOT, Array, Bench, Goal, Result, Way, measured, once, plot, seconds
 from mmsb.graph.adjacency import Graph, Side
 from mmsb.graph.growing import Edges, Growing
 from mmsb.graph.incremental import Kept
@@ -64,7 +64,7 @@ def run(bench: Bench) -> Result:
     ]
     result.table(heads, rows)
     if bench.write:
-        plot(sizes, grown)
+        plot(PLOT, "edges", sizes, grown)
         result.say(f"![Cost against the number of edges]({PLOT.name})")
     return result
 
@@ -133,27 +133,3 @@ def _from_memory(bench: Bench, sources: Array, targets: Array, count: int) -> fl
         shadow = ShadowPageGraph(memory)
         assert shadow.at().size == len(targets)
         return min(once(shadow.at) for _ in range(bench.rounds))
-
-
-def plot(sizes: list[int], grown: dict[str, list[float | None]]) -> None:
-    """Draws the costs into the docs."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print("without the plot: pip install 'mmsb[bench]'")
-        return
-    mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "mmsb", "svg.fonttype": "none", "font.size": 9})
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4))
-    for name, costs in grown.items():
-        known = [(size, cost) for size, cost in zip(sizes, costs, strict=True) if cost is not None]
-        axes.loglog(*zip(*known, strict=True), marker="o", markersize=3, label=name)
-    axes.set_xlabel("edges")
-    axes.set_ylabel("seconds")
-    axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.tight_layout()
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)

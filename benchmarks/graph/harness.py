@@ -18,6 +18,8 @@ from benchmarks.harness import Array, Bench, Goal, Result, Timings, Way, measure
 from benchmarks.harness import seconds as shown
 
 OURS = "mmsb"
+#: Nodes up to which networkx takes part, and rustworkx: they hold an object or more an edge.
+SMALL, MIDDLE = 1 << 13, 1 << 18
 #: How peers are called in tables, and the package that each is.
 PEERS = {
     "SciPy": "scipy",

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.graph.harness import (
+    MIDDLE,
     OURS,
+    SMALL,
     Rival,
     compared,
     graphblas_matrix,
@@ -23,8 +25,6 @@ from mmsb.graph.propagation import Propagation
 
 GOALS = {"GraphBLAS": 1.5, "the best peer": 1.5}
 SETS = 32
-#: Nodes up to which networkx takes part, and rustworkx: they hold an object or more an edge.
-SMALL, MIDDLE = 1 << 13, 1 << 18
 
 
 def run(bench: Bench) -> Result:

@@ -45,12 +45,16 @@ class Batch(ABC):
     def page(self, page: int, rows: int) -> Array:
         """The page's cells now, 0 where none was written."""
 
+    def close(self) -> None:  # noqa: B027 - most peers hold nothing open
+        """Lets go of files."""
+
+
+class TimedBatch(Batch):
+    """One that knows which commit wrote a cell, without reading all of them."""
+
     @abstractmethod
     def written(self, after: int, upto: int) -> Array:
         """The cells written in commits (after, upto], as numbers page × 2^32 + row, increasing."""
-
-    def close(self) -> None:  # noqa: B027 - most peers hold nothing open
-        """Lets go of files."""
 
 
 class LMDB(Batch):
@@ -134,7 +138,7 @@ class SQLite(Batch):
         self._db.close()
 
 
-class DuckDB(Batch):
+class DuckDB(TimedBatch):
     """A row for each cell, appended from Arrow."""
 
     name, package = "DuckDB", "duckdb"
@@ -178,7 +182,7 @@ class DuckDB(Batch):
         self._db.close()
 
 
-class TileDB(Batch):
+class TileDB(TimedBatch):
     """A sparse array (page, row); a batch is one fragment, with its timestamp."""
 
     name, package = "TileDB", "tiledb"
@@ -258,6 +262,5 @@ def _once(pages: Array, rows: Array) -> Array:
     return found
 
 
-#: Those that know which commit wrote a cell, without reading all of them.
-TIMED = (DuckDB, TileDB)
-BATCHES = (LMDB, SQLite, DuckDB, TileDB, Lance)
+TIMED: tuple[type[TimedBatch], ...] = (DuckDB, TileDB)
+BATCHES: tuple[type[Batch], ...] = (LMDB, SQLite, DuckDB, TileDB, Lance)

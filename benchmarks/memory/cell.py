@@ -12,7 +12,7 @@ from benchmarks.harness import Array, Bench, Goal, Result, Way, measured, same
 from benchmarks.memory import ours, peers
 from benchmarks.memory.column import patches
 from benchmarks.memory.ours import SMALL
-from benchmarks.memory.peers import Ours, Peer
+from benchmarks.memory.peer import Ours, Peer
 from mmsb.memory.memory import Memory
 
 ROWS, CHAIN = 8, 10  # of a small page: its rows, and how often each was written

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.harness import Array, Bench, Goal, Result, Timings, Way, measured, same
 from benchmarks.memory import ours, peers
 from benchmarks.memory.ours import SERIES
-from benchmarks.memory.peers import Columns, Ours, Peer
+from benchmarks.memory.peer import Columns, Ours, Peer
 
 LATER = 20  # commits after the epoch that is read
 

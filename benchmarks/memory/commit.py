@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.harness import Bench, Goal, Result, Timings, Way, floors, measured, same
 from benchmarks.memory import peers
-from benchmarks.memory.peers import Ours, Peer
+from benchmarks.memory.peer import WIDTH, Columns, Ours, Peer
 
 PATCH = 1000
 OLD = 3  # the epoch that is read back before anything is timed
@@ -67,7 +67,7 @@ def _timed(bench: Bench, room: Path) -> Timings:
             for column, values in truth.items():
                 same(f"{name}: {column} as of epoch {OLD}", values, peer.column(column, OLD))
         ways = {name: Way(_patching(peer, patches)) for name, peer in made.items()}
-        ways |= floors(room, PATCH * peers.WIDTH)
+        ways |= floors(room, PATCH * WIDTH)
         return measured(bench, ways)
     finally:
         for peer in made.values():
@@ -87,11 +87,11 @@ def _made(bench: Bench, room: Path, rows: int) -> dict[str, Peer]:
     return made
 
 
-def _columns(random: np.random.Generator, count: int) -> peers.Columns:
+def _columns(random: np.random.Generator, count: int) -> Columns:
     return {"a": random.integers(0, 2**60, count), "b": random.random(count)}
 
 
-def _patching(peer: Peer, patches: list[tuple[int, peers.Columns]]) -> Callable[[], None]:
+def _patching(peer: Peer, patches: list[tuple[int, Columns]]) -> Callable[[], None]:
     following = itertools.cycle(patches)
 
     def patch() -> None:

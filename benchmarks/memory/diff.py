@@ -22,8 +22,9 @@ from benchmarks.harness import (
     same,
     seconds,
 )
-from benchmarks.memory import batches, ours, peers
+from benchmarks.memory import batches, ours
 from benchmarks.memory.ours import SERIES, SMALL
+from benchmarks.memory.peer import WIDTH
 from mmsb.memory.memory import Memory
 
 ROWS = 10  # of a delta
@@ -95,7 +96,7 @@ def _fill(memory: Memory, pages: Any, size: int) -> None:
     random = np.random.default_rng(8)
     count = len(pages)
     columns = {"a": random.integers(0, 2**60, count * FILLER), "b": random.random(count * FILLER)}
-    for at in range(max(size // (count * FILLER * peers.WIDTH), 1)):
+    for at in range(max(size // (count * FILLER * WIDTH), 1)):
         starts = np.full(count, at % 16 * FILLER, np.uint32)
         ours.commit_many(memory, SERIES, pages, columns, starts=starts, count=FILLER)
 
@@ -110,7 +111,7 @@ def commits_of(cells: int, pages: int) -> Iterator[tuple[Array, Array, Array]]:
         yield chosen, starts, random.integers(0, 2**32, count * ROWS, np.uint32)
 
 
-Timed = list[tuple[batches.Batch, Spans]]
+Timed = list[tuple[batches.TimedBatch, Spans]]
 
 
 def _peers(bench: Bench, room: Path, written: tuple[int, ...]) -> Timed:

@@ -19,6 +19,7 @@ from benchmarks.harness import (
     child,
     measured,
     once,
+    plot,
     same,
     seconds,
 )
@@ -136,7 +137,7 @@ def _growth(bench: Bench, room: Path, result: Result) -> None:
     ]
     result.table(heads, rows)
     if bench.write:
-        plot(sizes, grown)
+        plot(PLOT, "deltas", sizes, grown)
         result.say(f"![Growth of every cost with the deltas]({PLOT.name})")
 
 
@@ -200,26 +201,3 @@ def _ways(
             times=10,
         )
     return ways, wanted
-
-
-def plot(sizes: list[int], grown: dict[str, list[float]]) -> None:
-    """Draws the costs into the docs."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print("without the plot: pip install 'mmsb[bench]'")
-        return
-    mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "mmsb", "svg.fonttype": "none", "font.size": 9})
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4))
-    for name, costs in grown.items():
-        axes.loglog(sizes, costs, marker="o", markersize=3, label=name)
-    axes.set_xlabel("deltas")
-    axes.set_ylabel("seconds")
-    axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.tight_layout()
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)

@@ -18,8 +18,9 @@ from benchmarks.harness import (
     evicted,
     seconds,
 )
-from benchmarks.memory import ours, peers
+from benchmarks.memory import ours
 from benchmarks.memory.ours import SERIES
+from benchmarks.memory.peer import WIDTH
 
 ROWS, TOGETHER = 1000, 200  # rows of a delta, deltas of a commit: 16 kB and 3 MB
 SEGMENT = 64 * 2**20
@@ -77,14 +78,14 @@ def result_of(size: int) -> Result:
 
 def _fill(folder: Path, size: int) -> None:
     memory = ours.create(folder, segment_bytes=SEGMENT)
-    count = min(1000, max(size // (ROWS * peers.WIDTH) // 4, 4))
+    count = min(1000, max(size // (ROWS * WIDTH) // 4, 4))
     pages = ours.new_pages(memory, SERIES, count)
     random = np.random.default_rng(10)
     columns = {
         "a": random.integers(0, 2**60, TOGETHER * ROWS),
         "b": random.random(TOGETHER * ROWS),
     }
-    for _ in range(max(size // (TOGETHER * ROWS * peers.WIDTH), 1)):
+    for _ in range(max(size // (TOGETHER * ROWS * WIDTH), 1)):
         chosen = np.sort(random.choice(count, min(TOGETHER, count), replace=False))
         part = {name: cells[: len(chosen) * ROWS] for name, cells in columns.items()}
         starts = random.integers(0, 10, len(chosen)).astype(np.uint32) * ROWS

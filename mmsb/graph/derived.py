@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -108,31 +109,31 @@ class Derivation:
         return own is None or columns is None or not own.isdisjoint(columns)
 
 
-class Source:
+class Source(ABC):
     """Where `Given` reads: a moment of the memory, with what this run already made anew.
 
     ``names``: the columns wanted; None: all.
     """
 
+    @abstractmethod
     def columns(
         self, kind: str, subject: str, names: frozenset[str] | None
     ) -> dict[str, Array] | None:
         """Columns of a page, None if there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def everything(
         self, kind: str, names: frozenset[str] | None
     ) -> tuple[tuple[str, ...], dict[str, Array], Array]:
         """Subjects, columns and offsets of a kind."""
-        raise NotImplementedError
 
+    @abstractmethod
     def empty(self, kind: str, names: frozenset[str] | None) -> dict[str, Array]:
         """Columns of a kind without a row."""
-        raise NotImplementedError
 
+    @abstractmethod
     def texts(self, ids: Iterable[int]) -> list[str]:
         """The texts of symbols."""
-        raise NotImplementedError
 
 
 class Given:

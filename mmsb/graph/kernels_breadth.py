@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.graph.kernels_base import kernel
+from mmsb.base.kernels import kernel
 
 NEVER = np.uint64(2**64 - 1)
 NONE = np.uint32(2**32 - 1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.graph.kernels_base import kernel
+from mmsb.base.kernels import kernel
 
 _TARGET = 0xFFFFFFFF
 _DIGIT = 11  # bits

@@ -17,7 +17,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from mmsb.graph.kernels_base import kernel
+from mmsb.base.kernels import kernel
 from mmsb.graph.kernels_semiring import UNIT
 
 #: Places in ``shape``: bits of the parent, bits of the hops, the greatest cost that is reached,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.graph.kernels_base import kernel
+from mmsb.base.kernels import kernel
 
 NONE = 0xFFFFFFFF
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmsb.graph.kernels_base import kernel
+from mmsb.base.kernels import kernel
 
 
 @kernel

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.graph.kernels_base import kernel
+from mmsb.base.kernels import kernel
 from mmsb.graph.kernels_semiring import UNIT, ZERO, add, multiply
 
 NONE = np.uint32(2**32 - 1)

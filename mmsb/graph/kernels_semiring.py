@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.graph.kernels_base import kernel
+from mmsb.base.kernels import kernel
 
 OP, MOST, ZERO, ONE, UNIT, IDEMPOTENT, SELECTIVE, ABSORPTIVE = range(8)
 # any_pair is lor_land on edges that all weigh one.

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from mmsb.graph.kernels_base import kernel
+from mmsb.base.kernels import kernel
 
 _intrinsic: Callable[[Callable[..., Any]], Any] = intrinsic
 

@@ -10,6 +10,7 @@ when it has passed over `passed_enough`. What the numbers of an order and of a b
 
 from __future__ import annotations
 
+from mmsb.base.kernels import kernel
 from mmsb.memory.kernels_fields import (
     BATCH_FIELDS,
     BATCHES,
@@ -38,7 +39,7 @@ from mmsb.memory.kernels_fields import (
     STOPS,
     TABLE,
 )
-from mmsb.memory.kernels_load import i8, inner, load, move, move_value, put1, u1, u2, u4
+from mmsb.memory.kernels_load import i8, load, move, move_value, put1, u1, u2, u4
 
 _ROW_BYTES, _ORDER_BYTES = 8 * len(BATCH_FIELDS), 8 * len(ORDER_FIELDS)
 _BLOCK_BITS = 16
@@ -48,17 +49,17 @@ _EACH = 4
 _PASSED = 16
 
 
-@inner
+@kernel
 def order_at(orders: int, k: int) -> int:
     return orders + _ORDER_BYTES * k
 
 
-@inner
+@kernel
 def field_of(address: int, field: int) -> int:
     return i8(address + 8 * field)
 
 
-@inner
+@kernel
 def first_from(numbers: int, low: int, high: int, wanted: int) -> int:
     """Where in [low, high) of increasing u32 the first stands that is not below ``wanted``."""
     while low < high:
@@ -70,7 +71,7 @@ def first_from(numbers: int, low: int, high: int, wanted: int) -> int:
     return low
 
 
-@inner
+@kernel
 def slice_of(order: int, page: int) -> tuple[int, int]:
     """Where in the order the page's deltas stand, [low, high)."""
     named, begins, names = field_of(order, NAMED), field_of(order, BEGINS), field_of(order, NAMES)
@@ -85,7 +86,7 @@ def slice_of(order: int, page: int) -> tuple[int, int]:
     return u4(begins + 4 * at), u4(begins + 4 * at + 4)
 
 
-@inner
+@kernel
 def batch_of(order: int, number: int) -> int:
     """Which batch of its table holds the delta: the last that begins at or before it."""
     table, low, high = field_of(order, TABLE), 0, field_of(order, BATCHES)
@@ -98,7 +99,7 @@ def batch_of(order: int, number: int) -> int:
     return low
 
 
-@inner
+@kernel
 def batch_near(order: int, number: int, near: int) -> int:
     """`batch_of`, where it is probably ``near`` or one before: pages' deltas are met in turn."""
     table, count = field_of(order, TABLE), field_of(order, BATCHES)
@@ -111,22 +112,22 @@ def batch_near(order: int, number: int, near: int) -> int:
     return batch_of(order, number)
 
 
-@inner
+@kernel
 def row_of(order: int, batch: int) -> int:
     return field_of(order, TABLE) + _ROW_BYTES * batch
 
 
-@inner
+@kernel
 def number_at(order: int, at: int) -> int:
     return u4(field_of(order, SORTED) + 4 * at)
 
 
-@inner
+@kernel
 def epoch_at(order: int, at: int) -> int:
     return field_of(row_of(order, batch_of(order, number_at(order, at))), EPOCH)
 
 
-@inner
+@kernel
 def upto_of(order: int, low: int, high: int, epoch: int) -> int:
     """One past the last delta of [low, high) that was committed up to the epoch."""
     if low == high or epoch_at(order, high - 1) <= epoch:
@@ -140,7 +141,7 @@ def upto_of(order: int, low: int, high: int, epoch: int) -> int:
     return low
 
 
-@inner
+@kernel
 def between(order: int, page: int, since: int, epoch: int) -> tuple[int, int]:
     """Where in the order the page's deltas of epochs (since, epoch] stand, [low, high)."""
     low, high = slice_of(order, page)
@@ -148,7 +149,7 @@ def between(order: int, page: int, since: int, epoch: int) -> tuple[int, int]:
     return (upto_of(order, low, high, since) if since >= 0 else low), high
 
 
-@inner
+@kernel
 def extent_of(order: int, row: int, number: int) -> tuple[int, int, int, int]:
     """First row, one past the last, first cell, one past the last cell of a delta."""
     segment, own = field_of(order, SEGMENT), number - field_of(row, FIRST)
@@ -164,7 +165,7 @@ def extent_of(order: int, row: int, number: int) -> tuple[int, int, int, int]:
     return start, stop, begin, end
 
 
-@inner
+@kernel
 def place_of(order: int, row: int, column: int, widths: int) -> tuple[int, int, int]:
     """Where in the segment the batch's buffer of a column begins, -1 if it has none; bytes of a
     stored cell; 1 if there is one for each delta.
@@ -193,13 +194,13 @@ def place_of(order: int, row: int, column: int, widths: int) -> tuple[int, int, 
     return -1, 1, 0
 
 
-@inner
+@kernel
 def row_bytes_of(row: int) -> int:
     """Bytes of a row number of a sparse batch."""
     return 4 >> ((field_of(row, META) >> 20) & 3)
 
 
-@inner
+@kernel
 def row_at(rows: int, cell: int, size: int) -> int:
     """The row of a cell, of row numbers that have so many bytes each."""
     if size == 4:
@@ -207,7 +208,7 @@ def row_at(rows: int, cell: int, size: int) -> int:
     return u2(rows + 2 * cell) if size == 2 else u1(rows + cell)
 
 
-@inner
+@kernel
 def touch(order: int, row: int, low: int, high: int, mark: int) -> int:
     """1 if a block of bytes [low, high) of the segment is not verified; marked if asked."""
     if low >= high:
@@ -222,7 +223,7 @@ def touch(order: int, row: int, low: int, high: int, mark: int) -> int:
     return unseen
 
 
-@inner
+@kernel
 def consult(order: int, batch: int, mark: int) -> int:
     """1 if the batch's part of the delta table is not verified; it is marked if asked."""
     at = field_of(order, CHECKED) + batch
@@ -233,7 +234,7 @@ def consult(order: int, batch: int, mark: int) -> int:
     return 1
 
 
-@inner
+@kernel
 def passed_enough(missing: int, walked: int) -> bool:
     """Is it time to have ``missing`` tables verified, after ``walked`` that were?
 
@@ -242,7 +243,7 @@ def passed_enough(missing: int, walked: int) -> bool:
     return missing > walked + _PASSED
 
 
-@inner
+@kernel
 def overlay(
     order: int,
     row: int,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba import carray, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from mmsb.base.kernels import kernel
 
 _intrinsic: Callable[[Callable[..., Any]], Any] = intrinsic
 _memcpy: Any = cgutils.raw_memcpy
@@ -73,30 +73,7 @@ def _copier() -> Callable[[int, int, int], None]:
 copy = _copier()
 
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def _sources() -> str:
-    """A digest of all kernels: what is compiled holds the functions that it calls, so the cache on
-    disk must not outlive a change of any file of them (numba looks at a function's own alone)."""
-    files = sorted(Path(__file__).parent.glob("kernels*.py"))
-    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-_SOURCES = _sources()
-
-
-def kernel(function: _Function) -> _Function:
-    """Compiled when first called, kept in the cache on disk."""
-    made: Any = njit(nogil=True, cache=True, boundscheck=False)(function)
-    made._cache._cache_file._source_stamp = _SOURCES
-    return cast(_Function, made)
-
-
-inner = kernel
-
-
-@inner
+@kernel
 def move(to: int, source: int, width: int) -> None:
     if width == 4:
         put4(to, u4(source))
@@ -108,7 +85,7 @@ def move(to: int, source: int, width: int) -> None:
         put2(to, u2(source))
 
 
-@inner
+@kernel
 def fill_with(to: int, count: int, width: int, value: int) -> None:
     # A loop of stores by address compiles to scatters, so what is there is copied behind itself.
     done, total = min(count, 64) * width, count * width
@@ -120,7 +97,7 @@ def fill_with(to: int, count: int, width: int, value: int) -> None:
         done += size
 
 
-@inner
+@kernel
 def move_value(to: int, value: int, width: int) -> None:
     if width == 4:
         put4(to, value)
@@ -132,7 +109,7 @@ def move_value(to: int, value: int, width: int) -> None:
         put2(to, value)
 
 
-@inner
+@kernel
 def load(source: int, size: int, width: int) -> int:
     """A cell of ``width`` bytes that is stored in ``size``: the two highest numbers stay that."""
     if size == 8:
@@ -163,7 +140,7 @@ def _pointer() -> Callable[[int], Any]:
 _at = _pointer()
 
 
-@inner
+@kernel
 def _widen(to: Any, source: Any) -> None:
     # Arrays, not addresses: those would make scatters of it.
     mask = (1 << 8 * source.itemsize) - 1
@@ -171,7 +148,7 @@ def _widen(to: Any, source: Any) -> None:
         to[cell] = ((source[cell] + 2) & mask) - 2
 
 
-@inner
+@kernel
 def _widen_to(to: int, source: Any, width: int) -> None:
     if width == 4:
         _widen(carray(_at(to), len(source), np.uint32), source)
@@ -181,7 +158,7 @@ def _widen_to(to: int, source: Any, width: int) -> None:
         _widen(carray(_at(to), len(source), np.uint16), source)
 
 
-@inner
+@kernel
 def put_cells(to: int, source: int, count: int, size: int, each: int, width: int) -> None:
     """``count`` cells of ``width`` bytes, stored in ``size`` bytes or, if ``each``, as one."""
     if each:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmsb.base.kernels import kernel
 from mmsb.memory.kernels import (
     TOMBSTONE,
     batch_near,
@@ -38,8 +39,6 @@ from mmsb.memory.kernels_fields import (
 )
 from mmsb.memory.kernels_load import (
     fill_with,
-    inner,
-    kernel,
     load,
     move,
     move_value,
@@ -49,7 +48,7 @@ from mmsb.memory.kernels_load import (
 )
 
 
-@inner
+@kernel
 def _find(
     orders: int, count: int, page: int, at_row: int, epoch: int, column: int, widths: int, mark: int
 ) -> tuple[int, int, int]:
@@ -96,7 +95,7 @@ def _find(
     return 0, 1, int(missing > 0)
 
 
-@inner
+@kernel
 def _sparse_cell(rows: int, low: int, high: int, wanted: int, bytes_: int) -> int:
     """Which of cells [low, high) is of that row; -1 if none is. Their rows increase."""
     end = high
@@ -166,7 +165,7 @@ def cell(
     return load(found, size, u1(widths + column)), unseen
 
 
-@inner
+@kernel
 def _each(row: int, kind: int, after: int, epoch: int) -> bool:
     """Does the batch hold cells of the kind, committed in epochs (after, epoch]?"""
     meta = field_of(row, META)
@@ -212,7 +211,7 @@ def row_counts(
     return unseen
 
 
-@inner
+@kernel
 def _cover(
     runs: int,
     count: int,
@@ -267,7 +266,7 @@ def _cover(
     return 0, int(missing > 0)
 
 
-@inner
+@kernel
 def _put_batch(
     run: int,
     row: int,
@@ -313,7 +312,7 @@ def _put_batch(
     return unseen | _put(run, row, target, source, count, size, each, width, mark)
 
 
-@inner
+@kernel
 def _put(
     run: int,
     row: int,

@@ -6,6 +6,7 @@ delta is met once, and the walk ends where nothing is missing.
 
 from __future__ import annotations
 
+from mmsb.base.kernels import kernel
 from mmsb.memory.kernels import (
     TOMBSTONE,
     batch_near,
@@ -25,8 +26,6 @@ from mmsb.memory.kernels import (
 from mmsb.memory.kernels_fields import FIRST, META, SEGMENT, SINCE, SPARSE_AT
 from mmsb.memory.kernels_load import (
     i8,
-    inner,
-    kernel,
     load,
     move,
     move_value,
@@ -36,7 +35,7 @@ from mmsb.memory.kernels_load import (
 )
 
 
-@inner
+@kernel
 def bits_of(word: int, low: int, high: int) -> int:
     """The bits that rows [low, high) have in a word of the bitmap."""
     bits = -1
@@ -47,7 +46,7 @@ def bits_of(word: int, low: int, high: int) -> int:
     return bits
 
 
-@inner
+@kernel
 def lay(
     covered: int, to: int, source: int, low: int, high: int, size: int, each: int, width: int
 ) -> int:
@@ -84,13 +83,13 @@ def lay(
     return new
 
 
-@inner
+@kernel
 def clear(covered: int, rows: int) -> None:
     for word in range((rows + 63) >> 6):
         put8(covered + 8 * word, 0)
 
 
-@inner
+@kernel
 def rest(covered: int, to: int, rows: int, known: int, held: int, width: int, fill: int) -> None:
     """Gives the rows that are missing their cells among the ``held`` known ones, or the fill."""
     if held > 0:
@@ -103,7 +102,7 @@ def rest(covered: int, to: int, rows: int, known: int, held: int, width: int, fi
                     move_value(to + row * width, fill, width)
 
 
-@inner
+@kernel
 def clip(order: int, row: int, number: int, first: int, last: int) -> tuple[int, int, int]:
     """The rows of [first, last) that a dense delta has, counted from ``first``; its first such
     cell."""
@@ -111,7 +110,7 @@ def clip(order: int, row: int, number: int, first: int, last: int) -> tuple[int,
     return max(start, first) - first, min(stop, last) - first, begin + max(first - start, 0)
 
 
-@inner
+@kernel
 def hidden(order: int, row: int, number: int, first: int, last: int, covered: int) -> bool:
     """Are all rows of [first, last) that a dense delta has covered? Most of an old history are."""
     if field_of(row, SPARSE_AT) >= 0:
@@ -124,7 +123,7 @@ def hidden(order: int, row: int, number: int, first: int, last: int, covered: in
     return True
 
 
-@inner
+@kernel
 def whole(order: int, row: int, number: int, place: int, first: int, last: int, width: int) -> int:
     """Where in the segment the cells of all rows begin, if the delta has them one by one; or 0."""
     if field_of(row, SPARSE_AT) >= 0:
@@ -133,7 +132,7 @@ def whole(order: int, row: int, number: int, place: int, first: int, last: int, 
     return place + begin * width if stop - start == last - first else 0
 
 
-@inner
+@kernel
 def overlay_under(
     order: int,
     row: int,

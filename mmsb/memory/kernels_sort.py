@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmsb.memory.kernels_load import kernel
+from mmsb.base.kernels import kernel
 
 
 @kernel

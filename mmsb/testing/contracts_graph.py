@@ -131,16 +131,18 @@ class PropagationContract:
 
     def ask(self, asked: Case, graph: Graph, **more: Any) -> Propagation:
         with threads(self.threads):
-            return propagate(
-                graph,
-                asked.seeds,
-                asked.ring,
-                asked.direction,
-                asked.limit,
-                rounds=asked.rounds,
-                device=self.device,
-                **more,
-            )
+            return propagate(graph, **self.terms(asked), **more)
+
+    def terms(self, asked: Case) -> dict[str, Any]:
+        """What `propagate` and `steps` are asked alike."""
+        return {
+            "seeds": asked.seeds,
+            "semiring": asked.ring,
+            "direction": asked.direction,
+            "limit": asked.limit,
+            "rounds": asked.rounds,
+            "device": self.device,
+        }
 
     def holds(self, asked: Case) -> None:
         """Values, witnesses, paths, waves and the bound on steps, against the oracle's."""
@@ -196,17 +198,7 @@ class PropagationContract:
 
     def waves(self, asked: Case, graph: Graph, truth: Answer) -> None:
         with threads(self.threads):
-            seen = list(
-                steps(
-                    graph,
-                    asked.seeds,
-                    asked.ring,
-                    asked.direction,
-                    asked.limit,
-                    rounds=asked.rounds,
-                    device=self.device,
-                )
-            )
+            seen = list(steps(graph, **self.terms(asked)))
         assert [wave.number for wave in seen] == list(range(len(seen))), asked
         assert seen[0].nodes.tolist() == sorted(asked.seeds), asked
         now = [asked.ring.zero] * asked.count

@@ -14,6 +14,7 @@ import pytest
 from mmsb.memory import group
 from mmsb.memory.memory import Memory
 from mmsb.testing.contracts import fill
+from mmsb.testing.lives import play
 from mmsb.testing.strategies import KINDS
 
 
@@ -60,3 +61,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     where = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     yield where
     shutil.rmtree(where)
+
+
+@pytest.fixture
+def lived(quick: Path) -> Path:
+    """A closed memory of twelve epochs in several segments."""
+    with Memory.create(quick / "a.mmsb", KINDS, segment_bytes=4096) as memory:
+        for epoch in range(1, 13):
+            changes = memory.changes()
+            play(epoch, 1, changes)
+            memory.commit(changes)
+    return quick / "a.mmsb"
