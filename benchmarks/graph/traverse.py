@@ -1,11 +1,13 @@
-"""BFS, reach from 32 seed sets and least costs, on R-MAT graphs."""
+"""BFS, reach from 32 seed sets and least costs, on R-MAT graphs and on the calls of Base."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from benchmarks.graph.base import base
 from benchmarks.graph.harness import (
     MIDDLE,
     OURS,
@@ -29,9 +31,10 @@ SETS = 32
 
 def run(bench: Bench) -> Result:
     """Answers are compared as levels, as a bit a node and set, and as costs."""
-    result = Result("Traversal of R-MAT graphs, forward")
+    result = Result("Traversal of R-MAT graphs and of the calls of Base, forward")
     result.say(
-        "BFS gives hops and parents, from one node with more than ten edges; the least parent by "
+        "BFS gives hops and parents, from one node with more than ten edges (of the calls of "
+        "Base: from the one that reaches most); the least parent by "
         "mmsb, any by the others. Reach is from 32 sets of one node each. Weights are 1 … 255; "
         "least costs come with hops and parents from mmsb alone. GraphBLAS has the matrix by rows "
         "and its transpose, and pushes or pulls as LAGraph does (`any_secondi` under a mask; "
@@ -40,16 +43,36 @@ def run(bench: Bench) -> Result:
     )
     for scale in (8,) if bench.quick else (12, 18, 20):
         edges = rmat(scale)
-        goals = GOALS if scale >= 18 else {}
-        degrees = np.bincount(edges.sources, minlength=edges.count)
-        seeds = np.flatnonzero(degrees > min(10, int(degrees.max()) - 1))
-        compared(bench, result, edges, "BFS", _breadth(bench, edges, int(seeds[0])), goals=goals)
-        some = seeds[:: max(1, len(seeds) // SETS)][:SETS].tolist()
-        compared(bench, result, edges, "reach", _reach(bench, edges, some), goals=goals)
-        weights = edges.weights()
-        costs = _costs(bench, edges, weights, int(seeds[0]))
-        compared(bench, result, edges, "least costs", costs, goals=goals)
+        seeds = _busy(edges)
+        _all(bench, result, edges, int(seeds[0]), seeds, GOALS if scale >= 18 else {})
+    calls = base(bench, result)
+    if calls is not None:
+        reach = propagate_many(calls.graph(), range(calls.count), "any_pair")
+        furthest = int(reach.values.sum(axis=1).argmax())
+        _all(bench, result, calls, furthest, _busy(calls), {} if bench.quick else GOALS)
     return result
+
+
+def _busy(edges: Edges) -> Array:
+    """The nodes with more than ten edges, where there are any."""
+    degrees = np.bincount(edges.sources, minlength=edges.count)
+    return np.flatnonzero(degrees > min(10, int(degrees.max()) - 1))
+
+
+def _all(
+    bench: Bench,
+    result: Result,
+    edges: Edges,
+    first: int,
+    seeds: Array,
+    goals: Mapping[str, float],
+) -> None:
+    """BFS and least costs from one node, reach from some of the others."""
+    compared(bench, result, edges, "BFS", _breadth(bench, edges, first), goals=goals)
+    some = seeds[:: max(1, len(seeds) // SETS)][:SETS].tolist()
+    compared(bench, result, edges, "reach", _reach(bench, edges, some), goals=goals)
+    costs = _costs(bench, edges, edges.weights(), first)
+    compared(bench, result, edges, "least costs", costs, goals=goals)
 
 
 def _breadth(bench: Bench, edges: Edges, seed: int) -> dict[str, Rival]:

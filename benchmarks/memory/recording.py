@@ -18,22 +18,15 @@ from mmsb.session.recording import write
 HERE = Path(__file__).resolve().parent
 REACHED = 1100  # calls of Base that the program compiles: so many bring 2,000 instances
 REDEFINED = 1000
+NO_JULIA = "this machine has no Julia 1.10, 1.11 or 1.12"
 ONE_LINE = 4096  # bytes that a method of 60 lines may take when one of them changed
 
 
 def run(bench: Bench) -> Result:
     result = Result("Bytes of a recording")
-    julia = next(
-        (
-            found
-            for found in finder.find_all()
-            if found.ok and (found.version or "").startswith(("1.10.", "1.11.", "1.12."))
-        ),
-        None,
-    )
+    julia = modern_julia()
     if julia is None:
-        print("without a Julia 1.10 to 1.12: `mmsb doctor --install` brings one", file=sys.stderr)
-        result.say("Not measured: this machine has no Julia 1.10, 1.11 or 1.12.")
+        result.say(f"Not measured: {NO_JULIA}.")
         return result
     with bench.room("recording") as room:
         said = f"Julia {julia.version}, capture `final`, every file counted, as closed."
@@ -43,20 +36,30 @@ def run(bench: Bench) -> Result:
     return result
 
 
-def _recorded(julia: finder.Candidate, program: str, count: int) -> Recorded:
+def modern_julia() -> finder.Candidate | None:
+    """The first Julia that these programs are for; None, and a word on how to get one."""
+    wanted = "1.10.", "1.11.", "1.12."
+    for found in finder.find_all():
+        if found.ok and (found.version or "").startswith(wanted):
+            return found
+    print("without a Julia 1.10 to 1.12: `mmsb doctor --install` brings one", file=sys.stderr)
+    return None
+
+
+def recorded(julia: finder.Candidate, program: str, count: int) -> Recorded:
+    """A program of this folder, run to its end and recorded."""
     parsed = command.parse(["julia", str(HERE / program), str(count)])
     process.precompile(julia, parsed)
-    recorded = process.run(julia, parsed, process.Settings(depth=20), lambda *_: None)
-    if recorded.exit_code:
-        raise SystemExit(f"{program} ended with exit code {recorded.exit_code}")
-    return recorded
+    ran = process.run(julia, parsed, process.Settings(depth=20), lambda *_: None)
+    if ran.exit_code:
+        raise SystemExit(f"{program} ended with exit code {ran.exit_code}")
+    return ran
 
 
 def _base(bench: Bench, room: Path, result: Result, julia: finder.Candidate) -> None:
     """One recording; then all its facts once more, under new epochs."""
-    recorded = _recorded(julia, "recording_base.jl", bench.pick(REACHED, 5))
     path = room / "base.mmsb"
-    told = write(recorded, path)
+    told = write(recorded(julia, "recording_base.jl", bench.pick(REACHED, 5)), path)
     size = _size(path)
     with Memory.open(path) as memory:
         cells, digest = _cells(memory), memory.digest()
@@ -131,7 +134,7 @@ def _again(bench: Bench, room: Path, result: Result, julia: finder.Candidate) ->
     sizes, facts = [], []
     for count in (few, many):
         path = room / f"again{count}.mmsb"
-        told = write(_recorded(julia, "recording_again.jl", count), path)
+        told = write(recorded(julia, "recording_again.jl", count), path)
         sizes.append(_size(path))
         facts.append(told.facts)
     each = (sizes[1] - sizes[0]) / (many - few)
