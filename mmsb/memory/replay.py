@@ -1,7 +1,7 @@
 """Reading as of an epoch: select the buffers and put later cells over earlier ones.
 
-Whatever is asked of many deltas goes to the kernels; a page with few is read with numpy as long as
-nobody has loaded them (they take a third of a second). Both ways give the same bits.
+Reading goes to the kernels once they are loaded; until then numpy reads, as long as all that it has
+read takes less time than loading them does. Both ways give the same bits.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from mmsb.memory.order import sorted_by_page
 from mmsb.memory.run import Run
 from mmsb.memory.shapes import Buffer
 
-#: A page with more deltas, or a read of more cells of many pages, is worth loading the kernels.
-_MANY_DELTAS, _MANY_CELLS = 512, 1_000_000
 _KERNELS = "mmsb.memory.kernels"
+#: Nanoseconds, about: loading the kernels; numpy for a delta's cells of a column, a cell, a count.
+_LOADING, _OF_DELTA, _OF_CELL, _OF_COUNT = 300_000_000, 10_000, 10, 50
+#: So many random cells of so many deltas are read page by page.
+_MANY_CELLS, _MANY_DELTAS = 65_536, 1_000_000
 
 
 def row_count(index: Index, page: int, epoch: int) -> int:
@@ -71,7 +73,7 @@ def read(index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epo
     if _loaded(index) or index.keyframes.find(page, epoch) is not None:
         return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
     chain = _chain(index, page, epoch)
-    if _long(index, chain):
+    if _worth(index, _OF_DELTA * _deltas(chain)):
         return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
     return _read(_touching(index, kind, chain, rows), column, rows)
 
@@ -80,9 +82,10 @@ def read_all(
     index: Index, kind: Kind, page: int, columns: Iterable[Column], *, rows: Rows, epoch: int
 ) -> dict[str, Array]:
     """`read` for several columns of a page, by name."""
+    columns = tuple(columns)
     if not _loaded(index) and index.keyframes.find(page, epoch) is None:
         chain = _chain(index, page, epoch)
-        if not _long(index, chain):
+        if not _worth(index, _OF_DELTA * _deltas(chain) * len(columns)):
             touching = list(_touching(index, kind, chain, rows))
             return {c.name: _read(touching, c, rows) for c in columns}
     return {c.name: _read_compiled(index, kind, page, c, rows=rows, epoch=epoch) for c in columns}
@@ -93,9 +96,8 @@ def read_all(
 _Part = tuple[Run, Array, Array, Array]
 
 
-def _long(index: Index, chain: list[_Part]) -> bool:
-    deltas = sum(len(numbers) for _, numbers, _, _ in chain)
-    return index.compiled is None and deltas > _MANY_DELTAS
+def _deltas(chain: list[_Part]) -> int:
+    return sum(len(numbers) for _, numbers, _, _ in chain)
 
 
 def _chain(index: Index, page: int, epoch: int) -> list[_Part]:
@@ -197,6 +199,15 @@ def _loaded(index: Index) -> bool:
     return _KERNELS in sys.modules if index.compiled is None else index.compiled
 
 
+def _worth(index: Index, taking: int) -> bool:
+    """Are kernels that are not loaded worth it for what takes numpy so many nanoseconds more?
+
+    Once it took as long as loading in all, so never twice what was best (Karlin et al., 1988).
+    """
+    index.by_numpy += taking
+    return index.compiled is None and index.by_numpy > _LOADING
+
+
 def _read_compiled(
     index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int
 ) -> Array:
@@ -231,6 +242,8 @@ def _read_compiled(
 
 def cell(index: Index, kind: Kind, column: Column, *, page: int, row: int, epoch: int) -> Any:
     """One cell as a numpy scalar; fill where nothing was written. CorruptData. O(log deltas)."""
+    if not _loaded(index):
+        return read(index, kind, page, column, rows=Rows(row, row + 1), epoch=epoch)[0]
     known, told = index.described(), index.told(kind, column)
     found, unseen = _many().cell(
         *known.told, page, row, epoch, column.id, told.widths, told.fill, 0
@@ -252,7 +265,7 @@ def cells(
     out = unset(column, len(pages))
     of_pages, of_rows, to = address_of(pages), address_of(rows), address_of(out)
     turns = np.zeros(0, "<u4")
-    if len(pages) > _MANY_CELLS // 16 and index.delta_count > _MANY_CELLS:
+    if len(pages) > _MANY_CELLS and index.delta_count > _MANY_DELTAS:
         turns = sorted_by_page(pages, 0).numbers
     order = address_of(turns) if len(turns) else 0
 
@@ -281,8 +294,8 @@ def gather(
     places = np.full(len(counts), -1, np.int64)
     places[pages] = offsets[:-1]
     total = int(offsets[-1])
-    wide = index.compiled is None and total > _MANY_CELLS
-    one = _gather_compiled if _loaded(index) or wide else _gather
+    compiled = _loaded(index) or _worth(index, _OF_CELL * total * len(columns))
+    one = _gather_compiled if compiled else _gather
     found = []
     for column in columns:
         out = unset(column, total)
@@ -310,7 +323,7 @@ def row_counts(index: Index, kind: Kind, epoch: int) -> Array:
         return before
     counts = np.zeros(index.catalog.counted(epoch), "<u4")
     counts[: len(before)] = before
-    if _loaded(index) or (index.compiled is None and index.delta_count > _MANY_CELLS):
+    if _loaded(index) or _worth(index, _OF_COUNT * index.delta_count):
         kernels, known = _many(), index.described()
 
         def run(mark: int) -> int:
@@ -358,6 +371,7 @@ def _gather(index: Index, kind: Kind, column: Column, epoch: int, target: _Targe
                 continue
             bases = target.places[run.pages(run.members(np.array([at])))]
             if (bases >= 0).any():
+                index.by_numpy += _OF_DELTA
                 each, touched = run.touched(at)
                 bases = np.repeat(bases, each)
                 wanted = bases >= 0
