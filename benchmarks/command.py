@@ -45,6 +45,8 @@ def main(package: str, claims: tuple[str, ...], mark: str) -> None:
     unknown = set(asked.claims) - set(claims)
     if unknown:
         parser.error(f"there is no claim {sorted(unknown)[0]!r}; there are {', '.join(claims)}")
+    if asked.folder is not None and not Path(asked.folder).is_dir():
+        parser.error(f"there is no folder {asked.folder} for the data; make it, or name another")
     folder = Path(tempfile.mkdtemp(prefix="mmsb-bench-", dir=asked.folder))
     try:
         write = not asked.quick and not asked.no_write

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -147,7 +148,7 @@ def same(what: str, ours: Any, theirs: Any) -> None:
 
 @dataclass(frozen=True)
 class Goal:
-    """A number the design asks for. ``found`` is None where what it measures is not built."""
+    """A number the design asks for. ``found`` is None where its peer did not run."""
 
     what: str
     found: float | None
@@ -164,7 +165,7 @@ class Goal:
     def line(self) -> str:
         sign = "≥" if self.at_least else "≤"
         found = "" if self.found is None else in_unit(self.found, self.unit)
-        said = "not built" if self.found is None else "met" if self.met else "missed"
+        said = "not measured" if self.found is None else "met" if self.met else "missed"
         return f"| {self.what} | {sign} {in_unit(self.bound, self.unit)} | {found} | {said} |"
 
 
@@ -309,8 +310,6 @@ def child(code: str, *arguments: object) -> dict[str, float]:
 
 def machine(folder: Path) -> str:
     """One line on where the figures come from."""
-    words = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout
     model = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -320,8 +319,16 @@ def machine(folder: Path) -> str:
         f"{model}, {len(os.sched_getaffinity(0))} cores, {pages * page / 2**30:.0f} GiB, "
         f"{_filesystem(folder)}; Linux {platform.release()}, Python {platform.python_version()}, "
         f"numpy {np.__version__}; load {os.getloadavg()[0]:.1f}; code of "
-        f"{commit.strip() or 'no commit'}."
+        f"{_commit() or 'no commit'}."
     )
+
+
+@cache
+def _commit() -> str:
+    """Of the code that runs: as it was before the docs were written."""
+    words = ["git", "describe", "--always", "--dirty"]
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    return told.stdout.strip()
 
 
 def _filesystem(folder: Path) -> str:

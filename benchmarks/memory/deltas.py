@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.harness import Bench, Goal, Result, Way, floors, measured, same
 from benchmarks.memory import batches, ours
-from benchmarks.memory.ours import SMALL, patch_many
+from benchmarks.memory.ours import SMALL
 from mmsb.base.rect import Rows
 from mmsb.memory.memory import Memory
 
@@ -20,7 +20,7 @@ ROWS = 64  # of a page
 
 def run(bench: Bench) -> Result:
     result = Result("Small deltas over many pages")
-    pages = bench.pick(1_000_000 if ours.FAST else 20_000, 2_000)
+    pages = bench.pick(1_000_000, 2_000)
     with bench.room("deltas") as room:
         memory = ours.create(room / "mmsb", "every")
         try:
@@ -51,7 +51,8 @@ def _together(bench: Bench, room: Path, result: Result, memory: Memory, known: A
 
     def commit(starts: Any, values: Any) -> int:
         changes = memory.changes()
-        patch_many(changes, SMALL, known, {"value": values}, starts=starts, count=CELLS)
+        counts = np.full(count, CELLS, np.uint32)
+        changes.patch_many(SMALL, known, {"value": values}, starts, counts)
         return memory.commit(changes)
 
     made = [kind(room / kind.name) for kind in batches.BATCHES if bench.peers and kind.here()]
@@ -109,7 +110,7 @@ def _alone(bench: Bench, result: Result, memory: Memory, known: Any) -> None:
     values = {"value": random.integers(0, 2**32, CELLS, np.uint32)}
     scattered = np.sort(random.choice(ROWS, CELLS, replace=False)).astype(np.uint32)
     order = itertools.cycle(random.permutation(known)[:10_000].tolist())
-    number, batch = itertools.count(), bench.pick(100_000 if ours.FAST else 2_000, 1_000)
+    number, batch = itertools.count(), bench.pick(100_000, 1_000)
     names: list[str] = []
 
     def subjects() -> None:
@@ -117,7 +118,7 @@ def _alone(bench: Bench, result: Result, memory: Memory, known: Any) -> None:
 
     def create() -> None:
         changes = memory.changes()
-        ours.make_pages(changes, SMALL, names)
+        changes.pages(SMALL, names)
         memory.commit(changes)
 
     timings = measured(

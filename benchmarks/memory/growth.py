@@ -43,8 +43,7 @@ def anonymous():
 def work(memory):
     snapshot = memory.at(max(memory.head - 1, 0))
     pages = snapshot.pages(ours.SMALL)
-    if ours.CELLS:
-        snapshot.cells(ours.SMALL, "value", pages, numpy.zeros(len(pages), numpy.uint32))
+    snapshot.cells(ours.SMALL, "value", pages, numpy.zeros(len(pages), numpy.uint32))
     snapshot.column(ours.SMALL, int(pages[5]), "value")
     return memory.diff(memory.head - 1, memory.head - 1)
 
@@ -74,9 +73,6 @@ def _resident(bench: Bench, room: Path, result: Result) -> None:
     """Two memories of the same pages, with one and with ten deltas each."""
     names = "resident bytes a page", "resident bytes a delta"
     pages = bench.pick(1_000_000, 20_000)
-    if pages > 20_000 and not ours.FAST:
-        result.goals += [Goal(names[0], None, 100, "B"), Goal(names[1], None, 16, "B")]
-        return
     ours.create(room / "none").close()
     _chained(room / "none1", 100, 1)
     lines, taken = [], []
@@ -116,7 +112,7 @@ def _chained(folder: Path, pages: int, commits: int) -> None:
 
 
 def _growth(bench: Bench, room: Path, result: Result) -> None:
-    sizes = [10**4, 10**5, 10**6, 10**7] if ours.FAST else [10**4, 10**5]
+    sizes = [10**4, 10**5, 10**6, 10**7]
     if bench.quick:
         sizes = [10**3, 10**4]
     grown: dict[str, list[float]] = {}
@@ -147,8 +143,7 @@ def _costs(bench: Bench, folder: Path, size: int) -> dict[str, float]:
     try:
         ways, wanted = _ways(bench, memory, values)
         found = {name: timing.middle for name, timing in measured(bench, ways).items()}
-        if "cells, each" in found:
-            found["cells, each"] /= wanted
+        found["cells, each"] /= wanted
     finally:
         memory.close()
     ours.open_(folder).close()
@@ -185,7 +180,7 @@ def _ways(
     last = memory.head
     ways = {
         "commit": Way(commit, times=200),
-        "one cell": Way(lambda: ours.cell(memory.at(old), SMALL, next(order), "value", 3)),
+        "one cell": Way(lambda: memory.at(old).cell(SMALL, next(order), "value", 3)),
         "a column of 8 rows": Way(lambda: memory.at(old).column(SMALL, next(order), "value")),
         "diff of 80 cells": Way(lambda: memory.diff(last - 10, last)),
         "epochs of a page": Way(lambda: memory.at(old).written(next(order))),
@@ -194,10 +189,6 @@ def _ways(
     wanted = min(bench.pick(100_000, 1_000), len(pages) * 10)
     chosen = random.choice(pages, wanted)
     rows = random.integers(0, ROWS, wanted).astype(np.uint32)
-    if ours.CELLS:
-        snapshot = memory.at(old)
-        ways["cells, each"] = Way(
-            lambda: snapshot.cells(SMALL, "value", chosen, rows),  # type: ignore[attr-defined]
-            times=10,
-        )
+    snapshot = memory.at(old)
+    ways["cells, each"] = Way(lambda: snapshot.cells(SMALL, "value", chosen, rows), times=10)
     return ways, wanted

@@ -107,7 +107,7 @@ class Ours(Peer):
 
     def cell(self, name: str, row: int, epoch: int) -> float:
         snapshot = self.memory.at(self._base + epoch)
-        return ours.cell(snapshot, SERIES, self.page, name, row)  # type: ignore[no-any-return]
+        return snapshot.cell(SERIES, self.page, name, row)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         self.memory.close()

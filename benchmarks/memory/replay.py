@@ -15,7 +15,6 @@ from benchmarks.harness import (
     Bench,
     Goal,
     Result,
-    Timings,
     Way,
     bytes_of,
     floors,
@@ -58,7 +57,7 @@ def _replayed(bench: Bench, room: Path, result: Result) -> None:
             yield epoch, memory.at(epoch).columns(QUAD, page)
 
     def by_replay() -> Any:
-        return memory.replay(page, first, last)  # type: ignore[attr-defined]
+        return memory.replay(page, first, last)
 
     def by_numpy() -> Iterator[tuple[int, dict[str, Array]]]:
         held = {name: values.copy() for name, values in state.items()}
@@ -67,9 +66,11 @@ def _replayed(bench: Bench, room: Path, result: Result) -> None:
                 held[name][start : start + PATCH] = values
             yield first + at, {name: values.copy() for name, values in held.items()}
 
-    ways = {"numpy, the patches at hand": by_numpy, "at(epoch) for each": by_at}
-    if ours.REPLAY:
-        ways["replay"] = by_replay
+    ways = {
+        "numpy, the patches at hand": by_numpy,
+        "at(epoch) for each": by_at,
+        "replay": by_replay,
+    }
     for name, way in ways.items():
         for (epoch, found), (known, truth) in zip(way(), by_numpy(), strict=True):
             if epoch != known:
@@ -80,7 +81,7 @@ def _replayed(bench: Bench, room: Path, result: Result) -> None:
         bench, {name: Way(_through(way), per=EPOCHS, times=50) for name, way in ways.items()}
     )
     memory.close()
-    step = timings["replay"].middle if ours.REPLAY else None
+    step = timings["replay"].middle
     result.goals.append(Goal("a step from epoch to epoch", step, 10e-6, "s"))
     result.say(
         f"A page of {ROWS:,} rows × 4 columns (i64), {EPOCHS} epochs of {PATCH}-row patches, its "
@@ -113,51 +114,46 @@ def _checkpoints(bench: Bench, room: Path, result: Result) -> None:
     for _ in range(3):
         columns = {name: random.integers(0, 2**60, PAGES * rows) for name in "abcd"}
         ours.commit_many(memory, QUAD, pages, columns, starts=starts, count=rows)
-    timings: Timings = {}
-    size = 0
-    if hasattr(memory, "checkpoint"):
-        target, epoch = room / "target", memory.head  # which later commits do not make larger
-        memory.checkpoint(target)
-        size = bytes_of(target)
-        with ours.open_(target) as copy:
-            for page in pages.tolist():
-                there = copy.at().page(QUAD, memory.at().subject(page))
-                for name, values in memory.at().columns(QUAD, page).items():
-                    same(f"checkpoint: page {page}", values, copy.at().column(QUAD, there, name))
+    target, epoch = room / "target", memory.head  # which later commits do not make larger
+    memory.checkpoint(target)
+    size = bytes_of(target)
+    with ours.open_(target) as copy:
+        for page in pages.tolist():
+            there = copy.at().page(QUAD, memory.at().subject(page))
+            for name, values in memory.at().columns(QUAD, page).items():
+                same(f"checkpoint: page {page}", values, copy.at().column(QUAD, there, name))
 
-        def gone() -> None:
-            shutil.rmtree(target, ignore_errors=True)
+    def gone() -> None:
+        shutil.rmtree(target, ignore_errors=True)
 
-        plain = [(file.name, file.read_bytes()) for file in sorted(target.iterdir())]
-        ways = {
-            "checkpoint to disk": Way(lambda: memory.checkpoint(target, epoch), before=gone),
-            "its files, written and synced": Way(lambda: _durably(target, plain), before=gone),
-        }
-        ways |= floors(room, PAGES * rows * 32)
-        ways |= _in_memory(memory, pages)
-        timings = measured(bench, ways)
+    plain = [(file.name, file.read_bytes()) for file in sorted(target.iterdir())]
+    ways = {
+        "checkpoint to disk": Way(lambda: memory.checkpoint(target, epoch), before=gone),
+        "its files, written and synced": Way(lambda: _durably(target, plain), before=gone),
+    }
+    ways |= floors(room, PAGES * rows * 32)
+    ways |= _in_memory(memory, pages)
+    timings = measured(bench, ways)
     memory.close()
 
-    def taken(name: str) -> float | None:
-        return timings[name].middle if name in timings else None
+    def taken(name: str) -> float:
+        return timings[name].middle
 
+    beyond = taken("checkpoint to disk") - taken("write + fdatasync")
+    what = "checkpoint of 100 pages to disk, beyond writing and syncing its bytes once"
     result.goals += [
         Goal("checkpoint of 100 pages, in memory", taken("checkpoint in memory"), 60e-6, "s"),
         Goal("restore of 100 pages, in memory", taken("restore in memory"), 30e-6, "s"),
+        Goal(what, beyond, 1e-3, "s"),
     ]
-    disk = taken("checkpoint to disk")
-    beyond = None if disk is None else disk - timings["write + fdatasync"].middle
-    what = "checkpoint of 100 pages to disk, beyond writing and syncing its bytes once"
-    result.goals.append(Goal(what, beyond, 1e-3, "s"))
-    if timings:
-        result.say(
-            f"{PAGES} pages of {rows} rows × 4 columns (i64), 1 KiB each, written in three "
-            f"commits; the copy on the disk takes {size:,} bytes. In memory: all cells as of an "
-            "epoch taken out (`gather_columns`), and written back in one commit, which takes no "
-            "less than a `write` of them. Beside the copy its files, made with nothing but system "
-            "calls, each synced, under a name that is made durable too."
-        )
-        result.figures(timings, "write + fdatasync")
+    result.say(
+        f"{PAGES} pages of {rows} rows × 4 columns (i64), 1 KiB each, written in three "
+        f"commits; the copy on the disk takes {size:,} bytes. In memory: all cells as of an "
+        "epoch taken out (`gather_columns`), and written back in one commit, which takes no "
+        "less than a `write` of them. Beside the copy its files, made with nothing but system "
+        "calls, each synced, under a name that is made durable too."
+    )
+    result.figures(timings, "write + fdatasync")
 
 
 def _durably(target: Path, files: list[tuple[str, bytes]]) -> None:

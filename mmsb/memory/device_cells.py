@@ -15,7 +15,7 @@ import numpy as np
 
 from mmsb.base.errors import EnvironmentProblem
 from mmsb.base.schema import Column, Kind
-from mmsb.memory import replay
+from mmsb.memory import gather
 from mmsb.memory.cells import Array, dtype_of, filled, frozen
 from mmsb.memory.device import Copied
 from mmsb.memory.diff import Written
@@ -201,7 +201,7 @@ class DeviceColumn(Copied):
         """O(cells written), and a copy on the device where pages grew, came or went."""
         pages = snapshot.pages(self.kind) if self._every else self.pages
         snapshot._all_live(self.kind, pages)
-        counts = replay.row_counts(snapshot._index, self.kind, snapshot.epoch)[pages]
+        counts = gather.row_counts(snapshot._index, self.kind, snapshot.epoch)[pages]
         offsets = frozen(np.append(0, np.cumsum(counts)).astype(np.int64))
         of, rows = self._written(pages, written)
         new = snapshot.cells(self.kind, self.column.name, pages[of], rows)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmsb.base.schema import Kind
-from mmsb.memory import replay
+from mmsb.memory import gather, replay
 from mmsb.memory.cells import U32, Array, dtype_of, frozen
 from mmsb.memory.changes import Sealed
 from mmsb.memory.delta import Delta
@@ -102,7 +102,7 @@ class _Cells:
 def _differing(cells: _Cells, index: Index) -> list[Many]:
     """What of them differs from the head."""
     of, kind = np.repeat(cells.pages, cells.counts), cells.kind
-    beyond = cells.rows >= replay.row_counts(index, kind, index.head)[of]
+    beyond = cells.rows >= gather.row_counts(index, kind, index.head)[of]
     masks: dict[str, Array] = {}
     for name, values in cells.buffers.items():
         column, bits = kind.column(name), f"u{values.itemsize}"

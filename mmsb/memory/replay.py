@@ -1,22 +1,16 @@
-"""Reading as of an epoch: select the buffers and put later cells over earlier ones.
-
-Reading goes to the kernels once they are loaded; until then numpy reads, as long as all that it has
-read takes less time than loading them does. Both ways give the same bits.
-"""
+"""Reading a page as of an epoch: select the buffers and put later cells over earlier ones."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
-from mmsb.memory import compiling, pool
+from mmsb.memory import pool, ways
 from mmsb.memory.cells import Array, address_of, dtype_of, filled, frozen, unset
 from mmsb.memory.frame import Broken
 from mmsb.memory.index import Index
@@ -25,9 +19,6 @@ from mmsb.memory.order import sorted_by_page
 from mmsb.memory.run import Run
 from mmsb.memory.shapes import Buffer
 
-_KERNELS = "mmsb.memory.kernels"
-#: Nanoseconds, about: loading the kernels; numpy for a delta's cells of a column, a cell, a count.
-_LOADING, _OF_DELTA, _OF_CELL, _OF_COUNT = 300_000_000, 10_000, 10, 50
 #: So many random cells of so many deltas are read page by page.
 _MANY_CELLS, _MANY_DELTAS = 65_536, 1_000_000
 
@@ -47,8 +38,8 @@ def row_count(index: Index, page: int, epoch: int) -> int:
         since, before = frame.epoch, frame.rows
     if since == epoch:
         found = before
-    elif _loaded(index) or frame is not None:
-        kernel, known, found = _page().row_count, index.described(), 0
+    elif ways.loaded(index) or frame is not None:
+        kernel, known, found = ways.page().row_count, index.described(), 0
 
         def count(mark: int) -> int:
             nonlocal found
@@ -70,10 +61,10 @@ def read(index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epo
     Zero-copy where one delta covers all of ``rows`` and none after it touches them; else O(rows)
     and the cells of the deltas after the last that covers them.
     """
-    if _loaded(index) or index.keyframes.find(page, epoch) is not None:
+    if ways.loaded(index) or index.keyframes.find(page, epoch) is not None:
         return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
     chain = _chain(index, page, epoch)
-    if _worth(index, _OF_DELTA * _deltas(chain)):
+    if ways.worth(index, ways.OF_DELTA * _deltas(chain)):
         return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
     return _read(_touching(index, kind, chain, rows), column, rows)
 
@@ -83,9 +74,9 @@ def read_all(
 ) -> dict[str, Array]:
     """`read` for several columns of a page, by name."""
     columns = tuple(columns)
-    if not _loaded(index) and index.keyframes.find(page, epoch) is None:
+    if not ways.loaded(index) and index.keyframes.find(page, epoch) is None:
         chain = _chain(index, page, epoch)
-        if not _worth(index, _OF_DELTA * _deltas(chain) * len(columns)):
+        if not ways.worth(index, ways.OF_DELTA * _deltas(chain) * len(columns)):
             touching = list(_touching(index, kind, chain, rows))
             return {c.name: _read(touching, c, rows) for c in columns}
     return {c.name: _read_compiled(index, kind, page, c, rows=rows, epoch=epoch) for c in columns}
@@ -179,35 +170,6 @@ def _read(touching: Iterable[_Touch], column: Column, rows: Rows) -> Array:
 # With the kernels.
 
 
-@cache
-def _page() -> Any:
-    from mmsb.memory import kernels_page
-
-    compiling.announce()
-    return kernels_page
-
-
-@cache
-def _many() -> Any:
-    from mmsb.memory import kernels_many
-
-    compiling.announce()
-    return kernels_many
-
-
-def _loaded(index: Index) -> bool:
-    return _KERNELS in sys.modules if index.compiled is None else index.compiled
-
-
-def _worth(index: Index, taking: int) -> bool:
-    """Are kernels that are not loaded worth it for what takes numpy so many nanoseconds more?
-
-    Once it took as long as loading in all, so never twice what was best (Karlin et al., 1988).
-    """
-    index.by_numpy += taking
-    return index.compiled is None and index.by_numpy > _LOADING
-
-
 def _read_compiled(
     index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int
 ) -> Array:
@@ -222,7 +184,7 @@ def _read_compiled(
         return base[rows.start : rows.stop]  # without a look at the log
     known, told, count = index.described(), index.told(kind, column), len(rows)
     out, covered = unset(column, count), np.empty((count >> 6) + 1, np.int64)
-    to, bits, kernel = address_of(out), address_of(covered), _page().read
+    to, bits, kernel = address_of(out), address_of(covered), ways.page().read
     order = place = 0
 
     def run(mark: int) -> int:
@@ -242,10 +204,10 @@ def _read_compiled(
 
 def cell(index: Index, kind: Kind, column: Column, *, page: int, row: int, epoch: int) -> Any:
     """One cell as a numpy scalar; fill where nothing was written. CorruptData. O(log deltas)."""
-    if not _loaded(index):
+    if not ways.loaded(index):
         return read(index, kind, page, column, rows=Rows(row, row + 1), epoch=epoch)[0]
     known, told = index.described(), index.told(kind, column)
-    found, unseen = _many().cell(
+    found, unseen = ways.many().cell(
         *known.told, page, row, epoch, column.id, told.widths, told.fill, 0
     )
     if unseen:
@@ -261,7 +223,7 @@ def cells(
 
     O(log deltas) for each; on all cores, and page by page where the deltas are in no cache.
     """
-    kernels, known, told = _many(), index.described(), index.told(kind, column)
+    kernels, known, told = ways.many(), index.described(), index.told(kind, column)
     out = unset(column, len(pages))
     of_pages, of_rows, to = address_of(pages), address_of(rows), address_of(out)
     turns = np.zeros(0, "<u4")
@@ -278,105 +240,6 @@ def cells(
 
     index.verified(known, run)
     return frozen(out)
-
-
-def gather(
-    index: Index, kind: Kind, columns: tuple[Column, ...], *, pages: Array, epoch: int
-) -> tuple[list[Array], Array]:
-    """Columns of many pages, end to end, with offsets (i64); later cells over earlier ones.
-
-    One pass over each batch that wrote the column: O(cells ever written to it), whatever the
-    number of pages, on all cores. CorruptData, also for damaged cells that later ones hide.
-    """
-    counts = row_counts(index, kind, epoch)
-    offsets = np.zeros(len(pages) + 1, np.int64)
-    np.cumsum(counts[pages], out=offsets[1:])
-    places = np.full(len(counts), -1, np.int64)
-    places[pages] = offsets[:-1]
-    total = int(offsets[-1])
-    compiled = _loaded(index) or _worth(index, _OF_CELL * total * len(columns))
-    one = _gather_compiled if compiled else _gather
-    found = []
-    for column in columns:
-        out = unset(column, total)
-        one(index, kind, column, epoch, _Target(places, counts, out))
-        found.append(frozen(out))
-    return found, frozen(offsets)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Target:
-    """Where gathered cells go."""
-
-    places: Array  # i64 by page: the place of its first cell in ``out``, or -1
-    counts: Array  # u32 by page: how many rows it has
-    out: Array
-
-
-def row_counts(index: Index, kind: Kind, epoch: int) -> Array:
-    """Rows of every page of a kind as of the epoch, u32 by page, read-only.
-
-    O(deltas of the kind since an epoch for which it was asked before).
-    """
-    after, before = index.counted(kind.id, epoch)
-    if after == epoch:
-        return before
-    counts = np.zeros(index.catalog.counted(epoch), "<u4")
-    counts[: len(before)] = before
-    if _loaded(index) or _worth(index, _OF_COUNT * index.delta_count):
-        kernels, known = _many(), index.described()
-
-        def run(mark: int) -> int:
-            def part(low: int, high: int) -> int:
-                args = (kind.id, after, epoch, low, high, counts, mark)
-                return int(kernels.row_counts(*known.told_runs, *args))
-
-            return pool.spread(part, len(counts), smallest=65536)
-
-        index.verified(known, run)
-    else:
-        for run_ in index.runs_to(epoch):
-            numbers = run_.members(run_.chosen(kind.id, after, epoch))
-            if len(numbers):
-                _, _, stops, _ = run_.spans(numbers)
-                np.maximum.at(counts, run_.pages(numbers), stops.astype("<u4"))
-    index.count(kind.id, epoch, frozen(counts))
-    return counts
-
-
-def _gather_compiled(index: Index, kind: Kind, column: Column, epoch: int, target: _Target) -> None:
-    kernels, known, told = _many(), index.described(), index.told(kind, column)
-    places, counts, to = target.places, target.counts, address_of(target.out)
-
-    def run(mark: int) -> int:
-        base = np.zeros(len(places), np.int64)
-
-        def part(low: int, high: int) -> int:
-            args = (low, high, places, counts, base, to, mark)
-            about = (kind.id, epoch, column.id, told.widths, told.fill)
-            return int(kernels.gather(*known.told_runs, *about, *args))
-
-        return pool.spread(part, len(places), smallest=65536)
-
-    index.verified(known, run)
-
-
-def _gather(index: Index, kind: Kind, column: Column, epoch: int, target: _Target) -> None:
-    dtype, widths = dtype_of(column), index.widths(kind.id)
-    target.out[:] = column.fill
-    for run in index.runs_to(epoch):
-        for at in run.chosen(kind.id, -1, epoch).tolist():
-            buffer = run.places(at, widths).get(column.id)
-            if buffer is None:
-                continue
-            bases = target.places[run.pages(run.members(np.array([at])))]
-            if (bases >= 0).any():
-                index.by_numpy += _OF_DELTA
-                each, touched = run.touched(at)
-                bases = np.repeat(bases, each)
-                wanted = bases >= 0
-                cells = run.all_cells(at, buffer, dtype, each)
-                target.out[(bases + touched)[wanted]] = cells[wanted]
 
 
 def last_written(

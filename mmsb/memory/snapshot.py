@@ -12,7 +12,7 @@ from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
-from mmsb.memory import asked, replay
+from mmsb.memory import asked, gather, replay
 from mmsb.memory.arrow import ArrowStream, place_names
 from mmsb.memory.cells import Array, dtype_of, frozen, whole
 from mmsb.memory.device import DevicePage, Host
@@ -179,14 +179,17 @@ class Snapshot:
         pages: Iterable[int] | Array | None = None,
         *,
         device: Device = "cpu",
+        out: Array | None = None,
     ) -> tuple[Array, Array]:
         """One column over many pages (default: all live): values end to end, offsets i64.
 
         Page i holds ``values[offsets[i]:offsets[i + 1]]``. One pass over the column's batches up to
-        the epoch, on all cores. On the GPU the values are a `DeviceColumn`; MissingExtra without
-        one, EnvironmentProblem without room there; "auto" is the CPU then, and `stats` says so.
+        the epoch, on all cores. With ``out``, an array of the column's dtype, the values are its
+        first cells: for large columns new memory costs as much as the copying. On the GPU they are
+        a `DeviceColumn`; MissingExtra without one, EnvironmentProblem without room there; "auto" is
+        the CPU then, and `stats` says so. UsageError where ``out`` does not fit.
         """
-        columns, offsets = self.gather_columns(kind, (name,), pages, device=device)
+        columns, offsets = self._gather(kind, (name,), pages, device, out)
         return columns[name], offsets
 
     def gather_columns(
@@ -198,6 +201,11 @@ class Snapshot:
         device: Device = "cpu",
     ) -> tuple[dict[str, Array], Array]:
         """`gather` for several columns (default: all), by name, and their common offsets."""
+        return self._gather(kind, names, pages, device, None)
+
+    def _gather(
+        self, kind: Kind | str, names: Any, pages: Any, device: Device, out: Array | None
+    ) -> tuple[dict[str, Array], Array]:
         meter, began = self._index.meter, perf_counter_ns()
         machine = resolve(device, meter.instead)
         shown = self._index.kind(kind)
@@ -209,10 +217,14 @@ class Snapshot:
             self._all_live(shown, wanted)
             increasing = bool((wanted[1:] > wanted[:-1]).all())
             if not increasing and len(np.unique(wanted)) != len(wanted):
-                if machine is not None:
-                    raise UsageError("a device holds a page once; name each page once")
+                if machine is not None or out is not None:
+                    raise UsageError("a device, and out, hold a page once; name each page once")
                 return self._one_by_one(shown, chosen, wanted)
-        found, offsets = replay.gather(self._index, shown, chosen, pages=wanted, epoch=self.epoch)
+        if machine is not None and out is not None:
+            raise UsageError("out is an array of the host; gather to the device without it")
+        found, offsets = gather.gather(
+            self._index, shown, chosen, pages=wanted, epoch=self.epoch, out=out
+        )
         size = sum(cells.nbytes for cells in found)
         meter.read_many(meter.gather, began, None, self.epoch, size)
         named = {c.name: values for c, values in zip(chosen, found, strict=True)}
@@ -343,7 +355,7 @@ class Snapshot:
     ) -> tuple[dict[str, Array], Array]:
         """`gather` of pages of which some are named twice."""
         single, at = np.unique(pages, return_inverse=True)
-        found, offsets = replay.gather(self._index, kind, columns, pages=single, epoch=self.epoch)
+        found, offsets = gather.gather(self._index, kind, columns, pages=single, epoch=self.epoch)
         spans = [slice(int(offsets[i]), int(offsets[i + 1])) for i in at.tolist()]
         lengths = np.diff(offsets)[at]
         named = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.memory import budget, replay
+from mmsb.memory import budget, gather
 from mmsb.memory.cells import Array
 from mmsb.memory.health import health
 from mmsb.memory.index import Index
@@ -97,7 +97,7 @@ def _by_kind(index: Index, kinds: Array, live: Array) -> tuple[dict[str, int], d
     """Rows of live pages, and bytes of all epochs' cells."""
     rows, sizes = {}, {}
     for kind in index.kinds.values():
-        counts = replay.row_counts(index, kind, index.head)[: len(kinds)]
+        counts = gather.row_counts(index, kind, index.head)[: len(kinds)]
         rows[kind.name] = int(counts[live & (kinds == kind.id)].sum())
         sizes[kind.name] = sum(run.cell_bytes(kind.id, index.widths(kind.id)) for run in index.runs)
     return rows, sizes

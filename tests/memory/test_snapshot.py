@@ -86,6 +86,36 @@ def test_a_deleted_page_is_gone_and_its_past_is_not(path: Path) -> None:
             memory.update_page(page, [0], {"value": [8]})
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gather_goes_into_an_array_that_is_there(filled: Path, compiled: bool) -> None:
+    with Memory.open(filled, kinds=KINDS) as memory:
+        memory._index.compiled = compiled
+        snapshot = memory.at()
+        truth, offsets = snapshot.gather(THING, "byte")
+        held = np.full(len(truth) + 3, 77, truth.dtype)
+        values, again = snapshot.gather(THING, "byte", out=held)
+        assert np.shares_memory(values, held)
+        assert (values.tolist(), again.tolist()) == (truth.tolist(), offsets.tolist())
+        assert held[len(truth) :].tolist() == [77] * 3
+        page = int(snapshot.pages(THING)[0])
+        frozen = np.zeros(len(truth), truth.dtype)
+        frozen.setflags(write=False)
+        for wrong in (
+            held[: len(truth) - 1],
+            held.astype("i8"),
+            held[::2],
+            frozen,
+            [0],
+            held[None],
+        ):
+            before = np.array(wrong)
+            with pytest.raises(errors.UsageError, match="out"):
+                snapshot.gather(THING, "byte", out=wrong)  # type: ignore[arg-type]
+            assert np.array_equal(np.array(wrong), before)
+        with pytest.raises(errors.UsageError, match="once"):
+            snapshot.gather(THING, "byte", [page, page], out=held)
+
+
 def test_gather_puts_pages_end_to_end(filled: Path) -> None:
     with Memory.open(filled, kinds=KINDS) as memory:
         snapshot = memory.at(1)
