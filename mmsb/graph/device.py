@@ -32,6 +32,7 @@ class Asked(Protocol):
     nodes: Array
     given: Array
     limit: int | None
+    share: int | None
     ordered: bool
     machine: Machine | None
     insisted: bool
@@ -102,8 +103,12 @@ def _launch(machine: Machine, asked: Asked) -> Launch:
 
 def _usable(asked: Sequence[Asked]) -> Machine | None:
     machine = asked[0].machine if asked else None
+    why = ""
     if machine is not None and asked[0].ring.own is not None:
         why = f"{asked[0].ring.name} is a user's own semiring, which runs on the CPU alone"
+    if machine is not None and asked[0].share is not None:
+        why = "a damped propagation runs on the CPU alone"
+    if why:
         if asked[0].insisted:
             raise UsageError(f"{why}; use device='cpu'")
         for each in asked:

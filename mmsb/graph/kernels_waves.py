@@ -16,6 +16,9 @@ from mmsb.base.kernels import kernel
 from mmsb.graph.kernels_semiring import IDEMPOTENT, SELECTIVE, UNIT, ZERO, add, multiply
 
 NONE = np.uint32(2**32 - 1)
+#: A share of what is handed on is so many of so many parts: nothing is damped.
+WHOLE = 1 << 16
+_BITS, _LOW = np.uint64(16), np.uint64(WHOLE - 1)
 
 
 @kernel
@@ -48,12 +51,19 @@ def _scatter(edges: Any, state: Any, held: int, number: int) -> int:
 
 
 @kernel
-def waves(edges: Any, came: Any, state: Any, held: int, number: int, last: int) -> Any:
+def damped(value: Any, share: Any) -> Any:
+    """⌊value · share / 2^16⌋ without overflow; ``share`` u64, at most `WHOLE`."""
+    return (value >> _BITS) * share + ((value & _LOW) * share >> _BITS)
+
+
+@kernel
+def waves(edges: Any, came: Any, state: Any, held: int, number: int, last: int, share: Any) -> Any:
     """Waves ``number`` + 1 … ``last``, or until one changes nothing; (held, number) thereafter.
 
-    A wave reads what the one before wrote and nothing newer. ``state``: ``front`` u32, ``carried``
-    u64, the ``held`` nodes that changed in it and what they hand on; ``stamp`` u32, zeros at first;
-    ``pending`` u64, ``via`` and ``fresh`` u32; all of length count.
+    A wave reads what the one before wrote and nothing newer. Of the sum that
+    comes to a node ``share`` / `WHOLE` counts; only sums of numbers may be damped. ``state``:
+    ``front`` u32, ``carried`` u64, the ``held`` nodes that changed in it and what they hand on;
+    ``stamp`` u32, zeros at first; ``pending`` u64, ``via`` and ``fresh`` u32; all of length count.
     """
     values, hops, parent = came
     front, carried, _, pending, via, fresh = state
@@ -65,6 +75,10 @@ def waves(edges: Any, came: Any, state: Any, held: int, number: int, last: int) 
         held = 0
         for i in range(found):
             node = fresh[i]
+            if share != WHOLE:
+                pending[node] = damped(pending[node], share)
+                if pending[node] == zero:
+                    continue
             old = values[node]
             new = add(ring, old, pending[node])
             if idempotent and new == old:

@@ -26,6 +26,7 @@ def propagate(
     *,
     witness: bool = True,
     rounds: int | None = None,
+    damping: float | None = None,
     device: Device = "cpu",
 ) -> Propagation:
     """The sum, over all ways from the seeds, of the product of their edges' weights.
@@ -33,11 +34,13 @@ def propagate(
     ``seeds``: a node, nodes, or {node: value}, by number or name. ``limit``: over ways of at most
     so many edges. ``witness``: keep the least (value, hops, predecessor) of each node, for paths.
     A semiring that is not absorptive has no such sum on a cycle: CycleError names one, unless
-    ``rounds`` says after how many steps to stop, each in the order of node numbers. The same answer
-    on any number of threads. UnknownName, UsageError. O(reached edges) where there are no weights;
-    with weights times how often a value is improved.
+    ``rounds`` says after how many steps to stop, each in the order of node numbers. ``damping``,
+    0 … 1, with ``rounds`` and plus_times: each step hands on so much of what it brings, in parts
+    of 2^16 and rounded down, so that a way of k edges counts damping^k times; then there is no
+    witness. The same answer on any number of threads. UnknownName, UsageError. O(reached edges)
+    where there are no weights; with weights times how often a value is improved.
     """
-    run = Run(graph, seeds, semiring, direction, limit, rounds, device)
+    run = Run(graph, seeds, semiring, direction, limit, rounds, damping, device)
     there = None if run.machine is None else on_device([run], witness, many=False)
     return run.answer(witness) if there is None else there
 
@@ -51,6 +54,7 @@ def propagate_many(
     *,
     witness: bool = False,
     rounds: int | None = None,
+    damping: float | None = None,
     device: Device = "cpu",
 ) -> Propagation:
     """`propagate` from each of many seed sets; one Propagation with a row for each.
@@ -60,14 +64,15 @@ def propagate_many(
     ring = _semiring(semiring)
     held = list(seed_sets)
     if held and ring.boolean and not witness and device == "cpu":
-        first = Run(graph, held[0], ring, direction, limit, rounds, device)
+        first = Run(graph, held[0], ring, direction, limit, rounds, damping, device)
         if first.plain:
             bits, took = reach(graph, direction, *node_sets(graph, held, ring), first.limit)
             return Propagation.of_bits(graph, ring, direction, bits, len(held), took)
-    runs = [Run(graph, seeds, ring, direction, limit, rounds, device) for seeds in held]
+    runs = [Run(graph, seeds, ring, direction, limit, rounds, damping, device) for seeds in held]
     there = on_device(runs, witness, many=True)
     if there is not None:
         return there
+    witness = witness and not any(run.share is not None for run in runs)
     rows = [run.answer(witness) for run in runs]
     instead = runs[0].instead if runs else ""
     steps = max((row.steps for row in rows), default=0)
@@ -97,11 +102,12 @@ def steps(
     limit: int | None = None,
     *,
     rounds: int | None = None,
+    damping: float | None = None,
     device: Device = "cpu",
 ) -> Iterator[Wave]:
     """The same propagation one wave after another: wave 0 is the seeds, the last changes nothing
     more. CycleError and UsageError come from the call itself, before the first wave."""
-    run = Run(graph, seeds, semiring, direction, limit, rounds, device)
+    run = Run(graph, seeds, semiring, direction, limit, rounds, damping, device)
     return waves_on_device(run) or run.waves()
 
 

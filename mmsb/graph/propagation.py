@@ -167,7 +167,9 @@ class Propagation:
         self._one()
         at = self.graph.node(node)
         if self.hops is None or self.parent is None:
-            raise UsageError("this propagation kept no witness; ask for it with witness=True")
+            raise UsageError(
+                "this propagation kept no witness; ask for it with witness=True, without damping"
+            )
         left = int(self.hops[at])
         if left == NONE:
             return []

@@ -13,7 +13,7 @@ from mmsb.graph.breadth import breadth
 from mmsb.graph.cheapest import cheapest
 from mmsb.graph.propagation import NONE, Propagation, Wave
 from mmsb.graph.seeds import Seeds, seeded
-from mmsb.graph.semiring import MAX_MIN, MIN_PLUS, Semiring
+from mmsb.graph.semiring import MAX_MIN, MIN_PLUS, PLUS_TIMES, Semiring
 from mmsb.graph.semiring import semiring as named
 from mmsb.graph.structure import shortest_cycle, way_round
 from mmsb.memory.cells import Array
@@ -21,6 +21,7 @@ from mmsb.memory.machine import Device, resolve
 
 _FOREVER = 2**62
 _NO_WEIGHTS = np.empty(0, np.uint32)
+_ALL = np.uint64(1 << 16)
 
 
 class Run:
@@ -34,6 +35,7 @@ class Run:
         direction: Direction,
         limit: int | None,
         rounds: int | None,
+        damping: float | None,
         device: Device,
     ) -> None:
         self.insisted, self.instead, self.machine = device == "gpu", "", None
@@ -42,6 +44,8 @@ class Run:
         self.graph, self.ring, self.direction = graph, named(semiring), direction
         self.side = graph.side(direction)
         self.limit = _bound(limit, rounds, graph.count, self.ring)
+        #: Of 2^16 parts of what comes to a node, so many do; None: all.
+        self.share = _share(damping, rounds, self.ring)
         self.nodes, self.given = seeded(graph, seeds, self.ring)
         weights = self.side.weights
         self.weights = None if weights is None else _weights(weights, self.ring, graph)
@@ -105,7 +109,7 @@ class Run:
                 trail.append((wave.nodes, self.parent[wave.nodes]))
             took = len(trail) - 1
             trail = trail if self.ring.selective else None
-        return self._made(took, witness, trail)
+        return self._made(took, witness and self.share is None, trail)
 
     def waves(self) -> Iterator[Wave]:
         """The seeds, and then what each wave changed. CycleError at once."""
@@ -155,7 +159,7 @@ class Run:
         from mmsb.graph import kernels_waves
 
         run = self.ring.compiled(kernels_waves.waves)
-        _, number = run(self._edges, self._came, self._state(), len(self.nodes), 0, _FOREVER)
+        _, number = run(self._edges, self._came, self._state(), len(self.nodes), 0, _FOREVER, _ALL)
         return int(number)
 
     def _each(self) -> Iterator[Wave]:
@@ -165,8 +169,9 @@ class Run:
         run = self.ring.compiled(kernels_waves.waves)
         held, number = len(self.nodes), 0
         last = _FOREVER if self.limit is None else self.limit
+        share = _ALL if self.share is None else np.uint64(self.share)
         while number < last:
-            held, _ = run(self._edges, self._came, state, held, number, number + 1)
+            held, _ = run(self._edges, self._came, state, held, number, number + 1, share)
             if not held:
                 return
             number += 1
@@ -227,6 +232,24 @@ def _bound(limit: Any, rounds: Any, count: int, ring: Semiring) -> int | None:
             return None  # longer ways add nothing
         return int(given)
     return None
+
+
+def _share(damping: Any, rounds: Any, ring: Semiring) -> int | None:
+    if damping is None:
+        return None
+    real = isinstance(damping, int | float | np.integer | np.floating)
+    if isinstance(damping, bool) or not real or not 0 <= damping <= 1:
+        raise UsageError(
+            f"damping is what each step hands on, a number in 0 … 1, not {damping!r:.60}"
+        )
+    if ring.op != PLUS_TIMES.op or ring.own is not None:
+        raise UsageError(
+            f"{ring.name} does not sum numbers up, so nothing of it can be damped; use plus_times, "
+            "or leave damping out"
+        )
+    if rounds is None:
+        raise UsageError("damping goes with rounds=N: say after how many steps to stop")
+    return round(float(damping) * int(_ALL))
 
 
 def _weights(weights: Array | None, ring: Semiring, graph: Graph) -> Array | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mmsb.base.errors import CycleError
+from mmsb.base.errors import CycleError, UsageError
 from mmsb.graph import breadth, cheapest
 from mmsb.graph.adjacency import Direction, Graph
 from mmsb.graph.propagate import propagate, propagate_many, steps
@@ -41,6 +42,7 @@ class Case:
     direction: Direction
     limit: int | None
     rounds: int | None
+    damping: float | None = None
 
     @property
     def ring(self) -> Semiring:
@@ -58,7 +60,8 @@ class Case:
         back = self.direction == "backward"
         edges = [(t, s, w) for s, t, w in self.edges] if back else self.edges
         of = ring(self.name, self.ring.most)
-        return propagated(self.count, edges, self.seeds, of, self.limit, self.rounds)
+        damping = None if self.damping is None else Fraction(round(self.damping * 2**16), 2**16)
+        return propagated(self.count, edges, self.seeds, of, self.limit, self.rounds, damping)
 
 
 def case(random: Random, counts: Sequence[int] = (0, 1, 2, 3, 5, 8, 13)) -> Case:
@@ -89,6 +92,7 @@ def case(random: Random, counts: Sequence[int] = (0, 1, 2, 3, 5, 8, 13)) -> Case
             seeds[int(node)] = value
     bound = int(random.integers(0, 6)) if random.random() < 0.5 else None
     kind = "rounds" if random.random() < 0.4 else "limit"
+    damps = name == "plus_times" and kind == "rounds" and bound is not None
     return Case(
         count,
         edges,
@@ -98,6 +102,7 @@ def case(random: Random, counts: Sequence[int] = (0, 1, 2, 3, 5, 8, 13)) -> Case
         "backward" if random.random() < 0.5 else "forward",
         bound if kind == "limit" else None,
         bound if kind == "rounds" else None,
+        _one_of(random, (None, 0, 0.5, 0.85, 1 / 3, 2**-16, 1)) if damps else None,
     )
 
 
@@ -141,12 +146,16 @@ class PropagationContract:
             "direction": asked.direction,
             "limit": asked.limit,
             "rounds": asked.rounds,
+            "damping": asked.damping,
             "device": self.device,
         }
 
     def holds(self, asked: Case) -> None:
         """Values, witnesses, paths, waves and the bound on steps, against the oracle's."""
         graph, truth = asked.graph(), asked.answer()
+        if asked.damping is not None and self.device == "gpu":
+            self.refuses_damping(asked, graph)
+            return
         if truth.cycle:
             self.refuses(asked, graph)
             return
@@ -155,13 +164,17 @@ class PropagationContract:
         with eager():
             self.same(asked, self.ask(asked, graph), truth)
         self.same_bare(asked, self.ask(asked, graph, witness=False), truth)
-        self.paths(asked, found)
+        if asked.damping is None:
+            self.paths(asked, found)
         self.waves(asked, graph, truth)
         if asked.ring.absorptive:
             assert found.steps <= max(0, asked.count - 1), asked
 
     def same(self, asked: Case, found: Propagation, truth: Answer) -> None:
         self.same_bare(asked, found, truth)
+        if asked.damping is not None:  # rounded sums have no witness
+            assert (found.hops, found.parent) == (None, None)
+            return
         assert found.hops is not None
         assert found.parent is not None
         assert found.hops.dtype == found.parent.dtype == np.dtype("u4")
@@ -222,17 +235,33 @@ class PropagationContract:
         else:
             raise AssertionError(f"a cycle went unseen: {asked}")
 
+    def refuses_damping(self, asked: Case, graph: Graph) -> None:
+        """In a sentence that names the CPU; ``auto`` asks that."""
+        said = ""
+        try:
+            self.ask(asked, graph)
+        except UsageError as error:
+            said = str(error)
+        assert said == "a damped propagation runs on the CPU alone; use device='cpu'", asked
+        found = propagate(graph, **{**self.terms(asked), "device": "auto"})
+        assert found.device == "cpu"
+        assert found.values.tolist() == asked.answer().values, asked
+
     def holds_for_many(self, asked: list[Case]) -> None:
         """Many seed sets on the first case's graph are as each on its own."""
         first = asked[0]
-        if first.answer().cycle:
+        if first.answer().cycle or (first.damping is not None and self.device == "gpu"):
             return
         sets = [
             {node: first.ring.one for node in each.seeds if node < first.count} for each in asked
         ]
         graph = first.graph()
         given = (first.ring, first.direction, first.limit)
-        more: dict[str, Any] = {"rounds": first.rounds, "device": self.device}
+        more: dict[str, Any] = {
+            "rounds": first.rounds,
+            "damping": first.damping,
+            "device": self.device,
+        }
         with threads(self.threads), eager():
             for witness in (False, True):
                 try:
@@ -245,7 +274,7 @@ class PropagationContract:
                     alone = propagate(graph, seeds, *given, witness=witness, **more)
                     assert row.values.dtype == alone.values.dtype
                     assert row.values.tolist() == alone.values.tolist(), first
-                    if witness:
+                    if witness and first.damping is None:
                         assert row.hops is not None
                         assert row.parent is not None
                         assert row.hops.tolist() == _list(alone.hops), first

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
+from math import floor
 
 NONE = 2**32 - 1
 Edge = tuple[int, int, int | None]
@@ -66,9 +68,12 @@ def propagated(
     of: Ring,
     limit: int | None = None,
     rounds: int | None = None,
+    damping: Fraction | None = None,
 ) -> Answer:
     """What `propagate` must say of these edges, taken in the direction they are given in."""
     weighed = [(s, t, w if w is not None and of.weighted else of.unit) for s, t, w in edges]
+    if damping is not None:
+        return _damped(count, weighed, seeds, of, rounds or 0, damping)
     if not of.absorptive and rounds is None and _goes_round(count, weighed, seeds):
         return Answer([], [], [], [], cycle=True)
     bound = limit if rounds is None else rounds
@@ -93,6 +98,26 @@ def propagated(
         for old, new in pairwise(states)
     ]
     return Answer(final, hops, parent, waves)
+
+
+def _damped(
+    count: int,
+    edges: list[tuple[int, int, int]],
+    seeds: dict[int, int],
+    of: Ring,
+    rounds: int,
+    damping: Fraction,
+) -> Answer:
+    """What ways of 0, 1, … ``rounds`` edges bring, each rounded down, put together."""
+    walks = [seeds.get(node, of.zero) for node in range(count)]
+    values = list(walks)
+    for _ in range(rounds):
+        came = [of.zero] * count
+        for source, target, weight in edges:
+            came[target] = of.add(came[target], of.multiply(walks[source], weight))
+        walks = [floor(each * damping) for each in came]
+        values = [of.add(held, more) for held, more in zip(values, walks, strict=True)]
+    return Answer(values, [], [], [])
 
 
 def _goes_round(count: int, edges: list[tuple[int, int, int]], seeds: dict[int, int]) -> bool:

@@ -68,6 +68,12 @@ CHAIN = Graph.from_edges([0, 1, 2], [1, 2, 3], [1, 2, 2**40])
         (0, {"rounds": "2"}, UsageError, "rounds is a number of edges"),
         (0, {"rounds": 2, "limit": 2}, UsageError, "not both"),
         (0, {"device": "tpu"}, UsageError, "there is no device 'tpu'"),
+        (0, {"damping": 0.5, "rounds": 2}, UsageError, "min_plus does not sum numbers up"),
+        (0, {"damping": 0.5, "semiring": "plus_times"}, UsageError, "damping goes with rounds=N"),
+        *(
+            (0, {"damping": each, "semiring": "plus_times", "rounds": 2}, UsageError, "in 0 … 1")
+            for each in (-0.1, 1.1, float("nan"), True, "0.5")
+        ),
     ],
 )
 def test_bad_input(seeds: Any, more: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -97,6 +103,43 @@ def test_a_cycle_is_named() -> None:
         propagate(graph, 3, "max_plus", "backward")
     assert error.value.cycle == [1, 2]
     assert propagate(graph, 0, "plus_times", rounds=4).values.tolist() == [1, 3, 2, 1, 0, 0]
+
+
+def test_a_damped_run_settles_where_damping_outweighs_what_leaves_a_node() -> None:
+    random = np.random.default_rng(5)
+    for _ in range(50):
+        count, size, damping = 20, 40, 0.2
+        ends, weights = random.integers(0, count, (2, size)), random.integers(0, 3, size)
+        graph = Graph.from_edges(*ends, weights, count=count)
+        seeds = {int(node): int(random.integers(1, 2**40)) for node in ends[0, :3]}
+        most = np.bincount(ends[0], weights, minlength=count).max() * damping
+        if most >= 1:
+            continue
+        bound = 1 + int(np.log(sum(seeds.values())) / -np.log(most)) if most else 1
+        about = (graph, seeds, "plus_times")
+        far = propagate(*about, rounds=10_000, damping=damping)
+        assert far.steps <= bound
+        same = propagate(*about, rounds=far.steps, damping=damping)
+        assert same.values.tolist() == far.values.tolist()
+        exact = np.zeros((count, count))
+        np.add.at(exact, tuple(ends), weights * damping)
+        start = np.array([seeds.get(node, 0) for node in range(count)])
+        whole = np.linalg.solve(np.eye(count) - exact.T, start)
+        assert np.allclose(far.values, whole, rtol=1e-4, atol=count * bound)
+
+
+def test_damping_rounds_down_and_keeps_no_witness() -> None:
+    ring = Graph.from_edges([0, 1], [1, 0])
+    found = propagate(ring, {0: 1000}, "plus_times", rounds=3, damping=0.5)
+    assert found.values.tolist() == [1000 + 250, 500 + 125]
+    with pytest.raises(UsageError, match="kept no witness"):
+        found.path(1)
+    found = propagate(ring, {0: 2**64 - 1}, "plus_times", rounds=1, damping=0.5)
+    assert found.values.tolist() == [2**64 - 1, 2**63 - 1]
+    about = {"rounds": 2, "damping": 0.85}
+    many = propagate_many(ring, [0, {1: 9}], "plus_times", witness=True, **about)  # type: ignore[arg-type]
+    assert many.values.tolist() == [[1, 0], [0 + 7, 9 + 5]]
+    assert many.hops is None
 
 
 def test_seeds_by_name_and_value() -> None:
