@@ -42,6 +42,10 @@ class UsageError(MmsbError):
     code = "usage"
     exit_code = 2
 
+    def __str__(self) -> str:
+        text = super().__str__()  # what was passed may be shown in several lines
+        return " ".join(text.split()) if "\n" in text else text
+
 
 class UnknownName(UsageError):
     code = "unknown-name"

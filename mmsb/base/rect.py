@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
+
+from mmsb.base.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +16,27 @@ class Rows:
     stop: int
 
     def __post_init__(self) -> None:
+        if not (type(self.start) is type(self.stop) is int):
+            self._settle()
         if not 0 <= self.start <= self.stop < 2**32:
-            raise ValueError(f"rows [{self.start}, {self.stop}) are not a range below 2**32")
+            raise UsageError(
+                f"rows [{self.start}, {self.stop}) are not a range below 2**32; pass the first row "
+                "and one past the last"
+            )
+
+    def _settle(self) -> None:
+        """Numbers of another type (numpy's) as ints."""
+        for name in ("start", "stop"):
+            value = getattr(self, name)
+            try:
+                if isinstance(value, bool):
+                    raise TypeError
+                object.__setattr__(self, name, operator.index(value))
+            except TypeError as error:
+                raise UsageError(
+                    f"Rows: {name} is a whole number, not {value!r:.60}; pass the first row and "
+                    "one past the last"
+                ) from error
 
     def __len__(self) -> int:
         return self.stop - self.start

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from mmsb.base import model
+from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import STAGES, Stage
 
 #: name → (byte width, numpy character)
@@ -29,6 +30,15 @@ DTYPES: Mapping[str, tuple[int, str]] = MappingProxyType(
 )
 
 
+def _check_id(id: object, where: str) -> None:
+    if type(id) is not int or not 0 <= id < 0x1_0000:
+        raise UsageError(f"{where} has id {id!r:.40}; an id is an int in 0 … 65535")
+
+
+def _are(type: type, *values: object) -> bool:
+    return all(isinstance(value, type) for value in values)
+
+
 def _fits(fill: object, dtype: str) -> bool:
     if not isinstance(fill, int):
         return dtype == "f64" and isinstance(fill, float)
@@ -43,7 +53,7 @@ class Column:
 
     ``ref`` names the append-only kind that the ids in this column point into (``"symbol"``,
     ``"type"``, ``"file"``, ``"scope"``), or ``""`` for a plain number. ``digest`` is false for
-    what differs between two recordings of one program (times, absolute worlds).
+    what differs between two recordings of one program (times, absolute worlds). UsageError.
     """
 
     id: int
@@ -54,12 +64,15 @@ class Column:
     digest: bool = True
 
     def __post_init__(self) -> None:
+        where = f"column {self.name!r:.60}"
+        if not (_are(str, self.name, self.dtype, self.ref) and _are(bool, self.digest)):
+            raise UsageError(f"{where}: name, dtype and ref are texts, digest True or False")
         if self.dtype not in DTYPES:
-            raise ValueError(f"column {self.name!r} has the unknown dtype {self.dtype!r}")
-        if not 0 <= self.id < 0x1_0000:
-            raise ValueError(f"column {self.name!r} has id {self.id}, outside 0 … 65535")
+            known = ", ".join(DTYPES)
+            raise UsageError(f"{where} has the unknown dtype {self.dtype!r:.60}; use {known}")
+        _check_id(self.id, where)
         if not _fits(self.fill, self.dtype):
-            raise ValueError(f"column {self.name!r}: its fill {self.fill!r:.40} is no {self.dtype}")
+            raise UsageError(f"{where}: its fill {self.fill!r:.40} does not fit {self.dtype}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +86,24 @@ class Kind:
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_name", {column.name: column for column in self.columns})
-        ids = [column.id for column in self.columns]
-        names = [column.name for column in self.columns]
-        if len(set(ids)) != len(ids) or len(set(names)) != len(names):
-            raise ValueError(f"kind {self.name!r} uses a column id or name twice")
+        where, columns = f"kind {self.name!r:.60}", self.columns
+        if not _are(tuple, columns) or not _are(Column, *columns):
+            raise UsageError(f"{where}: columns are a tuple of Column, not {columns!r:.60}")
+        if not (_are(str, self.name) and _are(bool, self.append_only)):
+            raise UsageError(f"{where}: its name is a text, and append_only is True or False")
+        _check_id(self.id, where)
+        object.__setattr__(self, "_by_name", {column.name: column for column in columns})
+        if not len(self._by_name) == len({column.id for column in columns}) == len(columns):
+            raise UsageError(f"{where} uses a column id or name twice; give each its own")
 
     def column(self, name: str) -> Column:
-        """The column called ``name``; KeyError if there is none."""
-        found = self._by_name.get(name)
-        if found is None:
-            raise KeyError(f"kind {self.name!r} has no column {name!r}")
-        return found
+        """The column called ``name``; UnknownName if there is none."""
+        try:
+            return self._by_name[name]
+        except (KeyError, TypeError):
+            raise UnknownName(
+                f"kind {self.name!r} has no column {name!r:.60}; it has {', '.join(self._by_name)}"
+            ) from None
 
 
 _UNSET = {
@@ -369,26 +388,8 @@ DECISION = Kind(
 )
 
 KINDS: tuple[Kind, ...] = (
-    HEAP,
-    SYMBOL,
-    TYPE,
-    FILE,
-    SCOPE,
-    EVENT,
-    INVALIDATION,
-    RECORDING,
-    INVALIDATION_TREE,
-    INFERENCE,
-    METHOD,
-    INSTANCE,
-    CODE,
-    STATEMENT,
-    OPERAND,
-    BLOCK,
-    EDGE,
-    CALL,
-    SLOT,
-    DEPENDENCY,
-    DECISION,
+    *(HEAP, SYMBOL, TYPE, FILE, SCOPE),
+    *(EVENT, INVALIDATION, RECORDING, INVALIDATION_TREE, INFERENCE),
+    *(METHOD, INSTANCE, CODE, STATEMENT, OPERAND, BLOCK, EDGE, CALL, SLOT, DEPENDENCY, DECISION),
 )
 BY_NAME: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in KINDS})

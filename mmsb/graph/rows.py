@@ -81,7 +81,8 @@ def some(
         return of(reading.edge.source, parents, there & (parents != NONE_U32))
 
     cells = reading.cells(lambda name: of(name, rows, there))
-    subjects, most = snapshot.subject_ids(pages), snapshot.symbol_count
+    subjects, most = np.full(len(pages), NONE_U32, np.uint32), snapshot.symbol_count
+    subjects[there] = snapshot.subject_ids(pages[there])
     legs = reading.legs(cells, subjects=subjects, rows=rows, most=most, up=up)
     source, waits = None, np.zeros(len(pages), bool)
     if reading.edge.parent:  # of an append-only kind, which has one page

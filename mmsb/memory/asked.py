@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,26 +15,36 @@ from mmsb.base.errors import UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import kinds as schemas
-from mmsb.memory.cells import Array, cast
+from mmsb.memory.cells import Array, numbers, whole
 
 #: More rows than these beyond a page's last one are not made up of fill.
 BEYOND = 2**20
-_U32 = np.dtype("<u4")
+#: What file systems take.
+_PATH_BYTES, _NAME_BYTES = 4095, 255
 
 
 def folder(path: str | os.PathLike[str]) -> Path:
     """The path of a memory."""
     try:
-        return Path(path)
-    except TypeError as error:
+        found = Path(path)
+        named = os.fsencode(found)
+    except (TypeError, UnicodeEncodeError) as error:
         raise UsageError(f"pass the path of a memory, not {path!r:.60}") from error
+    if b"\0" in named:
+        raise UsageError(f"{path!r:.60} cannot be a path, for it has a NUL in it; name another")
+    if len(named) > _PATH_BYTES or max(map(len, named.split(b"/"))) > _NAME_BYTES:
+        raise UsageError(f"{path!r:.60}… is too long for a path; name a shorter one")
+    return found
 
 
 def listed(values: Any, what: str) -> tuple[Any, ...]:
     """What an iterable gives."""
-    if not isinstance(values, Iterable):
-        raise UsageError(f"pass a list of {what}, not {values!r:.60}")
-    return tuple(values)
+    if isinstance(values, Iterable) and not isinstance(values, str | bytes):
+        try:
+            return tuple(values)
+        except TypeError:  # an array without a dimension
+            pass
+    raise UsageError(f"pass a list of {what}, not {values!r:.60}")
 
 
 def names(columns: Any) -> tuple[str, ...]:
@@ -48,9 +58,21 @@ def names(columns: Any) -> tuple[str, ...]:
 
 def texts(values: Any) -> tuple[Any, ...]:
     """Many texts; a lone one is not taken for a list of its letters."""
-    if isinstance(values, str):
-        raise UsageError(f"pass a list of texts, not {values!r:.60}")
     return listed(values, "texts")
+
+
+def flag(value: Any, what: str) -> bool:
+    """True or False."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise UsageError(f"{what} is True or False, not {value!r:.60}; pass one of the two")
+
+
+def text(value: Any, what: str) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise UsageError(f"{what} is a text, not {value!r:.60}")
+    return value
 
 
 def one_of(value: Any, known: Iterable[str], what: str) -> None:
@@ -59,11 +81,14 @@ def one_of(value: Any, known: Iterable[str], what: str) -> None:
         raise UsageError(f"{what} {value!r:.40} is not known; use {', '.join(map(repr, known))}")
 
 
+def durability(value: Any) -> None:
+    """One of a writer's policies."""
+    one_of(value, ("none", "group", "every"), "durability")
+
+
 def ids(values: Any) -> Array:
     """Numbers of pages, rows or symbols, u32."""
-    if not isinstance(values, np.ndarray):
-        values = list(listed(values, "numbers"))
-    return cast(values, _U32, "ids")
+    return numbers(values if isinstance(values, np.ndarray) else listed(values, "numbers"), "ids")
 
 
 def kinds(values: Any) -> tuple[Kind, ...]:
@@ -77,11 +102,28 @@ def kinds(values: Any) -> tuple[Kind, ...]:
     return found
 
 
+def some_kinds(values: Any) -> tuple[Any, ...]:
+    """Kinds, or names of kinds, that a memory is asked for; one alone may be passed as it is."""
+    return (values,) if isinstance(values, str | Kind) else listed(values, "kinds")
+
+
+def seconds(value: Any, what: str) -> float:
+    """A number of seconds."""
+    try:
+        if isinstance(value, int | float | np.integer | np.floating) and type(value) is not bool:
+            found = float(value)
+            if not math.isnan(found):
+                return found
+    except OverflowError:
+        pass
+    raise UsageError(f"{what} is a number of seconds, not {value!r:.60}; or None, to wait forever")
+
+
 def kind_id(value: Any) -> int:
     """What stands for a kind and is neither one nor a name."""
     try:
-        return operator.index(value)
-    except TypeError as error:
+        return whole(value, "kind")
+    except UsageError as error:
         raise UsageError(f"pass a kind or its name, not {value!r:.60}") from error
 
 

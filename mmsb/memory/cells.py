@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 U32 = np.dtype("<u4")
 #: So few are quicker looked at one by one.
 _FEW = 64
+_COMPLEX = (complex, np.complexfloating)
 _DTYPES = {name: np.dtype(character) for name, (_, character) in DTYPES.items()}
 
 
@@ -74,15 +75,18 @@ def frozen(array: Array) -> Array:
     return array
 
 
-def cast(values: Any, dtype: np.dtype[Any], what: str) -> Array:
+def cast(values: Any, dtype: np.dtype[Any], what: str, like: str = "biufO") -> Array:
     """An own, contiguous, read-only 1-D copy; UsageError if a value does not fit the dtype.
 
-    O(values). ``what`` names the values in the error.
+    O(values). ``what`` names the values in the error; ``like``: numpy's kinds that may be passed.
     """
     try:
-        if isinstance(values, np.ndarray) and values.dtype == dtype and values.ndim == 1:
+        if type(values) is np.ndarray and values.dtype == dtype and values.ndim == 1:
             return frozen(values.copy())  # nothing can fail to fit
         given = _given(values, dtype)
+        reason = _no_numbers(values, given, like)
+        if reason:
+            raise UsageError(f"{what}: pass numbers that fit {dtype.name}, not {reason}")
         stored = np.array(given, dtype=dtype, order="C", copy=True)
     except (OverflowError, TypeError, ValueError) as error:
         raise UsageError(f"{what}: these values do not fit {dtype.name} ({error})") from error
@@ -108,12 +112,27 @@ def _given(values: Any, dtype: np.dtype[Any]) -> Array:
     return given
 
 
+def _no_numbers(values: Any, given: Array, like: str) -> str:
+    """What of them is no number that a cell can hold, if something is."""
+    if given.dtype.kind not in like:  # complex, dates and texts would be cast to something
+        return "True and False" if given.dtype.kind == "b" else f"{given.dtype}"
+    if given.dtype.kind == "O" and any(isinstance(v, _COMPLEX) for v in given.flat):
+        return "complex numbers"
+    masked = isinstance(values, np.ma.MaskedArray) and bool(np.any(values.mask))
+    return "masked ones" if masked else ""
+
+
 def _same(given: Array, stored: Array) -> bool:
     # A sign that changed is the one loss that == does not see between 64-bit integers.
     if given.dtype.kind in "iu" and stored.dtype.kind in "iu" and given.size:
         info = np.iinfo(stored.dtype)
         return int(given.min()) >= info.min and int(given.max()) <= info.max
     return np.array_equal(given, stored, equal_nan=given.dtype.kind == "f")
+
+
+def numbers(values: Any, what: str) -> Array:
+    """Numbers of pages, rows or symbols, u32 (see `cast`); a mask is none."""
+    return cast(values, U32, what, "iufO")
 
 
 def cells(kind: Kind, column: Column, values: Any) -> Array:
@@ -123,7 +142,7 @@ def cells(kind: Kind, column: Column, values: Any) -> Array:
 
 def sorted_rows(rows: Any) -> Array:
     """Row numbers as a strictly increasing u32 copy; UsageError if they are not."""
-    given = cast(rows, U32, "rows")
+    given = cast(rows, U32, "rows", "iufO")
     if len(given) <= _FEW:
         numbers = given.tolist()
         rising = all(map(operator.lt, numbers, numbers[1:]))

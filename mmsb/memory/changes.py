@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import UnknownName, UsageError
+from mmsb.base.errors import Conflict, UnknownName, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
@@ -20,7 +20,7 @@ from mmsb.memory.delta import Delta, merge, new_delta
 from mmsb.memory.grow import Grow
 from mmsb.memory.index import Index
 from mmsb.memory.many import Many, many
-from mmsb.memory.symbols import Symbols, to_bytes
+from mmsb.memory.symbols import Symbols, normal, to_bytes
 
 _TEXT_KINDS = (schema.HEAP.id, schema.SYMBOL.id)
 
@@ -72,7 +72,7 @@ class Changes:
         if not isinstance(text, str):
             raise UsageError(f"a symbol is a text, not {text!r:.60}")
         if not text.isascii():
-            text = _normal(text)
+            text = normal(text)
         id = self._texts.get(text)
         if id is None:
             id = self._symbols.id(text, self._first_symbol)
@@ -225,11 +225,20 @@ class Changes:
         self._symbols.learn(first, [text for text, id in self._texts.items() if id >= first])
 
     def check_owner(self, index: Index) -> None:
-        """UsageError unless these are changes of the memory that ``index`` belongs to."""
-        if self._index is not index:
+        """UsageError unless these are changes of the memory that ``index`` belongs to; Conflict if
+        its log was written anew since."""
+        own: Index | None = self._index
+        while own is not None and own is not index:
+            own = own.later
+        if own is None:
             raise UsageError(
                 f"these changes were collected for {self._index.folder}, opened elsewhere or "
                 f"earlier; commit them there, or collect them with changes() of {index.folder}"
+            )
+        if own is not self._index:
+            raise Conflict(
+                f"{index.folder} forgot epochs (retain) since these began at epoch {self.base}, "
+                "and nothing of them is written; do them again in new ones"
             )
 
     @property
@@ -374,13 +383,6 @@ class Changes:
         return shown
 
 
-def _normal(text: str) -> str:
-    try:
-        return to_bytes(text).decode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{text!r} cannot be written as UTF-8") from error
-
-
 def _check_room(what: str, first: int, count: int) -> None:
     # The two highest numbers are sentinels: "none" and "the method itself".
     if not 0 <= first <= first + count <= 2**32 - 2:
@@ -390,6 +392,6 @@ def _check_room(what: str, first: int, count: int) -> None:
 def _check_rows(kind: Kind, start: int, stop: int) -> None:
     if not 0 <= start <= stop <= PAGE_ROWS:
         raise UsageError(
-            f"rows {start} … {stop - 1} of {kind.name!r} are outside 0 … {PAGE_ROWS - 1}, the rows "
-            "that a page can have; use smaller row numbers"
+            f"rows {start!r:.40} … {stop - 1!r:.40} of {kind.name!r} are outside 0 … "
+            f"{PAGE_ROWS - 1}, the rows that a page can have; use smaller row numbers"
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mmsb.base.errors import CorruptData, NotAMemory
+from mmsb.memory import asked
 from mmsb.memory.batch import Batch, block_problem
 from mmsb.memory.cells import Array
 from mmsb.memory.damage import Problem
@@ -43,9 +44,9 @@ class Report:
 def check(path: str | os.PathLike[str]) -> Report:
     """Verifies every checksum and bound in the folder. O(bytes); takes no lock, changes nothing.
 
-    NotAMemory, NewerFormat. With a writer at work, a commit under way may show as torn.
+    UsageError, NotAMemory, NewerFormat. With a writer at work, a commit under way may show as torn.
     """
-    walk = _Walk(Path(path))
+    walk = _Walk(asked.folder(path))
     manifest = walk.manifest()
     walk.slots(manifest)
     for number, sealed in manifest.segments:

@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
+from mmsb.base.errors import UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory.cells import U32, Array, dtype_of, filled, frozen
+from mmsb.memory.cells import U32, Array, dtype_of, filled, frozen, sorted_rows, whole
 from mmsb.memory.page import Page
 
 
@@ -42,14 +44,40 @@ class Delta:
     buffers: Mapping[str, Array]
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.sparse is not None and len(self.sparse):
             first, last = int(self.sparse[0]), int(self.sparse[-1])
             if first not in self.rows or last not in self.rows:
-                raise ValueError(f"sparse rows {first} … {last} lie outside {self.rows}")
+                raise UsageError(
+                    f"sparse rows {first} … {last} lie outside {self.rows}; pass these too"
+                )
         for name in self.columns:
-            buffer = self.buffers[name]
-            if buffer.dtype != dtype_of(self.kind.column(name)) or buffer.shape != (len(self),):
-                raise ValueError(f"{self.kind.name}.{name}: the buffer does not fit the rows")
+            buffer = self.buffers.get(name)
+            if (
+                buffer is None
+                or buffer.dtype != dtype_of(self.kind.column(name))
+                or buffer.shape != (len(self),)
+            ):
+                raise UsageError(
+                    f"{self.kind.name}.{name}: the buffer does not fit the rows; pass "
+                    f"{len(self)} cells of the column's dtype"
+                )
+
+    def _check_types(self) -> None:
+        columns, buffers, rows = (
+            _untyped(each) for each in (self.columns, self.buffers, self.rows)
+        )
+        whole(self.page, "page")
+        if not (isinstance(_untyped(self.kind), Kind) and isinstance(rows, Rows)):
+            raise UsageError(f"a delta has a Kind and Rows, not {self.kind!r:.40} and {rows!r:.40}")
+        if not isinstance(columns, tuple) or not all(isinstance(name, str) for name in columns):
+            raise UsageError(f"the columns of a delta are a tuple of names, not {columns!r:.60}")
+        if not isinstance(buffers, Mapping) or not all(
+            isinstance(each, np.ndarray) for each in buffers.values()
+        ):
+            raise UsageError(f"the buffers of a delta are arrays by name, not {buffers!r:.60}")
+        if self.sparse is not None and not _are_rows(self.sparse):
+            raise UsageError(f"sparse rows are a u32 array, increasing, not {self.sparse!r:.60}")
 
     def __len__(self) -> int:
         """How many rows are touched."""
@@ -109,25 +137,42 @@ class Patch:
 
 
 def new_delta(page: int, kind: Kind, rows: Rows | Array, buffers: Mapping[str, Array]) -> Delta:
-    """An uncommitted delta. Rows without a gap become a range."""
+    """An uncommitted delta. Rows without a gap become a range. UsageError."""
     sparse: Array | None = None
     if not isinstance(rows, Rows):
+        rows = rows if _are_rows(rows) else sorted_rows(rows)
         first, stop = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
         sparse = rows if stop - first != len(rows) else None
         rows = Rows(first, stop)
+    if not isinstance(_untyped(buffers), Mapping):
+        raise UsageError(f"the buffers of a delta are arrays by name, not {buffers!r:.60}")
     held = MappingProxyType(dict(buffers))
     return Delta(0, page, kind, tuple(buffers), rows, sparse, 0, 0, held)
+
+
+def _are_rows(given: Any) -> bool:
+    return isinstance(given, np.ndarray) and given.dtype == U32 and given.ndim == 1
+
+
+def _untyped(value: Any) -> Any:
+    return value
 
 
 def merge(*patches: Delta | Patch) -> Patch:
     """a ⊕ b ⊕ …: of two cells at one place the later argument's wins.
 
-    ValueError unless all belong to one page. O(n log n) in the cells of the longest column.
+    UsageError unless all belong to one page. O(n log n) in the cells of the longest column.
     """
+    for patch in patches:
+        if not isinstance(_untyped(patch), Delta | Patch):
+            raise UsageError(f"deltas and patches merge, not {patch!r:.60}")
+    if not patches:
+        raise UsageError("pass at least one delta to merge")
     parts = [Patch.of(patch) if isinstance(patch, Delta) else patch for patch in patches]
     page, kind = parts[0].page, parts[0].kind
     if any((part.page, part.kind.id) != (page, kind.id) for part in parts):
-        raise ValueError(f"only deltas of one page merge; these are of {[p.page for p in parts]}")
+        of = sorted({part.page for part in parts})
+        raise UsageError(f"only deltas of one page merge, and these are of pages {of[:8]}")
     names = dict.fromkeys(name for part in parts for name in part.cells)
     return Patch(page, kind, {name: _later(_of_column(parts, name)) for name in names})
 

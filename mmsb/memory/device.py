@@ -18,11 +18,13 @@ import numpy as np
 from mmsb.base.errors import StateError, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
-from mmsb.memory.asked import listed
-from mmsb.memory.cells import Array, dtype_of, filled, frozen
+from mmsb.memory import asked
+from mmsb.memory.cells import Array, dtype_of, filled, frozen, whole
 from mmsb.memory.diff import Written
+from mmsb.memory.files import Home
 
 if TYPE_CHECKING:
+    from mmsb.memory.index import Index
     from mmsb.memory.snapshot import Snapshot
 
 #: Rows that lie further apart than this, on average, are read one by one.
@@ -77,10 +79,10 @@ class Host:
 class Copied(ABC):
     """A copy of what the log has of a kind, as of ``epoch``."""
 
-    __slots__ = ("__weakref__", "epoch", "kind", "path")
+    __slots__ = ("__weakref__", "epoch", "home", "kind", "path")
 
-    def __init__(self, path: Path, kind: Kind) -> None:
-        self.path, self.kind, self.epoch = path, kind, 0
+    def __init__(self, index: Index, kind: Kind) -> None:
+        self.path, self.home, self.kind, self.epoch = index.folder, index.home, kind, 0
 
     @property
     @abstractmethod
@@ -102,9 +104,9 @@ class Copied(ABC):
 
     def check(self, epoch: int) -> None:
         """StateError unless it is as of ``epoch``."""
-        if epoch != self.epoch:
+        if whole(epoch, "epoch") != self.epoch:
             raise StateError(
-                f"the device's copy of {self.name} is as of epoch {self.epoch}, not {epoch}; "
+                f"the device's copy of {self.name} is as of epoch {self.epoch}, not {epoch!r:.40}; "
                 "bring it there with memory.bring"
             )
 
@@ -117,14 +119,13 @@ class DevicePage(Copied):
     def __init__(
         self,
         snapshot: Snapshot,
-        path: Path,
         kind: Kind,
         page: int,
         columns: tuple[Column, ...],
         place: Place,
     ) -> None:
         """Get one from ``snapshot.to_device(kind, page)``."""
-        super().__init__(path, kind)
+        super().__init__(snapshot._index, kind)
         self.page, self.columns = page, columns
         self.device, self.place = place.device, place
         self._held: dict[str, Any] = {}
@@ -145,6 +146,7 @@ class DevicePage(Copied):
         StateError unless the page is as of ``epoch``. UsageError for a column it does not have.
         """
         self.check(epoch)
+        asked.names((name,))
         if name not in self._held:
             raise UsageError(f"column {name!r:.60} was not copied; it has {', '.join(self._held)}")
         return self.place.view(self._held[name])
@@ -186,6 +188,8 @@ class Source(Protocol):
     path: Path
 
     @property
+    def home(self) -> Home: ...
+    @property
     def first(self) -> int: ...
     def diff(
         self, old: int, new: int, kinds: Iterable[Kind | str] | None = None
@@ -194,12 +198,15 @@ class Source(Protocol):
 
 def owned(memory: Source, pages: Any) -> tuple[Copied, ...]:
     """Device copies, all of this memory; UsageError."""
-    found = listed(pages, "device pages")
+    found = asked.listed(pages, "device pages")
     for page in found:
         if not isinstance(page, Copied):
             raise UsageError(f"pass device copies, as to_device makes them, not {page!r:.60}")
-        if page.path != memory.path:
-            raise UsageError(f"{page.name} is a copy of {page.path}, not of {memory.path}")
+        if page.home != memory.home:
+            raise UsageError(
+                f"{page.name} is a copy of {page.path}, not of {memory.path}; bring it with that "
+                "memory, or copy it from this one"
+            )
     return found
 
 

@@ -152,7 +152,7 @@ class DeviceColumn(Copied):
         cells: Array,
     ) -> None:
         """``where``: pages, offsets, and whether these are all of the kind. MemoryError."""
-        super().__init__(snapshot._index.folder, kind)
+        super().__init__(snapshot._index, kind)
         self._machine, self.column, self.epoch = machine, column, snapshot.epoch
         self.pages, self.offsets, self._every = where
         self._cells = Cells.put(machine, column, cells)

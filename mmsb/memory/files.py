@@ -52,6 +52,19 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+#: What tells a folder from every other.
+Home = tuple[int, int] | str
+
+
+def home_of(folder: Path) -> Home:
+    """The same for a folder however its path is spelled, and for no other that is there."""
+    try:
+        found = os.stat(folder)
+    except OSError:  # there is none; a log in no folder
+        return os.path.abspath(folder)
+    return found.st_dev, found.st_ino
+
+
 class Mark(NamedTuple):
     """A place in the log: everything before (segment, offset) holds epochs up to ``epoch``."""
 

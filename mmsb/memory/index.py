@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import UnknownName
+from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.schema import SYMBOL, Column, Kind
 from mmsb.memory import asked
@@ -25,6 +25,7 @@ from mmsb.memory.batch import PAGE_ROWS, Batch, batches_of
 from mmsb.memory.catalog import Catalog
 from mmsb.memory.cells import Array, address_of, dtype_of
 from mmsb.memory.damage import Problem, corrupt
+from mmsb.memory.files import home_of
 from mmsb.memory.forked import locks
 from mmsb.memory.frame import Broken, Frame
 from mmsb.memory.kernels_fields import ORDER_FIELDS
@@ -83,7 +84,7 @@ class Index:
 
     def __init__(self, folder: Path, known: Iterable[Kind], base: int = 0) -> None:
         """``base`` is the first epoch that the log holds."""
-        self.folder, self.base = folder, base
+        self.folder, self.home, self.base = folder, home_of(folder), base
         self.known = {kind.id: kind for kind in known}
         self.stored: dict[int, Kind] = {}
         self.kinds = dict(self.known)
@@ -96,6 +97,8 @@ class Index:
         self._runs: list[Run] = []
         self._late = False  # is a run there that has not read its index file?
         self.schemas: list[tuple[int, tuple[Kind, ...]]] = []  # (epoch, kinds that it listed)
+        #: That of the log which took this one's place: a retention wrote it anew.
+        self.later: Index | None = None
         #: Index files that did not hold, or could not be written: a sentence each.
         self.rebuilt: list[str] = []
         self._widths: dict[tuple[int, int], Array] = {}
@@ -186,7 +189,7 @@ class Index:
             return self.stored
         try:
             return schemas.replaced(self.stored, schemas.decode(frame.table.schema))
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, UsageError, RecursionError) as error:
             raise Broken(f"its schemas cannot be read ({error})") from error
 
     def _check_pages(self, frame: Frame, stored: dict[int, Kind], batches: list[Batch]) -> None:
@@ -290,13 +293,7 @@ class Index:
 
     def column(self, kind: Kind, name: str) -> Column:
         """UnknownName if the kind has no such column."""
-        try:
-            return kind.column(name)
-        except (KeyError, TypeError):
-            names = ", ".join(column.name for column in kind.columns)
-            raise UnknownName(
-                f"kind {kind.name!r} has no column {name!r:.60}; it has {names}"
-            ) from None
+        return kind.column(name)
 
     def end_of(self, epoch: int) -> tuple[int, int]:
         """Where an epoch's frame ends: (segment number, offset). CorruptData. O(log segments)."""

@@ -26,7 +26,7 @@ def _column(column: Column) -> list[object]:
 
 
 def decode(stored: bytes) -> tuple[Kind, ...]:
-    """The kinds of one frame; ValueError, TypeError, RecursionError if the bytes are no schema."""
+    """The kinds of one frame; ValueError, TypeError, UsageError, RecursionError: no schema."""
     rows = json.loads(stored) if stored else []
     return tuple(_kind(*row) for row in rows)
 
@@ -49,8 +49,9 @@ def _stored_column(
 def check(kind: Kind) -> None:
     """UsageError for a kind that would not be read as it is written."""
     try:
+        "".join((kind.name, *(column.name for column in kind.columns))).encode()
         same = decode(encode([kind])) == (kind,)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, UsageError) as error:
         raise UsageError(f"{kind!r:.120} cannot be stored: {error}") from error
     if not same:
         raise UsageError(
@@ -102,7 +103,7 @@ def _join(known: Kind, stored: Kind) -> Kind:
     new = tuple(column for column in known.columns if column.id not in by_id)
     try:
         return Kind(stored.id, stored.name, stored.columns + new, stored.append_only)
-    except ValueError as error:
+    except UsageError as error:
         raise _reused(known, str(error)) from error
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: ``"auto"``: the GPU where there is one that can be used, else the CPU.
 Device = Literal["cpu", "gpu", "auto"]
+_DEVICES = ("cpu", "gpu", "auto")
 #: An array in a machine's memory: it has ``dtype``, ``nbytes`` and a length.
 Buffer = Any
 
@@ -106,15 +107,16 @@ def resolve(device: Device, note: Callable[[str], None] | None = None) -> Machin
 
     UsageError; MissingExtra for ``"gpu"``.
     """
+    given: Any = device
+    if not isinstance(given, str) or given not in _DEVICES:
+        raise UsageError(f"there is no device {device!r:.40}; use 'cpu', 'gpu' or 'auto'")
     if device == "cpu":
         return None
-    if device == "gpu":
-        return machine()
-    if device != "auto":
-        raise UsageError(f"there is no device {device!r:.40}; use 'cpu', 'gpu' or 'auto'")
     try:
         return machine()
     except MissingExtra as error:
+        if device == "gpu":
+            raise
         if note is not None:
             note(str(error))
         return None

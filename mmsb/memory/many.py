@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from mmsb.base.errors import UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
-from mmsb.memory.cells import U32, Array, cast, common_length, frozen, whole
+from mmsb.memory.cells import U32, Array, common_length, frozen, numbers, whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,18 +73,19 @@ def many(kind: Kind, pages: Array, buffers: dict[str, Array], starts: Any, count
         each = total // max(deltas, 1)
         lengths = np.full(deltas, each, np.int64)
     else:
-        lengths = cast(counts, U32, f"{where}: counts").astype(np.int64)
+        lengths = numbers(counts, f"{where}: counts").astype(np.int64)
         if len(lengths) != deltas or int(lengths.sum()) != total:
             raise UsageError(
                 f"{where}: {len(lengths)} counts of {int(lengths.sum())} rows in all do not fit "
                 f"{deltas} pages and {total} cells"
             )
-    if np.ndim(starts) == 0:
-        first = np.full(deltas, whole(starts, f"{where}: starts"), np.int64)
-        if deltas and not 0 <= first[0] < 2**32:
-            raise UsageError(f"{where}: row {first[0]} cannot be written; rows are 0 … 2**32 - 2")
+    if not isinstance(starts, Iterable) or (isinstance(starts, np.ndarray) and not starts.ndim):
+        row = whole(starts, f"{where}: starts")
+        if not 0 <= row < 2**32:
+            raise UsageError(f"{where}: row {row} cannot be written; rows are 0 … 2**32 - 2")
+        first = np.full(deltas, row, np.int64)
     else:
-        first = cast(starts, U32, f"{where}: starts").astype(np.int64)
+        first = numbers(starts, f"{where}: starts").astype(np.int64)
     if len(first) != deltas:
         raise UsageError(f"{where}: pass one start, or one for each of the {deltas} pages")
     empty = lengths == 0

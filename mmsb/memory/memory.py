@@ -61,9 +61,11 @@ class Memory(Upkeep):
         UsageError if the folder holds something, ReadOnly, NoSpace.
         """
         known = asked.kinds(kinds)
-        if whole(segment_bytes, "segment_bytes") < 4096 or segment_bytes % ALIGN:
+        asked.durability(durability)
+        if not 4096 <= whole(segment_bytes, "segment_bytes") < 2**40 or segment_bytes % ALIGN:
             raise UsageError(
-                f"segment_bytes is {segment_bytes}; use 4096 or more, a multiple of 64"
+                f"segment_bytes is {segment_bytes!r:.40}; use a multiple of 64 from 4096 on, below "
+                "2**40"
             )
         if not {schema.HEAP, schema.SYMBOL} <= set(known):
             raise UsageError("a memory needs the kinds 'heap' and 'symbol'; add them to its kinds")
@@ -88,8 +90,8 @@ class Memory(Upkeep):
         About ``resident_bytes`` of it stay in this process's memory (see `mmsb.memory.budget`).
         NotAMemory, NewerFormat, CorruptData; with ``write`` MemoryLocked, ReadOnly.
         """
-        folder, kinds = asked.folder(path), asked.kinds(kinds)
-        asked.one_of(durability, ("none", "group", "every"), "durability")
+        folder, kinds, write = asked.folder(path), asked.kinds(kinds), asked.flag(write, "write")
+        asked.durability(durability)
         read_manifest(folder)
         lock = Lock(folder, disk) if write else None
         try:
@@ -159,25 +161,14 @@ class Memory(Upkeep):
         free). ReadOnly, WriterFailed, UsageError.
         """
         began, meter = perf_counter_ns(), self._index.meter
+        if drop_equal is not False or narrow is not False:
+            drop_equal, narrow = asked.flag(drop_equal, "drop_equal"), asked.flag(narrow, "narrow")
         copies = device.owned(self, to)
         with self._lock:
             out = self._check_writable()
             if not isinstance(changes, Changes):
                 changes = self._from_deltas(changes)
-            changes.check_owner(self._index)
-            if changes.committed:
-                raise UsageError("these changes are committed already; get new ones")
-            reason = changes.conflict(self.head)
-            if reason is not None:
-                raise Conflict(
-                    f"epoch {self.head} of {self.path} came in since these changes began at epoch "
-                    f"{changes.base}, and {reason}; collect them again"
-                )
-            if changes.unknowing:
-                raise Conflict(
-                    f"kinds were made known to {self.path} since these changes began; collect "
-                    "them again"
-                )
+            self._check_current(changes)
             _check_source(source)
             epoch = self.head + 1
             try:
@@ -202,6 +193,7 @@ class Memory(Upkeep):
         ReadOnly. What it promises, and when it conflicts: see `Transaction`.
         """
         self._check_writable()
+        _check_source(source)
         return Transaction(self, self._lock, source)
 
     def commit_arrow(self, kind: Kind | str, data: Any, *, source: int = 0) -> int:
@@ -286,9 +278,10 @@ class Memory(Upkeep):
         durable when this returns, and appears whole or not at all. Returns the epoch. O(bytes).
         UsageError if something is at ``path``, UnknownName, NoSpace, ReadOnly.
         """
+        target = asked.folder(path)
         with self._lock:
             held = self._parts(epoch)
-        checkpoint.checkpoint(held, asked.folder(path), self._disk)
+        checkpoint.checkpoint(held, target, self._disk)
         return held.end.epoch
 
     @classmethod
@@ -306,6 +299,7 @@ class Memory(Upkeep):
         Any memory will do for a checkpoint. Raises as `checkpoint` and `open` do.
         """
         known = asked.kinds(kinds)
+        asked.durability(durability)
         with cls.open(checkpoint, kinds=known, disk=disk) as source:
             source.checkpoint(path)
         return cls.open(path, write=True, kinds=known, durability=durability, disk=disk)
@@ -321,6 +315,8 @@ class Memory(Upkeep):
         a shared file is damage to both. An epoch that is not durable is synced first by the writer;
         a reader gets StateError. Raises as `checkpoint` does.
         """
+        target = asked.folder(path)
+        asked.durability(durability)
         with self._lock:
             held = self._parts(epoch)
             if self._writer is not None:
@@ -331,9 +327,9 @@ class Memory(Upkeep):
                     f"epoch {held.end.epoch} of {self.path} is not durable yet; sync it in the "
                     "process that writes, or fork an older epoch"
                 )
-        checkpoint.fork(held, asked.folder(path), self._disk)
+        checkpoint.fork(held, target, self._disk)
         kinds = self.kinds.values()
-        return type(self).open(path, True, kinds=kinds, durability=durability, disk=self._disk)
+        return type(self).open(target, True, kinds=kinds, durability=durability, disk=self._disk)
 
     # Inside.
 
@@ -362,10 +358,26 @@ class Memory(Upkeep):
             recall.write_sealed(self._index, *before, self._disk, self._behind)
         return batches
 
+    def _check_current(self, changes: Changes) -> None:
+        """Conflict, UsageError."""
+        changes.check_owner(self._index)
+        if changes.committed:
+            raise UsageError("these changes are committed already; get new ones")
+        reason = changes.conflict(self.head)
+        if reason is not None:
+            raise Conflict(
+                f"epoch {self.head} of {self.path} came in since these changes began at epoch "
+                f"{changes.base}, and {reason}; collect them again"
+            )
+        if changes.unknowing:
+            raise Conflict(
+                f"kinds were made known to {self.path} since these changes began; collect "
+                "them again"
+            )
+
     def _from_deltas(self, deltas: Iterable[Delta]) -> Changes:
         changes = self.changes()
-        given: Any = deltas
-        for delta in given if isinstance(given, Iterable) else [given]:
+        for delta in asked.listed(deltas, "deltas"):
             if not isinstance(delta, Delta):
                 raise UsageError(f"commit takes changes or deltas, not {delta!r:.60}")
             changes.patch_rows(delta.kind, delta.page, delta.touched(), dict(delta.buffers))

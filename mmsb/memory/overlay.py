@@ -81,6 +81,7 @@ class Overlay:
     def page(self, kind: Kind | str, subject: str) -> int | None:
         """The live page of a subject, or None. O(pages created here)."""
         shown, dead = self.kind(kind), self._own.deleted
+        subject = asked.text(subject, "a subject")
         for page, (own, text) in self._own.created.items():
             if (own.id, text) == (shown.id, subject) and page not in dead:
                 return page
@@ -100,7 +101,7 @@ class Overlay:
     def symbols(self, ids: Iterable[int] | Array) -> list[str]:
         """The texts of symbols."""
         first, own = self.base.symbol_count, self._own.texts
-        numbers = [int(id) for id in ids]
+        numbers = [whole(id, "symbol") for id in asked.listed(ids, "symbols")]
         stored = iter(self.base.symbols([n for n in numbers if not 0 <= n - first < len(own)]))
         return [own[n - first] if 0 <= n - first < len(own) else next(stored) for n in numbers]
 
@@ -108,7 +109,7 @@ class Overlay:
         """One past the last row ever written."""
         shown = self._live(kind, page)
         before = 0 if page in self._own.created else self.base.row_count(shown, page)
-        return max([before, *(_stop(rows) for rows, _ in self._writes(shown, page))])
+        return max([before, *(rows_end(rows) for rows, _ in self._writes(shown, page))])
 
     def column(self, kind: Kind | str, page: int, name: str, rows: Rows | None = None) -> Array:
         """Cells of the rows (default: all), fill where nothing was written."""
@@ -141,7 +142,7 @@ class Overlay:
         out = {}
         for column in shown.columns:
             before = stored[column.name]
-            cells = filled(column, max(len(before), _stop(last)))
+            cells = filled(column, max(len(before), rows_end(last)))
             cells[: len(before)] = before
             for rows, buffers in own:
                 if column.name in buffers:
@@ -194,7 +195,8 @@ def _column(kind: Kind, name: str) -> Column:
     raise UnknownName(f"kind {kind.name!r} has no column {name!r}; see its columns")
 
 
-def _stop(rows: Rows | Array) -> int:
+def rows_end(rows: Rows | Array) -> int:
+    """One past the last."""
     if isinstance(rows, Rows):
         return rows.stop
     return int(rows[-1]) + 1 if len(rows) else 0

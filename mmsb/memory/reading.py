@@ -14,6 +14,7 @@ from mmsb.memory.cells import Array, whole
 from mmsb.memory.device import Copied
 from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
+from mmsb.memory.files import Home
 from mmsb.memory.follow import Bell, Follower
 from mmsb.memory.forked import locks
 from mmsb.memory.index import Index
@@ -57,6 +58,11 @@ class Reading:
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed
+
+    @property
+    def home(self) -> Home:
+        """Which folder it is, however its path is spelled."""
+        return self._index.home
 
     @property
     def keep(self) -> int | None:
@@ -135,8 +141,8 @@ class Reading:
         much as the writer's policy leaves it behind. Without ``timeout``, in seconds, it waits
         forever. UnknownName if the epochs before ``from_epoch`` are not there.
         """
-        if timeout is not None and not isinstance(timeout, (int, float)):
-            raise UsageError(f"timeout is a number of seconds, not {timeout!r:.60}")
+        timeout = None if timeout is None else asked.seconds(timeout, "timeout")
+        durable = asked.flag(durable, "durable")
         self.refresh()
         newest = self._newest(durable)
         first = newest() + 1 if from_epoch is None else whole(from_epoch, "from_epoch")
@@ -161,7 +167,9 @@ class Reading:
         """
         self._check_open()
         index = self._index
-        only = None if kinds is None else frozenset(index.kind(kind).id for kind in kinds)
+        only = None
+        if kinds is not None:
+            only = frozenset(index.kind(kind).id for kind in asked.some_kinds(kinds))
         low, high = self._epoch(old, index), self._epoch(new, index)
         if low > high:
             raise UsageError(f"diff goes from an older to a newer epoch; swap {old} and {new}")
@@ -219,6 +227,7 @@ class Reading:
         index.meter = self._index.meter
         if index.meter.budget is not None:
             budget.limit(index, index.meter.budget.limit)
+        self._index.later = index
         self._log, self._index, self._symbols = log, index, Symbols(index)
 
     def _newest(self, durable: bool) -> Callable[[], int]:

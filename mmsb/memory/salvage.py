@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import CorruptData
+from mmsb.base.errors import CorruptData, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
+from mmsb.memory import asked
 from mmsb.memory import kinds as schemas
 from mmsb.memory.appearing import appearing
 from mmsb.memory.batch import Batch, batches_of
@@ -44,6 +45,8 @@ from mmsb.memory.writer import Writer
 #: Where a frame's header has its own checksum.
 _CHECK = 56
 _SEGMENT_BYTES = 4 * 1024 * 1024
+#: What reading a frame that does not hold raises.
+_UNREADABLE = (Broken, CorruptData, UsageError, ValueError, TypeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +75,16 @@ def salvage(
     CorruptData if not. NotAMemory, NewerFormat; UsageError if something is at ``out``, NoSpace,
     ReadOnly.
     """
-    folder = Path(path)
+    folder, target, known = asked.folder(path), asked.folder(out), asked.kinds(kinds)
     try:
         manifest = load_manifest(folder)
     except Broken:
         manifest = lost_manifest(folder)
     slots = [slot for slot in read_slots(folder) if slot is not None]
-    with appearing(Path(out), disk) as new:
+    with appearing(target, disk) as new:
         rest = _Rest(folder, new, manifest.segment_bytes or _SEGMENT_BYTES, disk, manifest.base)
         try:
-            _read(folder, manifest, rest, birth(kinds))
+            _read(folder, manifest, rest, birth(known))
             rest.lacks(max((slot.visible.epoch for slot in slots), default=-1))
         finally:
             rest.close()
@@ -164,7 +167,7 @@ class _Rest:
             if frame.epoch > self.index.head + 1:
                 self._bridge(frame, batches)
             self._keep(frame, batches)
-        except (Broken, CorruptData, ValueError, TypeError, RecursionError) as error:
+        except _UNREADABLE as error:
             self.missing(frame.segment.name, frame.offset, f"the frame there: {error}")
 
     def begin(self, draft: Draft) -> None:

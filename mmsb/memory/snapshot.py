@@ -53,9 +53,7 @@ class Snapshot:
     def page(self, kind: Kind | str, subject: str) -> int | None:
         """The live page of a subject, or None. The first call reads all symbols."""
         shown = self._index.kind(kind)
-        if not isinstance(subject, str):
-            raise UsageError(f"a subject is a text, not {subject!r:.60}")
-        symbol = self._symbols.id(subject, self._symbols.count(self.epoch))
+        symbol = self._symbols.id(asked.text(subject, "a subject"), self._symbols.count(self.epoch))
         return None if symbol is None else self._index.catalog.page_of(shown.id, symbol, self.epoch)
 
     def subject(self, page: int) -> str:
@@ -66,24 +64,24 @@ class Snapshot:
 
     def subjects(self, pages: Array) -> list[str]:
         """The subjects of many pages."""
-        wanted = asked.ids(pages)
-        if len(wanted):
-            self._check_exists(int(wanted.max()))
-        symbols = self._index.catalog.subjects.values[wanted]
+        symbols = self.subject_ids(pages)
         texts = iter(self.symbols(symbols[symbols != NONE_U32]))
         return ["" if symbol == NONE_U32 else next(texts) for symbol in symbols.tolist()]
 
     def subject_ids(self, pages: Array) -> Array:
         """The symbols of many pages' subjects, u32; NONE for the page of an append-only kind."""
-        found: Array = self._index.catalog.subjects.values[pages]
+        wanted = asked.ids(pages)
+        if len(wanted):
+            self._check_exists(int(wanted.max()))
+        found: Array = self._index.catalog.subjects.values[wanted]
         return found
 
     def lives(self, pages: Array) -> Array:
         """Which of the pages are there as of the epoch: created, and not deleted. O(pages)."""
-        catalog = self._index.catalog
-        there = pages < catalog.counted(self.epoch)
+        catalog, wanted = self._index.catalog, asked.ids(pages)
+        there = wanted < catalog.counted(self.epoch)
         if catalog.deleted:
-            listed = zip(pages.tolist(), there.tolist(), strict=True)
+            listed = zip(wanted.tolist(), there.tolist(), strict=True)
             own = [live and catalog.deleted_at(page) > self.epoch for page, live in listed]
             there = np.array(own, bool)
         return there
@@ -154,7 +152,7 @@ class Snapshot:
         wanted = shown.columns
         if names is not None:
             wanted = tuple(self._index.column(shown, name) for name in asked.names(names))
-        about = (self, self._index.folder, shown, whole(page, "page"), wanted)
+        about = (self, shown, whole(page, "page"), wanted)
         if machine is not None:
             made = on_machine(lambda: DevicePage(*about, There(machine)), device, meter.instead)
             if made is not None:
@@ -274,7 +272,8 @@ class Snapshot:
 
     def symbol_id(self, text: str) -> int | None:
         """The symbol of a text as of the epoch, or None. The first call reads all symbols."""
-        return self._symbols.id(text, self._symbols.count(self.epoch))
+        known = asked.text(text, "a symbol")
+        return self._symbols.id(known, self._symbols.count(self.epoch))
 
     def symbols(self, ids: Iterable[int] | Array) -> list[str]:
         """The texts of symbols; cached for the life of the memory."""
@@ -318,7 +317,7 @@ class Snapshot:
                 raise UsageError(f"a column stands twice among {names}; name each once")
         wanted = self.pages(shown) if pages is None else asked.ids(pages)
         self._all_live(shown, wanted)
-        return ArrowStream(self, shown, names, wanted, texts)
+        return ArrowStream(self, shown, names, wanted, asked.flag(texts, "texts"))
 
     # History.
 

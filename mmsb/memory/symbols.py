@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import CorruptData, UnknownName
+from mmsb.base.errors import CorruptData, UnknownName, UsageError
 from mmsb.base.rect import Rows
 from mmsb.memory import replay
 from mmsb.memory.asked import listed
@@ -23,6 +23,18 @@ def to_bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except MemoryError as error:
         raise no_room() from error
+
+
+def normal(text: str) -> str:
+    """The text as it will be read; UsageError if it cannot be written."""
+    if text.isascii():
+        return text
+    try:
+        return to_bytes(text).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{text!r:.60} cannot be written as UTF-8; leave out its lone surrogates"
+        ) from error
 
 
 class Symbols:
@@ -47,7 +59,7 @@ class Symbols:
         """The text of each id; UnknownName for an id that is not below ``count``."""
         wanted = (
             ids.tolist()
-            if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu"
+            if type(ids) is np.ndarray and ids.ndim == 1 and ids.dtype.kind in "iu"
             else [whole(id, "symbol") for id in listed(ids, "symbols")]
         )
         outside = [id for id in wanted if not 0 <= id < count]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,17 +10,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mmsb.base.errors import Conflict, UsageError
+from mmsb.base.errors import Conflict, UnknownName, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import asked
 from mmsb.memory.cells import Array, cells, frozen, sorted_rows, whole
 from mmsb.memory.changes import Changes
 from mmsb.memory.many import Many, many
-from mmsb.memory.overlay import Overlay, Own, table_rows
+from mmsb.memory.overlay import Overlay, Own, rows_end, table_rows
 from mmsb.memory.renumber import Moved, refers_by_tag, renumbered
 from mmsb.memory.snapshot import Snapshot
-from mmsb.memory.symbols import to_bytes
+from mmsb.memory.symbols import normal
 
 
 class Store(Protocol):
@@ -119,6 +119,7 @@ class Transaction:
 
     def symbols(self, texts: Sequence[str]) -> Array:
         """`symbol` for many texts, u32."""
+        texts = asked.texts(texts)
         ids = self._open().symbols(texts)
         for at in np.flatnonzero(ids >= self._first_symbol + len(self._own.texts)).tolist():
             self._named(int(ids[at]), texts[at])
@@ -134,6 +135,7 @@ class Transaction:
 
     def pages(self, kind: Kind | str, subjects: Sequence[str]) -> Array:
         """`page` for many subjects, u32."""
+        subjects = asked.texts(subjects)
         pages = self._open().pages(kind, subjects)
         self.symbols(subjects)
         for at in np.flatnonzero(pages >= self._first_page).tolist():
@@ -207,6 +209,7 @@ class Transaction:
             return None
         with self._lock:
             head, moved = self._memory.at(), dict[str, Moved]()
+            changes.check_owner(head._index)
             if head.epoch != self.base.epoch or changes.unknowing:
                 changes = self._memory.changes()
                 moved = self._again(changes, head)
@@ -217,16 +220,35 @@ class Transaction:
     def final(self, what: str, ids: Any) -> Any:
         """What ids given out here are in the end: an int for an int, an array for several.
 
-        ``what`` is ``"page"`` or the name of an append-only kind. UsageError before the commit.
+        ``what`` is ``"page"`` or the name of an append-only kind. UsageError before the commit;
+        UnknownName for an id that was not there.
         """
         if self.epoch is None:
             raise UsageError("ids are final once the transaction is committed; ask after that")
-        held = np.asarray(ids, np.int64)
+        one = not isinstance(ids, Iterable) or (isinstance(ids, np.ndarray) and not ids.ndim)
+        held = asked.ids([whole(ids, f"{what!r:.40}")] if one else ids).astype(np.int64)
+        count = self._count(what)
+        if len(held) and int(held.max()) >= count:
+            raise UnknownName(
+                f"{what} {held.max()} was not there in this transaction; ask for one of 0 … "
+                f"{count - 1}"
+            )
         moved = self._moved.get(what)
         found = held if moved is None else moved.of(held)
-        return found if held.ndim else int(found)
+        return int(found[0]) if one else found
 
     # Inside.
+
+    def _count(self, what: str) -> int:
+        """How many of these ids there were in the base and here. UsageError."""
+        tables = {kind.name: kind for kind in self.base.kinds if kind.append_only}
+        asked.one_of(what, ("page", *tables), "ids of")
+        if what == "page":
+            return max(self._own.created, default=self._first_page - 1) + 1
+        if what == "symbol":
+            return self._first_symbol + len(self._own.texts)
+        stored, own = table_rows(self.base, what), self._own.appended.get(tables[what].id)
+        return rows_end(own[-1][0]) if own else stored
 
     def _open(self) -> Changes:
         if self._over:
@@ -235,13 +257,13 @@ class Transaction:
 
     def _named(self, id: int, text: str) -> int:
         if id == self._first_symbol + len(self._own.texts):
-            self._own.texts.append(_normal(text))
+            self._own.texts.append(normal(text))
         return id
 
     def _found(self, page: int, kind: Kind | str, subject: str) -> None:
         if page >= self._first_page and page not in self._own.created:
             shown = self.base.kind(kind)
-            self._own.created[page] = (shown, _normal(subject))
+            self._own.created[page] = (shown, normal(subject))
             self._steps.append(_Create(page, shown, subject))
 
     def _held(self, kind: Kind | str, columns: Mapping[str, Any]) -> tuple[Kind, dict[str, Array]]:
@@ -330,11 +352,6 @@ class Transaction:
 
     def _name(self, id: int) -> str:
         return next(kind.name for kind in self.base.kinds if kind.id == id)
-
-
-def _normal(text: str) -> str:
-    """The text as it will be read."""
-    return text if text.isascii() else to_bytes(text).decode("utf-8", "surrogateescape")
 
 
 def _u4(values: Any) -> Array:

@@ -70,7 +70,7 @@ class Upkeep(Reading):
 
         All from that epoch on reads as before, but `written` and `blame` say that epoch of older
         writes. A crash leaves the old memory or the new one. Snapshots keep what was read of them;
-        a reader's `refresh` follows. Changes and transactions begun before are to be done again.
+        a reader's `refresh` follows. Changes and transactions begun before conflict.
         O(bytes), the state as of ``from_epoch`` in memory. UsageError, UnknownName, NoSpace,
         WriterFailed.
         """
@@ -110,6 +110,7 @@ class Upkeep(Reading):
         WriterFailed; the memory is whole whatever happens. `close` waits for it.
         """
         asked.one_of(codec, ("auto", *CODECS), "codec")
+        seal = asked.flag(seal, "seal")
         with self._compacting:
             with self._lock:
                 out = self._check_writable()

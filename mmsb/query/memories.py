@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmsb.base.errors import NotAMemory, UsageError
+from mmsb.memory.asked import folder as folder_of
 from mmsb.query.reader import Reader
 
 SUFFIX = ".mmsb"
@@ -23,7 +24,7 @@ def locate(
     UsageError where there are none or several; never a guess by time.
     """
     if given is not None:
-        return Path(given)
+        return folder_of(given)
     named = (os.environ if environment is None else environment).get(VARIABLE)
     if named:
         return Path(named)

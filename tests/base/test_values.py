@@ -7,6 +7,7 @@ import inspect
 import pytest
 
 from mmsb.base import errors, schema
+from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import Stage
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind, staged
@@ -14,7 +15,7 @@ from mmsb.base.schema import Column, Kind, staged
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (3, 2), (0, 2**32)])
 def test_rows_are_checked_once_at_construction(start: int, stop: int) -> None:
-    with pytest.raises(ValueError, match="not a range"):
+    with pytest.raises(UsageError, match="not a range"):
         Rows(start, stop)
 
 
@@ -26,13 +27,13 @@ def test_rows_are_half_open() -> None:
 
 @pytest.mark.parametrize("column", [(0, "a", "u128", 0), (-1, "a", "u8", 0), (65536, "a", "u8", 0)])
 def test_a_column_is_checked(column: tuple[int, str, str, int]) -> None:
-    with pytest.raises(ValueError, match="column 'a'"):
+    with pytest.raises(UsageError, match="column 'a'"):
         Column(*column)
 
 
 @pytest.mark.parametrize("other", [(0, "b"), (1, "a")])
 def test_a_kind_uses_an_id_or_name_once(other: tuple[int, str]) -> None:
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(UsageError, match="twice"):
         Kind(0, "kind", (Column(0, "a", "u8", 0), Column(*other, "u8", 0)))
 
 
@@ -43,7 +44,7 @@ def test_kinds_of_the_contract_have_each_id_and_name_once() -> None:
         for column in kind.columns:
             assert kind.column(column.name) is column
             assert column.ref in tables | {""}
-    with pytest.raises(KeyError):
+    with pytest.raises(UnknownName, match="no column"):
         schema.HEAP.column("nothing")
 
 

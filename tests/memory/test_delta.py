@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from mmsb.base.errors import UsageError
 from mmsb.base.rect import Rows
 from mmsb.memory.delta import Delta, Patch, apply, merge, new_delta
 from mmsb.memory.page import Page
@@ -67,7 +68,7 @@ def test_the_later_cell_wins() -> None:
 
 def test_deltas_of_two_pages_do_not_merge() -> None:
     cells = {"value": np.zeros(1, "<u4")}
-    with pytest.raises(ValueError, match="of one page"):
+    with pytest.raises(UsageError, match="of one page"):
         merge(new_delta(0, SMALL, Rows(0, 1), cells), new_delta(1, SMALL, Rows(0, 1), cells))
 
 
@@ -82,5 +83,5 @@ def test_deltas_of_two_pages_do_not_merge() -> None:
 def test_a_delta_whose_buffers_do_not_fit_is_refused(
     rows: Rows, sparse: np.ndarray | None, cells: np.ndarray
 ) -> None:
-    with pytest.raises(ValueError, match=r"rows|buffer"):
+    with pytest.raises(UsageError, match=r"rows|buffer"):
         Delta(0, 0, SMALL, ("value",), rows, sparse, 0, 0, {"value": cells})

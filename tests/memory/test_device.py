@@ -131,3 +131,37 @@ def test_the_device_is_named(memory: Memory) -> None:
         with pytest.raises(errors.UsageError, match="is a copy of"):
             fork.bring([memory.at().to_device(SMALL, page)])
         assert np.array_equal(fork.at().gather(SMALL, "value")[0], [])
+
+
+def test_which_memory_a_copy_is_of(
+    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(memory)
+    (page, *_) = memory.at().pages(SMALL).tolist()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(memory.path, target_is_directory=True)
+    ways = (memory.path.name, tmp_path / "link", f"../{tmp_path.name}/./{memory.path.name}")
+    readers = [Memory.open(way, kinds=KINDS) for way in ways]
+    copies = [one.at().to_device(SMALL, page) for one in (memory, *readers)]
+    head = put(memory)
+    changes = memory.changes()
+    changes.patch(SMALL, page, {"value": [9]}, 1)
+    head = memory.commit(changes, to=copies[:2])
+    assert [one.epoch for one in copies] == [head, head, 1, 1]
+    for reader in readers:
+        reader.refresh()
+        assert reader.bring(copies) == head
+    assert all(as_of(one, memory, head) for one in copies)
+    # Another memory under the same name is another one.
+    with memory.fork(1, tmp_path / "fork", durability="none") as fork:
+        strange = fork.at().to_device(SMALL, page)
+        with pytest.raises(errors.UsageError, match="is a copy of"):
+            memory.bring([strange])
+        memory.path.rename(tmp_path / "away")
+        (tmp_path / "fork").rename(memory.path)
+        with Memory.open(memory.path, kinds=KINDS) as another:
+            with pytest.raises(errors.UsageError, match="is a copy of"):
+                another.bring(copies)
+            assert another.bring([strange]) == 1
+    for reader in readers:
+        reader.close()

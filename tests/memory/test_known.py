@@ -70,14 +70,14 @@ def test_a_transaction_takes_in_kinds_that_come_late(path: Path) -> None:
 def test_kinds_that_cannot_be_stored_are_refused_before_anything_is_written(
     path: Path, bad: Any
 ) -> None:
-    with pytest.raises(UsageError, match="cannot be stored"):
+    with pytest.raises(UsageError, match=r"^(kind|column) "):
         Memory.create(path, (*schema.KINDS, bad()))
     assert not path.exists()
     with Memory.create(path, (*schema.KINDS, ONE)) as memory:
         page = memory.create_page(ONE, "s")
-        with pytest.raises(UsageError, match="cannot be stored"):
+        with pytest.raises(UsageError, match=r"^(kind|column) "):
             memory.know(bad())
-    with pytest.raises(UsageError, match="cannot be stored"):
+    with pytest.raises(UsageError, match=r"^(kind|column) "):
         Memory.open(path, write=True, kinds=(*schema.KINDS, bad()))
     with Memory.open(path, write=True) as memory:
         memory.update_page(page, [0], {"a": [1]})

@@ -217,16 +217,38 @@ def test_readers_and_what_was_begun_before(lived: Path, oracle: Oracle) -> None:
             assert_same_epoch(side, oracle, 6, ways=(False,))
             with pytest.raises(errors.UnknownName):
                 side.at(5)
-        with pytest.raises(errors.UsageError):
+        with pytest.raises(errors.Conflict, match="do them again"):
             memory.commit(begun)
         page = transaction.page(SMALL, "page 1")
         transaction.patch(SMALL, page, {"value": [77]})
-        try:
+        with pytest.raises(errors.Conflict, match="do them again"):
             transaction.commit()
-        except (errors.Conflict, errors.UsageError, errors.UnknownName):
-            assert memory.head == HEAD + 1
-        else:
-            assert memory.at().column(SMALL, page, "value")[0] == 77
+        assert memory.head == HEAD + 1
+
+
+@pytest.mark.parametrize(("kept", "more"), [(2, 0), (2, 1), (12, 3), (1, 0)])
+def test_a_transaction_begun_before_conflicts_whatever_is_left(
+    lived: Path, kept: int, more: int
+) -> None:
+    with Memory.open(lived, True, kinds=KINDS) as memory:
+        page = memory.create_page(SMALL, "mine")
+        transaction, idle = memory.transaction(), memory.transaction()
+        transaction.patch(SMALL, page, {"value": [77]})
+        seen = transaction.at()
+        for value in range(more):
+            memory.update_page(page, [1], {"value": [value]})
+        memory.retain(epochs=kept)
+        head = memory.head
+        assert seen.column(SMALL, page, "value").tolist() == [77]
+        assert transaction.page(SMALL, "mine") == page
+        for _ in range(2):
+            with pytest.raises(errors.Conflict, match=r"forgot epochs .*do them again"):
+                transaction.commit()
+        assert idle.commit() is None
+        assert memory.head == head
+        with memory.transaction() as again:
+            again.patch(SMALL, page, {"value": [78]})
+        assert memory.at().cell(SMALL, page, "value", 0) == 78
 
 
 def test_a_fork_and_a_checkpoint_of_it(lived: Path, oracle: Oracle) -> None:

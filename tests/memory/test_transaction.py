@@ -405,3 +405,18 @@ def test_threads_lose_no_increment(memory: Memory) -> None:
         name = int(now.table("type")["name"][row])
         assert now.symbol(name) == now.subject(page)
         assert int(now.column(THING, page, "name")[0]) == name
+
+
+def test_what_final_is_not_asked(memory: Memory) -> None:
+    with memory.transaction() as t:
+        page, name = t.page(SMALL, "f"), t.symbol("name")
+        row = t.append("type", {"name": [name, name]})
+    assert t.final("page", [page, 0]).tolist() == [page, 0]
+    assert t.final("type", np.array([row, row + 1])).tolist() == [row, row + 1]
+    for what, ids in (
+        *(("page", "x"), ("page", None), ("page", -1), ("page", 1.5), ("page", [True])),
+        *(("pages", page), ("small", page), (None, page), ([], page), (SMALL, page)),
+        *(("page", page + 1), ("symbol", [name, name + 1]), ("type", row + 2), ("file", 10**6)),
+    ):
+        with pytest.raises(errors.UsageError):
+            t.final(what, ids)  # type: ignore[arg-type]
