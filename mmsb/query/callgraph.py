@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from mmsb.base import schema
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.graph.propagate import propagate
 from mmsb.graph.propagation import Propagation
 from mmsb.memory.cells import whole
 from mmsb.memory.memory import Memory
-from mmsb.query import missing, names
-from mmsb.query.answers import Answer
+from mmsb.query import missing, names, stages
+from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Block, Document, counted, line, note, table
-from mmsb.query.facts import Facts
-from mmsb.query.ties import Keys, called, graph_of, tie_name
+from mmsb.query.facts import Facts, subject_name
+from mmsb.query.ties import Keys, called, graph_of
 
 _LINES = 40
 _NOTHING = "no calls were recorded"
@@ -96,10 +96,9 @@ def _calls(
     if whole(depth, "depth") < 1:
         raise UsageError(f"depth is {depth}; ask for 1 call away or more")
     facts = Facts(memory, at)
-    asked = names.instances(facts, name)
-    how = called(facts)
+    how, back = called(facts), which == "callers"
+    asked = names.instances(facts, name, dict.fromkeys(b for _, b in how) if back else ())
     graph, nodes = graph_of(how, [function.key for function in asked])
-    back = which == "callers"
     reach = propagate(
         graph,
         [function.key for function in asked],
@@ -118,8 +117,15 @@ def _calls(
         direction=which,
         depth=depth,
         calls=tuple(found),
-        advice="" if how else _advice(facts),
+        advice=_without_body(facts, asked) if how and not back else "" if how else _advice(facts),
     )
+
+
+def _without_body(facts: Facts, asked: Sequence[Function]) -> str:
+    """Why it is not known whom any of these calls; "" where of one it is."""
+    if any(stages.sights(facts, function.key) for function in asked):
+        return ""
+    return f"{stages.no_body(facts, asked[0])}."
 
 
 def _rounds(
@@ -142,10 +148,10 @@ def _called(
     key, near = path[-1], path[-2]
     return Called(
         depth=len(path) - 1,
-        name=tie_name(facts, key),
+        name=subject_name(facts, key),
         key=key,
         how=how[(key, near) if back else (near, key)],
-        through=tie_name(facts, near) if len(path) > 2 else None,
+        through=subject_name(facts, near) if len(path) > 2 else None,
         recorded=key in facts.by_key,
     )
 
@@ -244,25 +250,28 @@ def _arrivals(facts: Facts, found: Ways, other: Ways) -> tuple[Arrival, ...]:
         Arrival(way[-1], key, len(way) - 1, way)
         for key, keys in found.items()
         if key not in other
-        for way in [tuple(tie_name(facts, step) for step in keys)]
+        for way in [tuple(subject_name(facts, step) for step in keys)]
     ]
     return tuple(sorted(out, key=lambda one: (one.depth, one.name, one.key)))
 
 
 def _reach(facts: Facts, start: str | None) -> Ways:
     """Every key that can be reached, with a shortest way to it."""
+    pairs = called(facts)
     if start is None:
         table_ = facts.snapshot.table(schema.INFERENCE)
         asked = table_["instance"][table_["parent"] == NONE_U32].tolist()
         roots = [facts.text(id) for id in asked]
         if not roots:  # no tree was recorded: whatever nobody calls
-            pairs = called(facts)
             below = {callee for caller, callee in pairs if caller != callee}
             roots = [f.key for f in facts.functions if f.in_scope and f.key not in below]
     else:
-        written = names.parse(start)
-        roots = [f.key for f in facts.functions if f.key == start or names.fits(written, f)]
-    graph, nodes = graph_of(called(facts), roots)
+        try:
+            asked = names.instances(facts, start, dict.fromkeys(b for _, b in pairs))
+        except UnknownName:  # at this epoch
+            asked = ()
+        roots = [function.key for function in asked]
+    graph, nodes = graph_of(pairs, roots)
     if not roots:
         return {}
     reach = propagate(graph, sorted(set(roots)), "min_plus")

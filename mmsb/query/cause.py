@@ -10,9 +10,9 @@ from mmsb.memory.memory import Memory
 from mmsb.query import names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Block, Document, note
-from mmsb.query.facts import Facts
+from mmsb.query.facts import Facts, subject_name
 from mmsb.query.invalidations import Trees
-from mmsb.query.ties import called, graph_of, states, tie_name
+from mmsb.query.ties import called, graph_of, states
 from mmsb.query.why import Reason, all_reasons, reason_note
 
 
@@ -69,7 +69,7 @@ def cause(memory: Memory, name: str, *, at: int | None = None) -> CauseView:
     elif stale:
         way = _nearest(facts, function.key, stale)
     found = _shortest(facts, way[-1], reasons[way[-1]]) if way and way[-1] in reasons else None
-    shown = tuple(tie_name(facts, key) for key in way)
+    shown = tuple(subject_name(facts, key) for key in way)
     return CauseView(name, function, facts.epoch, valid, shown, found)
 
 

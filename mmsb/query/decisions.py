@@ -16,8 +16,7 @@ from mmsb.query.answers import Answer, Function
 from mmsb.query.body import read_body
 from mmsb.query.document import Block, Document, Line, Listing, Role, line, note
 from mmsb.query.effects import lost
-from mmsb.query.facts import Facts
-from mmsb.query.history import subject_name
+from mmsb.query.facts import Facts, subject_name
 from mmsb.query.juliatext import short
 from mmsb.query.layout import Layout
 from mmsb.query.stages import Sight, sights, title

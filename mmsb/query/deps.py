@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmsb.base import schema
 from mmsb.base.errors import UnknownName
-from mmsb.base.model import NONE_U32, Dependency
+from mmsb.base.model import NONE_U32, CodeState, Dependency
 from mmsb.memory.memory import Memory
-from mmsb.query import missing, names
+from mmsb.query import globals, missing, names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Block, Document, Listing, counted, line, note
-from mmsb.query.facts import Facts
-from mmsb.query.history import subject_name
+from mmsb.query.facts import Facts, subject_name
 from mmsb.query.juliatext import short
+from mmsb.query.spelling import callee_name
 
 _WORDS = {
     Dependency.CODE: "code of",
@@ -24,6 +25,7 @@ _WORDS = {
     Dependency.BINDING: "the global",
 }
 _LINES = 40
+_BY_STATEMENTS = "as its statements say (Julia lists no such dependency)"
 _USED_BY_NONE = "is what no recorded code depends on"
 
 
@@ -49,6 +51,7 @@ class DepsView(Answer):
     on: tuple[Edge, ...]  # what the version depends on
     dependents: tuple[Edge, ...]  # whose code depends on it
     advice: str  # where none were recorded
+    readers: tuple[Edge, ...] = ()  # whose code reads the global, without a recorded dependency
 
     @property
     def exit_code(self) -> int:
@@ -60,16 +63,26 @@ class DepsView(Answer):
             return (note((name, "name"), f": {self.advice}"),)
         blocks: list[Block] = []
         if self.function is not None:
-            version = "?" if self.version is None else str(self.version)
-            head = f"  version {version} as of epoch {self.epoch} depends on"
-            blocks.append(note((name, "name"), head if self.on else f"{head} nothing recorded"))
+            blocks.append(note((name, "name"), f"  {self._head()}"))
             blocks += [_listing(self.on)] if self.on else []
         count = counted(len({edge.target for edge in self.dependents}), "function")
         whose = f"is what the code of {count} depends on"
-        blocks.append(note((name, "name"), f"  {whose if self.dependents else _USED_BY_NONE}"))
+        if self.dependents or not self.readers:
+            blocks.append(note((name, "name"), f"  {whose if self.dependents else _USED_BY_NONE}"))
         if self.dependents:
             blocks.append(_listing(self.dependents, by=True))
+        if self.readers:
+            readers = counted(len({edge.target for edge in self.readers}), "function")
+            more = " more" if self.dependents else ""
+            told = f"  is read by the code of {readers}{more}, {_BY_STATEMENTS}"
+            blocks += [note((name, "name"), told), _listing(self.readers, by=True)]
         return tuple(blocks)
+
+    def _head(self) -> str:
+        if self.version is None:
+            return f"has no compiled code as of epoch {self.epoch}"
+        head = f"version {self.version} as of epoch {self.epoch} depends on"
+        return head if self.on else f"{head} nothing recorded"
 
 
 def _listing(edges: tuple[Edge, ...], *, by: bool = False) -> Listing:
@@ -84,16 +97,13 @@ def _listing(edges: tuple[Edge, ...], *, by: bool = False) -> Listing:
 
 
 def deps(memory: Memory, name: str, *, at: int | None = None) -> DepsView:
-    """Forward edges of the newest version that has any, and the edges that lead to the function,
+    """Forward edges of a function's newest valid version, and the edges that lead to the function,
     or to a global. UnknownName, AmbiguousName. Reads one column of all dependencies."""
     facts = Facts(memory, at)
     try:
         function, _ = names.resolve(facts, name)
     except UnknownName:
-        found = _dependents(facts, {name, f"Main.{name}"})
-        if not found:
-            raise
-        return DepsView(name, None, facts.epoch, None, (), found, "")
+        return _of_no_function(facts, name)
     version, on = _on(facts, function.key)
     found = _dependents(facts, {function.key})
     return DepsView(
@@ -107,6 +117,45 @@ def deps(memory: Memory, name: str, *, at: int | None = None) -> DepsView:
     )
 
 
+def _of_no_function(facts: Facts, name: str) -> DepsView:
+    """Of a global, or of a function of which nothing was recorded but who depends on it."""
+
+    def fits(path: str) -> bool:
+        return path in (name, f"Main.{name}") or path.endswith(f".{name}")
+
+    found = _dependents(facts, _targets(facts, name, fits))
+    depend = {edge.target for edge in found}
+    readers = tuple(
+        Edge(Dependency.BINDING, function.name, function.key, None, True)
+        for _, function in globals.readers(facts, fits)
+        if function.key not in depend
+    )
+    if not found and not readers:
+        try:
+            names.instances(facts, name)  # says what is near
+        except UnknownName as error:
+            raise UnknownName(f"{error}; no recorded code reads a global so named") from None
+    return DepsView(name, None, facts.epoch, None, (), found, "", readers)
+
+
+def _targets(facts: Facts, name: str, fits: Callable[[str], bool]) -> set[str]:
+    """The globals, and the functions, that recorded code depends on and that the name fits."""
+    pages = facts.snapshot.pages(schema.DEPENDENCY)
+    if not len(pages):
+        return set()
+    columns, _ = facts.snapshot.gather_columns(schema.DEPENDENCY, ("kind", "target"))
+    is_global = columns["kind"] == Dependency.BINDING
+    paths = {facts.text(int(id)) for id in np.unique(columns["target"][is_global])}
+    found = {path for path in paths if fits(path)}
+    if not found:
+        is_code = np.isin(columns["kind"], (Dependency.CODE, Dependency.INVOKE))
+        keys = {facts.text(int(id)) for id in np.unique(columns["target"][is_code])}
+        written = names.parse(name)
+        same = {key for key in keys if names.fits_key(written, key)}
+        found = {key for key in same if callee_name(key) == name.strip()} or same
+    return found
+
+
 def _advice(facts: Facts) -> str:
     why = missing.of_dependencies(facts.head.recording)
     if not why or len(facts.head.snapshot.pages(schema.DEPENDENCY)):
@@ -115,18 +164,17 @@ def _advice(facts: Facts) -> str:
 
 
 def _on(facts: Facts, key: str) -> tuple[int | None, tuple[Edge, ...]]:
+    """The newest version that is valid, else the newest, and what it depends on."""
+    codes = facts.codes(key)
+    valid = [code.version for code in codes if code.state is CodeState.VALID]
+    version = max(valid or [code.version for code in codes], default=None)
     page = facts.snapshot.page(schema.DEPENDENCY, key)
-    if page is None:
-        return None, ()
+    if page is None or version is None:
+        return version, ()
     columns = facts.snapshot.columns(schema.DEPENDENCY, page)
-    versions = columns["version"]
-    known = versions[versions != NONE_U32]
-    newest = int(known.max()) if len(known) else NONE_U32
-    version = None if newest == NONE_U32 else newest + 1
-    rows = np.flatnonzero(versions == newest).tolist()
     edges = (
         _edge(facts, int(columns["kind"][row]), facts.text(int(columns["target"][row])), version)
-        for row in rows
+        for row in np.flatnonzero(columns["version"] == version - 1).tolist()
     )
     return version, tuple(edges)
 

@@ -21,8 +21,7 @@ from mmsb.query import missing
 from mmsb.query.answers import Answer
 from mmsb.query.code import duration, known_ns
 from mmsb.query.document import Block, Document, counted, line, note, table
-from mmsb.query.facts import Facts
-from mmsb.query.history import subject_name
+from mmsb.query.facts import Facts, subject_name
 from mmsb.query.ties import graph_of, used_by
 
 MOST = 20

@@ -14,7 +14,7 @@ from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
 from mmsb.query.answers import Function
 from mmsb.query.code import Code, codes
-from mmsb.query.juliatext import short
+from mmsb.query.spelling import callee_name, instance_name
 
 #: Events that say a body was seen.
 _SEEN = frozenset({EventKind.LOWERED, EventKind.INFERRED, EventKind.OPTIMIZED, EventKind.PASSES})
@@ -182,7 +182,7 @@ class Facts:
         subjects = self.snapshot.subjects(pages)
         return tuple(
             Function(
-                name=short(self.text(name)),
+                name=instance_name(self.text(name), key),
                 key=key,
                 method=self.text(method),
                 module=self.text(module),
@@ -237,6 +237,12 @@ class Facts:
 
     def _columns(self, kind: schema.Kind, page: int) -> dict[str, Any]:
         return self.snapshot.columns(kind, page)
+
+
+def subject_name(facts: Facts, subject: str) -> str:
+    """A method, an instance, or another subject as people write it."""
+    known = facts.by_key.get(subject)
+    return callee_name(subject) if known is None else known.name
 
 
 def _version(row: int) -> int | None:

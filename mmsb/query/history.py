@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import UnknownName
 from mmsb.base.model import NONE_U32, PASSES, STAGES, EventKind, Stage
 from mmsb.base.schema import staged
 from mmsb.memory.memory import Memory
 from mmsb.query import names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Document, Line, Listing, Span, line, note, table
-from mmsb.query.facts import Event, Facts
+from mmsb.query.facts import Event, Facts, subject_name
 from mmsb.query.ir import view
 from mmsb.query.juliatext import method_path
+from mmsb.query.spelling import callee_name
 from mmsb.query.stages import STAGE_EVENTS, Sight, seen, sights
 
 _NAMED = 3
@@ -189,12 +189,6 @@ def _prominence(facts: Facts, subject: str) -> tuple[int, bool]:
     return far, "#" in method_path(subject)
 
 
-def subject_name(facts: Facts, subject: str) -> str:
-    """An event's subject as people write it."""
-    known = facts.by_key.get(subject)
-    return known.name if known is not None else names.callee_name(subject)
-
-
 def statements_written(facts: Facts, epoch: int, subjects: set[str] | None = None) -> int:
     """Rows of ``statement`` that one epoch wrote. Cost follows what it wrote.
 
@@ -213,17 +207,20 @@ def statements_written(facts: Facts, epoch: int, subjects: set[str] | None = Non
     )
 
 
-def subjects_of(facts: Facts, name: str) -> set[str]:
-    """Keys of the instances a name fits, of their methods, and of the methods it fits itself."""
-    written = names.parse(name)
-    found = [f for f in facts.functions if f.key == name or names.fits(written, f)]
-    keys = {function.key for function in found} | {function.method for function in found}
-    others = {*facts.methods, *(event.subject for event in facts.events)} - facts.by_key.keys()
-    keys |= {key for key in others if names.fits_key(written, key)}
-    if not keys:
-        names.instances(facts, name)  # says what is near
-        raise UnknownName(f"no function {name!r} at epoch {facts.epoch}")
-    return keys
+def subjects_of(facts: Facts, name: str, also: Iterable[str] = ()) -> set[str]:
+    """Keys of the instances a name fits, of their methods, and of the methods it fits itself; of
+    ``also``, keys that are in no event, those that it fits."""
+    exact = names.checked(name).strip()
+    found = [f for f in facts.functions if exact in (f.key, f.name)]
+    others = {*facts.methods, *(event.subject for event in facts.events), *also}
+    others -= facts.by_key.keys()
+    keys = {key for key in others if key == f"Main.{exact}" or exact in (key, callee_name(key))}
+    if not found and not keys:
+        written = names.parse(name)
+        found = [f for f in facts.functions if names.fits(written, f)]
+        keys = {key for key in others if names.fits_key(written, key)}
+    keys |= {function.key for function in found} | {function.method for function in found}
+    return keys or {function.key for function in names.instances(facts, name)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmsb.base import schema
@@ -13,8 +14,9 @@ from mmsb.query import missing, names
 from mmsb.query.answers import Answer
 from mmsb.query.code import duration
 from mmsb.query.document import Block, Document, counted, line, note, table
-from mmsb.query.facts import Facts
-from mmsb.query.history import subject_name, subjects_of
+from mmsb.query.facts import Facts, subject_name
+from mmsb.query.history import subjects_of
+from mmsb.query.spelling import callee_name
 from mmsb.query.ties import DYNAMIC, UNRESOLVED, calls, graph_of, used_by
 
 _LINES = 40
@@ -99,12 +101,12 @@ def impact(memory: Memory, name: str, *, at: int | None = None) -> ImpactView:
     several methods, UnknownName. O(dependencies).
     """
     facts = Facts(memory, at)
-    method = _method(facts, name)
     pairs, basis = list(used_by(facts)), "backedges"
     if not pairs and not len(facts.head.snapshot.pages(schema.DEPENDENCY)):
         resolved = (call for call in calls(facts) if call.how not in (DYNAMIC, UNRESOLVED))
         pairs, basis = [(call.callee, call.caller) for call in resolved], "calls"
     known = facts.by_key.keys() | {key for pair in pairs for key in pair}
+    method = _method(facts, name, known)
     own = [key for key in known if key.partition(" @ ")[0] == method]
     graph, nodes = graph_of(pairs, own)
     reach = propagate(graph, own, "min_plus")
@@ -142,16 +144,16 @@ def impact(memory: Memory, name: str, *, at: int | None = None) -> ImpactView:
     )
 
 
-def _method(facts: Facts, name: str) -> str:
+def _method(facts: Facts, name: str, also: Iterable[str]) -> str:
     """The one method that a name, of it or of an instance, stands for."""
-    keys = subjects_of(facts, name)
+    keys = subjects_of(facts, name, also)
     known = [f for f in facts.functions if f.key in keys]
     methods = {function.method for function in known if function.in_scope}
     methods = methods or {function.method for function in known}
-    methods = methods or {key for key in keys if " @ " not in key and "Tuple{" in key}
-    exact = {key for key in methods if names.callee_name(key) == name.strip()}
+    methods = methods or {key.partition(" @ ")[0] for key in keys if " Core.Tuple{" in key}
+    exact = {key for key in methods if callee_name(key) == name.strip()}
     methods = exact if len(exact) == 1 else methods
     if len(methods) != 1:
-        listed = ", ".join(sorted(map(names.callee_name, methods))[: names.LISTED])
+        listed = names.listed(sorted(map(callee_name, methods)))
         raise AmbiguousName(f"{name!r} fits {len(methods)} methods: {listed}; say which")
     return methods.pop()

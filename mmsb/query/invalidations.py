@@ -14,8 +14,8 @@ from mmsb.query import missing
 from mmsb.query.answers import Answer
 from mmsb.query.code import duration, known_ns
 from mmsb.query.document import Block, Document, Line, Listing, Span, counted, line, note
-from mmsb.query.facts import Facts
-from mmsb.query.history import subject_name, subjects_of
+from mmsb.query.facts import Facts, subject_name
+from mmsb.query.history import subjects_of
 from mmsb.query.juliatext import short
 
 CAUSES = {
@@ -28,7 +28,7 @@ CAUSES = {
 }
 _NODES = {
     TreeNode.ROOT: "",
-    TreeNode.CALLEE: "callers of the replaced ",
+    TreeNode.CALLEE: "callers of ",
     TreeNode.MISSING: "calls that may now reach another method: ",
     TreeNode.CALLER: "",
 }
@@ -48,9 +48,18 @@ class Node:
     depth: int
     version: int | None
     lost_ns: int | None  # inference time thrown away
+    overtaken: str | None = (
+        None  # of a callee: its method, where a more specific one took calls over
+    )
 
     def text(self) -> str:
-        return _NODES[self.node] + self.name
+        return _NODES[self.node] + (self.callee() if self.node is TreeNode.CALLEE else self.name)
+
+    def callee(self) -> str:
+        """Of a CALLEE: what became of it."""
+        if self.overtaken is None:
+            return f"the replaced {self.name}"
+        return f"{self.name} of {self.overtaken}, which was overtaken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,8 @@ class InvalidationsView(Answer):
 
 def _lines(tree: Invalidation) -> Iterator[Line]:
     for node in tree.nodes[1 : _LINES + 1]:
-        lost = "" if node.lost_ns is None else f"  {duration(node.lost_ns)}"
+        # what an earlier node has counted is 0
+        lost = f"  {duration(node.lost_ns)}" if node.lost_ns else ""
         victim = node.node is TreeNode.CALLER
         depth = f"  depth {node.depth}" if victim and node.depth else ""
         name = Span(node.text(), "name" if victim else "")
@@ -140,11 +150,14 @@ class Trees:
     def nodes(self) -> list[Node]:
         """Every row; levels count from the root."""
         found: list[Node] = []
+        roots: list[int] = []
         for row in range(self.count):
             cell = {name: values[row] for name, values in self._cells.items()}
             parent = None if cell["parent"] == NONE_U32 else cell["parent"]
             subject = self._facts.text(cell["subject"])
             kind = TreeNode(cell["node"])
+            root = row if parent is None else roots[parent]
+            roots.append(root)
             found.append(
                 Node(
                     row=row,
@@ -156,9 +169,17 @@ class Trees:
                     depth=cell["depth"],
                     version=None if cell["version"] == NONE_U32 else cell["version"] + 1,
                     lost_ns=known_ns(cell["lost_ns"]),
+                    overtaken=self._overtaken(subject, root) if kind is TreeNode.CALLEE else None,
                 )
             )
         return found
+
+    def _overtaken(self, callee: str, root: int) -> str | None:
+        """The callee's method, if what was defined is another one."""
+        defined = self._facts.text(self._cells["subject"][root])
+        method = callee.partition(" @ ")[0]
+        other = self.cause(root) is Cause.INSERTED and method != defined
+        return subject_name(self._facts, method) if other else None
 
     def _name(self, node: TreeNode, subject: str) -> str:
         if node is TreeNode.MISSING:
@@ -244,7 +265,7 @@ def invalidations(
     rows = Trees(facts)
     found = list(rows.whole())
     if name is not None:
-        keys = subjects_of(facts, name)
+        keys = subjects_of(facts, name, {node.subject for node in rows.nodes})
         found = [tree for tree in found if any(node.subject in keys for node in tree.nodes)]
     found.sort(key=lambda tree: (-tree.victims, -(tree.lost_ns or 0)))
     callers = [node for tree in found for node in tree.nodes if node.node is TreeNode.CALLER]

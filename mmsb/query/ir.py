@@ -12,7 +12,7 @@ from mmsb.query.answers import Answer, Function
 from mmsb.query.body import Body, Statement, read_body
 from mmsb.query.code import Code, unknown
 from mmsb.query.document import Block, Document, Line, Listing, line, note
-from mmsb.query.facts import Facts
+from mmsb.query.facts import Facts, subject_name
 from mmsb.query.header import STATE, BareView, Header, bare, header
 from mmsb.query.juliatext import short
 from mmsb.query.layout import Layout, lattice
@@ -243,10 +243,9 @@ def _callees(facts: Facts, body: Body) -> tuple[Callee, ...]:
     for call in body.calls:
         if call.statement not in positions or not call.callee:
             continue
-        known = facts.by_key.get(call.callee)
-        name = known.name if known else names.callee_name(call.callee)
-        number = positions[call.statement] + 1
-        found.append(Callee(number, call.kind, name, call.callee, known is not None))
+        number, key = positions[call.statement] + 1, call.callee
+        known = key in facts.by_key
+        found.append(Callee(number, call.kind, subject_name(facts, key), key, known))
     return tuple(sorted(found, key=lambda callee: callee.number))
 
 

@@ -42,7 +42,9 @@ _PATH = re.compile(
     rf"""|(?P<path>(?:(?:{_WORD})\.)+)(?P<name>{_WORD}|[^\w\s(){{}},"'.\[\]]+)"""
 )
 _PLAIN_NAME = re.compile(r"[^\W\d][\w!]*\Z")
-_OPENING, _CLOSING = "({[", ")}]"
+_OPENING, _CLOSING, _WHERE = "({[", ")}]", " where "
+#: A tuple of names in a type as the memory writes it: always with a comma at its end.
+_NAMES = re.compile(r"\{\((?P<names>(?::[^(),\"]+(?:, :[^(),\"]+)*)?),\)")
 _ALIASES = {
     ("Array", "1"): "Vector",
     ("Array", "2"): "Matrix",
@@ -86,20 +88,33 @@ def parameters(text: str) -> tuple[str, list[str] | None]:
 
     A trailing ``where {…}`` is left out.
     """
-    text = _without_where(text)
+    text = without_where(text)
     if text.endswith("}") and "{" in text:
         head, _, rest = text.partition("{")
         return head, split(rest[:-1])
     return text, None
 
 
-def _without_where(text: str) -> str:
+def without_where(text: str) -> str:
+    """The text without a trailing ``where``."""
+    return text[: _where_at(text)].strip()
+
+
+def where_clause(text: str) -> str:
+    """What stands after a trailing ``where``, "" without one."""
+    return text[_where_at(text) + len(_WHERE) :].strip()
+
+
+def _where_at(text: str) -> int:
+    """Where the outermost ``where`` begins; the text's length if there is none."""
+    if _WHERE not in text:
+        return len(text)
     depth = 0
     for at, char in enumerate(text):
-        if depth == 0 and text.startswith(" where ", at):
-            return text[:at].strip()
+        if depth == 0 and text.startswith(_WHERE, at):
+            return at
         depth += (char in _OPENING) - (char in _CLOSING)
-    return text.strip()
+    return len(text)
 
 
 def tuple_parameters(text: str) -> list[str]:
@@ -124,7 +139,12 @@ def function_path(parameter: str) -> str:
 @lru_cache(maxsize=65536)
 def short(text: str) -> str:
     """Short text of a canonical type or lattice element."""
-    return _aliased(_PATH.sub(_short_path, text))
+    return _aliased(_NAMES.sub(_short_names, _PATH.sub(_short_path, text)))
+
+
+def _short_names(found: re.Match[str]) -> str:
+    names = found["names"]
+    return f"{{({names})" if not names or ", " in names else found[0]
 
 
 def _short_path(found: re.Match[str]) -> str:
@@ -157,7 +177,7 @@ def _aliased(text: str) -> str:
     for (name, count), alias in _ALIASES.items():
         at = 0
         while (at := text.find(name + "{", at)) >= 0:
-            end = _closing(text, at + len(name))
+            end = closing(text, at + len(name))
             inside = split(text[at + len(name) + 1 : end])
             if (at == 0 or not (text[at - 1].isalnum() or text[at - 1] in "_.")) and (
                 len(inside) == 2 and inside[1] == count and end < len(text)
@@ -167,7 +187,8 @@ def _aliased(text: str) -> str:
     return text
 
 
-def _closing(text: str, opening: int) -> int:
+def closing(text: str, opening: int) -> int:
+    """Where the bracket that opens there closes; the text's length if it does not."""
     depth = 0
     for at in range(opening, len(text)):
         depth += (text[at] in _OPENING) - (text[at] in _CLOSING)

@@ -19,7 +19,7 @@ from mmsb.query.juliatext import (
     parameters,
     short,
 )
-from mmsb.query.names import key_types
+from mmsb.query.spelling import key_types
 
 #: Opcodes whose value nobody reads: no type is printed for them.
 SILENT = frozenset({"goto", "gotoifnot", "return", "unreachable", "enter", "pi", "newvar"})

@@ -2,33 +2,37 @@
 
 Understood: ``f``, ``Main.f``, ``f(::Int64)``, ``f(x::Int64)``, ``f(Int64)``,
 ``Base.sin(::Float64)``, ``var"a b"``, ``P{Int64}(::Int64)`` (a constructor), ``(::P)(::Int64)`` (a
-call of a value of that type), ``Tuple{typeof(f), Int64}``, and an instance's own key. Types may be
-written short (``Int``, ``Vector{Float64}``) or in full (``Core.Array{Core.Float64, 1}``).
+call of a value of that type), ``Tuple{typeof(f), Int64}``, and an instance's own key; a method,
+which stands for its instances: ``f(::Any)``, ``h(::T) where T<:Integer``. Types may be written
+short (``Int``, ``Vector{Float64}``) or in full (``Core.Array{Core.Float64, 1}``).
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
-from mmsb.base.model import CodeState, EventKind
-from mmsb.query import missing
+from mmsb.base.model import CodeState
+from mmsb.query import unknown
 from mmsb.query.answers import Function
 from mmsb.query.facts import Facts
 from mmsb.query.juliatext import (
     base_name,
+    closing,
     function_path,
     method_path,
     parameters,
     short,
     split,
     tuple_parameters,
+    without_where,
 )
+from mmsb.query.spelling import callee_name, key_types, signature, where_bounds
 
 _ALIASES = {
     "Int": "Int64",
@@ -50,54 +54,66 @@ _VALUES = {
     "Symbol": r":\w+",
     "Nothing": r"nothing",
 }
-LISTED, NEAR, _WIDE = 8, 3, 60  # names of one error, near ones, and how much of each of these
-
-
-_CALL = re.compile(
-    r"""(?:\(::(?P<type>[^()]+)\)|(?P<name>(?:var"[^"]*"|[^({\s])+(?:\{[^()]*\})?))"""
-    r"""\s*(?:\((?P<arguments>.*)\))?"""
-)
+LISTED = 8  # names of one error
+_BOUND = re.compile("<:")
+_NAME = re.compile(r"""(?:var"[^"]*"|[^({\s])+""")
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A name taken apart: the dotted name, the argument types if they were written, and the type of
-    what is called where that is said."""
+    """A name taken apart: the dotted name, and where they were written the argument types, the type
+    of what is called, the type variables with their bounds."""
 
     text: str
     name: str
     arguments: tuple[str, ...] | None
     called: str | None = None
+    where: tuple[str, ...] | None = None
 
 
 def parse(text: str) -> Written:
     """Takes a name apart. UsageError if it is no name."""
-    stripped = _text(text).strip()
+    stripped = checked(text).strip()
+    where = tuple(where_bounds(stripped)) or None
     if stripped.startswith(("Tuple{", "Core.Tuple{")):
         types = tuple_parameters(stripped)
         if types:
-            return Written(text, function_path(types[0]), tuple(types[1:]), types[0])
-    found = _CALL.fullmatch(stripped)
-    if not stripped or found is None:
-        raise UsageError(f"{text!r} is no function's name; write f, Main.f or f(::Int64)")
-    called = found["type"]
-    if called is not None:
+            return Written(text, function_path(types[0]), tuple(types[1:]), types[0], where)
+    head, arguments = _arguments(text, without_where(stripped))
+    called = None
+    if head.startswith("(::"):
+        called = head[3:-1]
         name = function_path(called)
     else:
-        name = re.sub(r"var\"([^\"]*)\"", r"\1", found["name"]).replace(".:", ".").strip()
+        name = re.sub(r"var\"([^\"]*)\"", r"\1", head).replace(".:", ".").strip()
         if name.endswith("}") and "{" in name:
             called, name = f"Type{{{name}}}", parameters(name)[0]
-    if found["arguments"] is None:
-        return Written(text, name, None, called)
-    arguments = split(found["arguments"])
-    values = [(argument, _type_of_value(argument)) for argument in arguments]
+    if arguments is None:
+        return Written(text, name, None, called, where)
+    given = split(arguments)
+    values = [(argument, _type_of_value(argument)) for argument in given]
     if any(type_ for _, type_ in values):
         wanted = ", ".join(type_ or argument for argument, type_ in values)
-        raise UsageError(f"{text!r} has values where types are wanted: {found['name']}({wanted})")
-    return Written(text, name, tuple(map(_argument, arguments)), called)
+        raise UsageError(f"{text!r} has values where types are wanted: {head}({wanted})")
+    return Written(text, name, tuple(map(_argument, given)), called, where)
 
 
-def _text(name: Any) -> str:
+def _arguments(asked: str, text: str) -> tuple[str, str | None]:
+    """What is called, and what stands in the parentheses behind it; None: none, or ``f(…)``."""
+    found = _NAME.match(text)
+    end = found.end() if found else 0
+    if text.startswith("(::") or (end and text[end:].startswith("{")):
+        end = closing(text, end) + 1
+    head, rest = text[:end], text[end:].strip()
+    if head and rest in ("", "(…)"):
+        return head, None
+    if not head or rest[0] != "(" or closing(rest, 0) != len(rest) - 1:
+        raise UsageError(f"{asked!r} is no function's name; write f, Main.f or f(::Int64)")
+    return head, rest[1:-1]
+
+
+def checked(name: Any) -> str:
+    """A name that is a text; UsageError."""
     if not isinstance(name, str):
         raise UsageError(f"a function is asked for by its name, as f(::Int64), not {name!r:.60}")
     return name
@@ -114,25 +130,40 @@ def _argument(text: str) -> str:
     return tail.strip() if colons and "{" not in head else text
 
 
-def instances(facts: Facts, text: str) -> tuple[Function, ...]:
-    """Every instance that fits the name, in order of first mention; UnknownName if none does."""
-    exact = facts.by_key.get(_text(text))
-    if exact is not None:
-        return (exact,)
-    written = parse(text)
-    found = _fitting(facts, written) or _fitting(facts, written, varargs=True)
+def instances(facts: Facts, text: str, also: Iterable[str] = ()) -> tuple[Function, ...]:
+    """Every instance that fits the name, in order of first mention; UnknownName if none does.
+
+    A method's name stands for its instances. ``also``: keys of functions, without an instance in
+    the memory, that may be meant too.
+    """
+    known = [*facts.functions, *(mention(key) for key in also if key not in facts.by_key)]
+    exact = [f for f in known if f.key == checked(text)]
+    found = exact or [f for f in known if f.name == text.strip()]
     if not found:
-        raise UnknownName(_unknown(facts, written))
-    return found
+        written = parse(text)
+        found = (
+            _fitting(known, written)
+            or _fitting(known, written, varargs=True)
+            or [f for f in facts.functions if fits_key(written, f.method)]
+        )
+    if not found:
+        raise UnknownName(unknown.sentence(facts, text, written.name, partial(meant_by, written)))
+    # what the recording is about comes before what it only met on the way
+    return tuple(f for f in found if f.in_scope) or tuple(found)
 
 
-def _fitting(facts: Facts, written: Written, *, varargs: bool = False) -> tuple[Function, ...]:
-    """What the recording is about comes before what it only met on the way."""
-    found = [f for f in facts.functions if fits(written, f, varargs=varargs)]
+def mention(key: str) -> Function:
+    """A function that is named, and not in the memory."""
+    return Function(callee_name(key), key, key.partition(" @ ")[0], "", None)
+
+
+def _fitting(
+    known: Sequence[Function], written: Written, *, varargs: bool = False
+) -> list[Function]:
+    found = [f for f in known if fits(written, f, varargs=varargs)]
     if written.called is None:  # a type's name is its constructors', if it has any
         found = [f for f in found if not f.name.startswith("(::")] or found
-    found = [f for f in found if f.name == written.text.strip()] or found
-    return tuple(f for f in found if f.in_scope) or tuple(found)
+    return found
 
 
 def resolve(facts: Facts, text: str) -> tuple[Function, tuple[Function, ...]]:
@@ -145,7 +176,7 @@ def resolve(facts: Facts, text: str) -> tuple[Function, tuple[Function, ...]]:
     names = {function.name for function in found}
     if len(names) > 1:
         raise AmbiguousName(
-            f"{text!r} fits {len(names)} functions: {_listed(sorted(names))}; say which"
+            f"{text!r} fits {len(names)} functions: {listed(sorted(names))}; say which"
         )
     if len(found) == 1:
         return found[0], ()
@@ -169,8 +200,12 @@ def fits(written: Written, function: Function, *, varargs: bool = False) -> bool
             return False
     elif not any(_same_path(written.name, path) for path in _paths(function, called)):
         return False
+    if written.where is not None and not _same_where(written.where, signature(function.key)):
+        return False
     if written.arguments is None:
         return True
+    if not called:  # a function that is known by its type alone
+        return False
     given = _spread(called[1:], len(written.arguments)) if varargs else called[1:]
     return len(given) == len(written.arguments) and all(
         same_type(asked, actual) for asked, actual in zip(written.arguments, given, strict=True)
@@ -186,29 +221,23 @@ def _same_called(asked: str, actual: str) -> bool:
     return same_type(asked, actual)
 
 
+def _same_where(asked: Sequence[str], types: str) -> bool:
+    """Whether type variables and bounds are those that were written, in their order."""
+    given = [_BOUND.split(bound) for bound in where_bounds(types)]
+    wanted = [_BOUND.split(bound) for bound in asked]
+    return list(map(len, wanted)) == list(map(len, given)) and all(
+        same_type(a, b)
+        for pair in zip(wanted, given, strict=True)
+        for a, b in zip(*pair, strict=True)
+    )
+
+
 def _spread(types: list[str], count: int) -> list[str]:
     """Parameters with a last ``Vararg{T}`` written out to ``count`` arguments."""
     head, inside = parameters(types[-1]) if types else ("", None)
     if head not in ("Vararg", "Core.Vararg") or not inside or len(inside) != 1:
         return types
     return types[:-1] + inside * (count - len(types) + 1)
-
-
-def key_types(key: str) -> list[str]:
-    """The parameters of the tuple type that ends an instance's key; the first is the function."""
-    return tuple_parameters(key.rpartition(" @ ")[2])
-
-
-def callee_name(key: str) -> str:
-    """A readable name out of the key of a method, or of an instance that is not in the memory."""
-    path = method_path(key)
-    signature = key[len(path) + 1 :]
-    types = key_types(key) or tuple_parameters(signature)
-    if key.startswith("Tuple{"):  # a line of --trace-compile, of an incomplete recording
-        path = function_path(types[0]) if types else key
-    if not types:
-        return short(path)
-    return f"{short(path)}({', '.join(f'::{short(item)}' for item in types[1:])})"
 
 
 def _paths(function: Function, called: Sequence[str]) -> Iterable[str]:
@@ -232,6 +261,8 @@ def same_type(asked: str, actual: str) -> bool:
             given = [(given or ["_"])[0] if item == "_" else item for item in fixed]
     if head == "_":
         return True
+    if head.startswith("(") and actual.startswith("("):  # the names of a NamedTuple
+        return split(head[1:-1]) == split(actual[1:-1])
     actual_head, actual_given = parameters(actual)
     if not _same_path(head, actual_head) and head != short(actual_head):
         return False
@@ -244,41 +275,21 @@ def same_type(asked: str, actual: str) -> bool:
     return all(same_type(a, b) for a, b in zip(given, actual_given, strict=True))
 
 
-def _unknown(facts: Facts, written: Written) -> str:
-    known = _known_otherwise(facts, written)
-    if known:
-        return known
-    near = near_names(facts, written)[:NEAR]
-    hint = f"near it: {', '.join(map(_cut, near))}; " if near else ""
-    return (
-        f"no function {written.text!r} at epoch {facts.epoch}; {hint}"
-        "`mmsb stats --functions` lists all"
-    )
-
-
-def _known_otherwise(facts: Facts, written: Written) -> str:
-    """What is known of a function without an instance, and why no more is; "" for nothing."""
-    compiled = [e.subject for e in facts.events if e.kind is EventKind.COMPILED]
-    named = next((key for key in compiled if fits_key(written, key)), None)
-    if named is not None:
-        why = missing.incomplete(facts.head.recording)
-        since = f", since {why}" if why else ""
-        return f"of {callee_name(named)} only its compilation is known{since}"
-    defined = next((key for key in facts.methods if fits_key(written, key)), None)
-    if defined is not None:
-        name = callee_name(defined)
-        return f"of {name} only its definition is known at epoch {facts.epoch}, no code of it"
-    return ""
+def meant_by(written: Written, key: str) -> bool:
+    """As `fits_key`; also where the name is the key's own."""
+    return fits_key(written, key) or callee_name(key) == written.text.strip()
 
 
 def fits_key(written: Written, key: str) -> bool:
     """Whether a method's or an instance's key is one that the name stands for."""
     method, _, types = key.partition(" @ ")
+    if key.startswith("typeof("):
+        return fits(written, Function("", "", function_path(key), "", 0))
     if "Tuple{" not in key:  # a package, a global
         return False
     whole = key
     if not types and not key.startswith("Tuple{"):
-        whole = f"{key} @ {key[len(method_path(key)) + 1 :]}"
+        whole = f"{key} @ {signature(key)}"
     return fits(written, Function("", whole, method, "", 0))
 
 
@@ -297,27 +308,6 @@ def wanted(given: Iterable[str]) -> Callable[[str], bool]:
     return fit
 
 
-def _cut(name: str) -> str:
-    """A name as a shell takes it; only looked at where it is too long."""
-    return shlex.quote(name) if len(name) <= _WIDE else f"{name[: _WIDE - 1]}…"
-
-
-def near_names(facts: Facts, written: Written) -> list[str]:
-    """Display names that a mistaken name may have meant: those of this very name first, then the
-    program's own, nearest first."""
-    wanted = base_name(written.name).lower()
-    by_name: dict[str, list[Function]] = {}
-    for function in facts.functions:
-        plain = base_name(method_path(function.method))
-        by_name.setdefault(plain.lower(), []).append(function)
-    close = difflib.get_close_matches(wanted, by_name, n=len(by_name) or 1, cutoff=0.6)
-    inside = [name for name in sorted(by_name) if wanted in name and wanted]
-    ordered = dict.fromkeys([*(n for n in (wanted,) if n in by_name), *close, *inside])
-    found = [(key != wanted, function) for key in ordered for function in by_name[key]]
-    found.sort(key=lambda pair: (pair[0], not pair[1].is_users))
-    return list(dict.fromkeys(function.name for _, function in found))
-
-
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     more = len(names) - LISTED
     return ", ".join(map(shlex.quote, names[:LISTED])) + (f" and {more} more" if more > 0 else "")

@@ -13,9 +13,8 @@ from mmsb.graph.adjacency import Graph
 from mmsb.graph.nodes import Nodes
 from mmsb.memory.cells import Array
 from mmsb.query.facts import Facts
-from mmsb.query.history import subject_name
-from mmsb.query.juliatext import parameters, short, tuple_parameters
-from mmsb.query.names import key_types
+from mmsb.query.juliatext import parameters, tuple_parameters
+from mmsb.query.spelling import key_types
 
 #: How a function calls another, nearest to the machine first. The last two are what inference found
 #: of code whose final form is not known: one method, several.
@@ -72,13 +71,6 @@ class Call:
     caller: str
     callee: str
     how: str
-
-
-def tie_name(facts: Facts, key: str) -> str:
-    """A node as people write it; of a function that is known by its type alone: ``+(…)``."""
-    if key.startswith("typeof(") and key.endswith(")"):
-        return f"{short(key[7:-1])}(…)"
-    return subject_name(facts, key)
 
 
 def states(facts: Facts) -> dict[str, list[int]]:

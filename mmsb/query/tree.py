@@ -14,8 +14,7 @@ from mmsb.query import missing, names
 from mmsb.query.answers import Answer
 from mmsb.query.code import duration, known_ns
 from mmsb.query.document import Block, Document, Line, Listing, counted, line, note
-from mmsb.query.facts import Facts
-from mmsb.query.history import subject_name
+from mmsb.query.facts import Facts, subject_name
 
 Order = Literal["time", "recorded"]
 DEPTH, CHILDREN = 4, 12
@@ -195,8 +194,9 @@ def tree(
 
 def _frames_of(facts: Facts, found: _Tree, name: str) -> list[int]:
     """A function's frames that stand under no other frame of its own."""
-    keys = {function.key for function in names.instances(facts, name)}
-    own = {row for row, id in enumerate(found.instance) if facts.text(id) in keys}
+    texts = [facts.text(id) for id in found.instance]
+    keys = {function.key for function in names.instances(facts, name, dict.fromkeys(texts))}
+    own = {row for row, text in enumerate(texts) if text in keys}
     return [row for row in sorted(own) if not _inside(found, row, own)]
 
 

@@ -17,9 +17,8 @@ from mmsb.query import names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.code import Code, duration, known_ns
 from mmsb.query.document import Block, Document, line, note, table
-from mmsb.query.facts import Facts
+from mmsb.query.facts import Facts, subject_name
 from mmsb.query.header import STATE
-from mmsb.query.history import subject_name
 from mmsb.query.invalidations import Node, Trees
 from mmsb.query.ir import COMPILED_SHORT
 from mmsb.query.juliatext import short
@@ -192,7 +191,7 @@ def _told_by_the_log(reason: Reason) -> Block:
 def _step(node: Node) -> str:
     if node.node is TreeNode.MISSING:
         return f"calls of type {node.name}"
-    return f"the replaced {node.name}" if node.node is TreeNode.CALLEE else node.name
+    return node.callee() if node.node is TreeNode.CALLEE else node.name
 
 
 def _listed(causes: list[str]) -> str:
@@ -208,8 +207,8 @@ def describe(cause: Cause) -> str:
 def why(memory: Memory, name: str, *, at: int | None = None) -> WhyView:
     """What invalidated or superseded each instance that fits the name. UnknownName."""
     facts = Facts(memory, at)
-    found = names.instances(facts, name)
     every = all_reasons(facts)
+    found = names.instances(facts, name, dict.fromkeys(key for key, _ in every))
     fates = tuple(fate_of(facts, function, every) for function in found)
     return WhyView(name, facts.epoch, fates)
 

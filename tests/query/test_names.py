@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from building import Builder, instance_key
@@ -9,7 +10,7 @@ from redefinition import F
 from mmsb.base import schema
 from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
 from mmsb.base.model import NONE_U32, Cause, CodeState, EventKind, TreeNode
-from mmsb.query import functions, names
+from mmsb.query import functions, names, spelling
 from mmsb.query.facts import Facts
 from mmsb.query.reader import Reader
 
@@ -234,3 +235,103 @@ def test_of_equal_signatures_the_valid_one_is_meant(builder: Builder) -> None:
 )
 def test_same_type(asked: str, actual: str, same: bool) -> None:
     assert names.same_type(asked, actual) is same
+
+
+H = {"Core.Integer": "h(::T) where T<:Integer", "Core.Real": "h(::T) where T<:Real"}
+
+
+def generic(b: Builder, bound: str, *types: str) -> None:
+    """A method ``h(::T) where T<:bound`` and its instances."""
+    method = f"Main.h Core.Tuple{{typeof(Main.h), T}} where {{T<:{bound}}}"
+    b.add(schema.EVENT, kind=EventKind.DEFINED, subject=method, world=1)
+    b.row(schema.METHOD, method, 0, name="h", module="Main", world=1, definition=1)
+    for type_ in types:
+        key = f"{method} @ Core.Tuple{{typeof(Main.h), {type_}}}"
+        b.instance(key, f"h(::{type_.removeprefix('Core.')})")
+        b.code(key, 0, min_world=1)
+        b.event(EventKind.INFERRED, key, 1, 0)
+
+
+@pytest.fixture
+def bounded(builder: Builder) -> Iterator[Reader]:
+    with builder.epoch():
+        generic(builder, "Core.Integer", "Core.Int64")
+        generic(builder, "Core.Real", "Core.Float64", "Core.Int64")
+    with builder.done() as memory:
+        yield memory
+
+
+def test_methods_that_differ_in_their_bounds_have_names_of_their_own(bounded: Reader) -> None:
+    (entry,) = bounded.log(kind=EventKind.DEFINED).entries
+    assert entry.functions == tuple(H.values())
+    for bound, name in H.items():
+        found = bounded.at().impact(name)
+        assert (found.name, bound in found.method) == (name, True)
+        braced = name.replace("T<:", "{T<:") + "}"
+        assert bounded.at().impact(braced).method == found.method
+    for vague in ("h", "h(::T)"):
+        with pytest.raises(AmbiguousName) as told:
+            bounded.at().impact(vague)
+        assert re.findall("'(.*?)'", str(told.value))[1:] == list(H.values())
+
+
+def test_a_methods_name_stands_for_its_instances(bounded: Reader) -> None:
+    facts = Facts(bounded)
+    assert names.resolve(facts, H["Core.Integer"])[0].name == "h(::Int64)"
+    found = names.instances(facts, H["Core.Real"])
+    assert [function.name for function in found] == ["h(::Float64)", "h(::Int64)"]
+    assert len(names.instances(facts, "h(::Int64)")) == 2
+    with pytest.raises(UnknownName):
+        names.resolve(facts, "h(::T) where T<:Core.AbstractFloat")
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("Main.f Core.Tuple{typeof(Main.f), T, S} where {T, S<:Core.AbstractArray{T, 1}}",
+         "f(::T, ::S) where {T, S<:AbstractVector{T}}"),
+        ("Base.+ Core.Tuple{typeof(Base.+), Core.Int64} @ Core.Tuple{typeof(Base.+), Core.Int64}",
+         "+(::Int64)"),
+        ("Main.+ Core.Tuple{typeof(Base.+), Main.P}", "+(::P)"),
+        ("Main.A.f Core.Tuple{typeof(Main.A.f)}", "Main.A.f()"),
+        ("Main.a b Core.Tuple{typeof(Main.a b), Core.Any}", 'var"a b"(::Any)'),
+        ("Main.#2 Core.Tuple{Main.#2#3, Core.Any}", 'var"#2"(::Any)'),
+        ("Main.A.#2 Core.Tuple{Main.A.#2#3, Core.Any}", 'Main.A.var"#2"(::Any)'),
+        ("Main.P Core.Tuple{Core.Type{Main.P}, Core.Any}", "P(::Any)"),
+        ("Main.P Core.Tuple{Core.Type{Main.P{T}}, Core.Any} where {T}", "P{T}(::Any) where T"),
+        ("Main.P Core.Tuple{Core.Type{Main.P{T'} where {T'}}, T} where {T}", "P(::T) where T"),
+        ("Main.P Core.Tuple{Main.P{T} where {T}, Core.Int64}", "(::P{T} where {T})(::Int64)"),
+        ("typeof(Base.+)", "+(…)"),
+        ("Main.g Core.Tuple{typeof(Main.g), Core.NamedTuple{(,), Core.Tuple{}}}",
+         "g(::NamedTuple{(), Tuple{}})"),
+        ("Main.g Core.Tuple{typeof(Main.g), Core.NamedTuple{(:a, :b,), T}} where {T}",
+         "g(::NamedTuple{(:a, :b), T}) where T"),
+    ],
+)  # fmt: skip
+def test_names_as_julia_writes_them_are_understood(key: str, name: str) -> None:
+    assert spelling.callee_name(key) == name
+    assert names.fits_key(names.parse(name), key)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "types", "name"),
+    [
+        ("#2(::Int64)", "Main.#2#3, Core.Int64", 'var"#2"(::Int64)'),
+        ("Main.A.#2(::Int64)", "Main.A.#2#3, Core.Int64", 'Main.A.var"#2"(::Int64)'),
+        ("k(::#2#3)", "typeof(Main.k), Main.#2#3", 'k(::var"#2#3")'),
+        ("#2(::Char)", "Main.#2#3{Core.Int64}, Core.Char", '(::var"#2#3"{Int64})(::Char)'),
+        ("k(::Type{T})", "typeof(Main.k), Core.Type{T}} where {T", "k(::Type{T}) where T"),
+    ],
+)
+def test_an_instance_is_spelled_as_its_method_is(
+    builder: Builder, recorded: str, types: str, name: str
+) -> None:
+    method = f"Main.{recorded.partition('(')[0].removeprefix('Main.')} Core.Tuple{{Core.Any}}"
+    key = f"{method} @ Core.Tuple{{{types}}}"
+    with builder.epoch():
+        builder.instance(key, recorded)
+    with builder.done() as memory:
+        (function,) = memory.at().functions()
+        assert function.name == name
+        assert names.resolve(Facts(memory), name)[0].key == key
+        assert names.fits(names.parse(name), function)

@@ -116,7 +116,7 @@ def test_what_is_stale_already_does_not_go_stale_again(made: Reader) -> None:
 def test_a_dispatch_has_no_backedge(made: Reader) -> None:
     found = made.at(2).impact("many(::Int64)")
     assert (found.stale, [one.name for one in found.own]) == ((), ["many(::Int64)"])
-    with pytest.raises(AmbiguousName, match=r"2 methods: many\(::Float64\), many\(::Int64\)"):
+    with pytest.raises(AmbiguousName, match=r"2 methods: 'many\(::Float64\)', 'many\(::Int64\)'"):
         made.at(2).impact("many")
     with pytest.raises(UnknownName):
         made.at(2).impact("nothing")
