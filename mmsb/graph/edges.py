@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mmsb.base.errors import UnknownName, UsageError
+from mmsb.base.model import Stage
 
 #: An end that is no column: the subject of the row's page; the number of the row.
 SUBJECT, ROW = "<subject>", "<row>"
@@ -39,6 +40,8 @@ class EdgeKind:
     #: The kind that holds the statements' operands, of which ``source`` is the first: each that is
     #: a statement's value, however deep it is nested, is an edge's source.
     operands: str = ""
+    #: Cells that the row must not have, where no stage is asked for.
+    unless: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         ends = {self.source, self.target}
@@ -57,13 +60,22 @@ class EdgeKind:
     def columns(self) -> tuple[str, ...]:
         """The columns that are read of the row itself at any stage, each once."""
         ends = (self.source, self.via, self.target, self.parent)
-        named = (*ends, *(name for name, _ in self.where))
+        named = (*ends, *(name for name, _ in (*self.where, *self.unless)))
         return tuple(dict.fromkeys(name for name in named if name not in ("", SUBJECT, ROW)))
 
 
 #: A call site: who calls whom. Without a stage those that inference resolved and those that the
-#: final code still has; ``stage`` says which.
-CALLS = EdgeKind("calls", "call", SUBJECT, "callee", where=(("alive", 1),), stage="stage")
+#: final code still has, not those of what the compiler says when it is asked again; ``stage`` says
+#: which. The callee is what the row names: `mmsb.query.callgraph.call_graph` makes instances of it.
+CALLS = EdgeKind(
+    "calls",
+    "call",
+    SUBJECT,
+    "callee",
+    where=(("alive", 1),),
+    unless=(("stage", Stage.REDERIVED),),
+    stage="stage",
+)
 #: What code depends on, to whose code that is: forward leads to what is compiled anew when it
 #: changes. Globals ("Main.x") and types of calls are nodes too.
 BACKEDGES = EdgeKind("backedges", "dependency", "target", SUBJECT)

@@ -56,6 +56,7 @@ class Reading:
         self._where = list(edge.where)
         if edge.stage and stage is not None:
             self._where.append((edge.stage, int(stage)))
+        self._unless = edge.unless if stage is None else ()
         self._check()
 
     @property
@@ -106,7 +107,7 @@ class Reading:
             )
 
     def _never_written_is_one(self, fills: Mapping[str, Array]) -> bool:
-        if any(fills[name][0] != cell for name, cell in self._where):
+        if not self.fits(fills, 1)[0]:
             return False
         edge = self.edge
         if edge.parent and fills[edge.source][0] != NONE_U32:
@@ -144,6 +145,15 @@ class Reading:
             found = found | waits if len(found) else waits
         return found
 
+    def fits(self, cells: Mapping[str, Array], count: int) -> Array:
+        """Which rows have the cells that an edge's must have."""
+        found = np.ones(count, bool)
+        for name, cell in self._where:
+            found &= cells[name] == cell
+        for name, cell in self._unless:
+            found &= cells[name] != cell
+        return found
+
     def legs(
         self,
         cells: Mapping[str, Array],
@@ -156,9 +166,7 @@ class Reading:
         """The edges of rows: ``subjects`` and ``rows`` (u32) are theirs, ends are below ``most``,
         ``up(parents)`` gives the source column's cells in other rows of the same pages."""
         edge = self.edge
-        fits = np.ones(len(rows), bool)
-        for name, cell in self._where:
-            fits &= cells[name] == cell
+        fits = self.fits(cells, len(rows))
         own = {**cells, SUBJECT: subjects, ROW: rows}
         source, target = own[edge.source], own[edge.target]
         weights = None if self.weight is None else cells[self.weight]
@@ -183,9 +191,7 @@ def uses(
     one page of each kind. O(operands). CorruptData where operands contain themselves.
     """
     count = len(cells[reading.edge.source])
-    alive = np.ones(count, bool)
-    for name, cell in reading.edge.where:
-        alive &= cells[name] == cell
+    alive = reading.fits(cells, count)
     starts, lengths = cells[reading.edge.source], cells["operand_count"].astype(np.int64)
     alive &= (starts != NONE_U32) & (lengths != 0xFFFF)
     users = np.flatnonzero(alive)

@@ -9,6 +9,7 @@ from typing import Literal
 from mmsb.base import schema
 from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import NONE_U32
+from mmsb.graph.adjacency import Graph
 from mmsb.graph.propagate import propagate
 from mmsb.graph.propagation import Propagation
 from mmsb.memory.cells import whole
@@ -73,6 +74,18 @@ class CallsView(Answer):
 def _more(count: int) -> list[Block]:
     left = count - _LINES
     return [note((f"… and {left} more (--json has all)", "dim"))] if left > 0 else []
+
+
+def call_graph(memory: Memory, *, at: int | None = None) -> Graph:
+    """Who calls whom as `callers` and `callees` say it, as one graph: each edge once.
+
+    Nodes are keys of the recorded instances, and of methods and functions that calls name and no
+    instance is recorded of. Unlike the edges ``"calls"`` of `mmsb.graph.edges`, which are the rows
+    as they stand, a call that may reach several instances is an edge to each. O(call sites).
+    """
+    facts = Facts(memory, at)
+    keys = [function.key for function in facts.functions]
+    return graph_of(called(facts), keys, facts.epoch)[0]
 
 
 def callers(memory: Memory, name: str, *, at: int | None = None, depth: int = 1) -> CallsView:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmsb.base.model import EventKind, Stage
 from mmsb.base.schema import Kind
+from mmsb.graph.adjacency import Graph
 from mmsb.graph.derived import Function
 from mmsb.graph.recompute import Derivations, Inputs, Recomputed
 from mmsb.graph.shadow import ShadowPageGraph
@@ -142,6 +143,10 @@ class Moment(Snapshot):
     def callees(self, function: str, *, depth: int = 1) -> CallsView:
         """Whom a function calls, up to so many calls away."""
         return callgraph.callees(self._memory, function, at=self.epoch, depth=depth)
+
+    def call_graph(self) -> Graph:
+        """All of what `callers` and `callees` say, as a graph whose nodes are keys."""
+        return callgraph.call_graph(self._memory, at=self.epoch)
 
     def dominators(self, *, most: int = dominance.MOST) -> DominatorsView:
         """The definitions without which most inference would not have been needed."""

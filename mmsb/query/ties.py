@@ -52,13 +52,15 @@ class Keys(Nodes):
         return key in self._at
 
 
-def graph_of(pairs: Iterable[tuple[str, str]], keys: Iterable[str] = ()) -> tuple[Graph, Keys]:
+def graph_of(
+    pairs: Iterable[tuple[str, str]], keys: Iterable[str] = (), epoch: int | None = None
+) -> tuple[Graph, Keys]:
     """The graph of these edges, each once, and of these nodes."""
     edges = sorted(set(pairs))
     nodes = Keys(sorted({*keys, *(key for edge in edges for key in edge)}))
     sources = [nodes.number(source) for source, _ in edges]
     targets = [nodes.number(target) for _, target in edges]
-    return Graph.from_edges(sources, targets, nodes=nodes), nodes
+    return Graph.from_edges(sources, targets, nodes=nodes, epoch=epoch), nodes
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,8 @@ def _ends(
 
     if any(cell(name) != wanted for name, wanted in edge.where):
         return
+    if stage is None and any(cell(name) == unwanted for name, unwanted in edge.unless):
+        return
     if edge.stage and stage is not None and cell(edge.stage) != stage:
         return
     if edge.operands:

@@ -48,10 +48,11 @@ CHAIN = Kind(
 )
 KINDS = (schema.HEAP, schema.SYMBOL, LINK, TREE, CHAIN)
 LINKS = EdgeKind("links", "link", SUBJECT, "to", where=(("alive", 1),))
+DEAR = EdgeKind("dear", "link", SUBJECT, "to", where=(("alive", 1),), unless=(("cost", 2),))
 BACK = EdgeKind("back", "link", "to", SUBJECT)
 TREES = EdgeKind("trees", "tree", "who", "who", parent="parent")
 CHAINS = EdgeKind("chains", "chain", "a", "c", via="b")
-EDGES = (LINKS, BACK, TREES, CHAINS)
+EDGES = (LINKS, DEAR, BACK, TREES, CHAINS)
 TEXTS = [f"f{number}" for number in range(6)]
 TOUR = Path(__file__).parents[2] / "mmsb" / "data" / "tour.mmsb"
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from building import Builder, instance_key, method_key
 
+import mmsb
 from mmsb.base import schema
 from mmsb.base.errors import UsageError
 from mmsb.base.model import NONE_U32, CallKind, Lattice, Stage
@@ -20,6 +22,8 @@ FACT, EVEN, ODD, ANY, SPLIT = (instance_key(n, INT) for n in ("fact", "even", "o
 US = [instance_key("us", type_) for type_ in (INT, FLOAT, TEXT)]
 HOLDER = instance_key("holder", "Main.W")
 DRAFT = instance_key("draft", INT)  # its final code is not known
+
+TOUR = Path(mmsb.__file__).parent / "data" / "tour.mmsb"
 
 Row = tuple[str, CallKind, Stage, str, str]
 FOUND, RUNS = Stage.INFERRED, Stage.OPTIMIZED
@@ -126,6 +130,38 @@ def test_a_dispatch_is_one_that_the_final_code_has(made: Reader) -> None:
             (1, "us(::Float64)", "unresolved"),
             (1, "us(::Int64)", "unresolved"),
         ]
+
+
+def agrees(memory: Reader, keys: list[str]) -> int:
+    """The graph's neighbours of each key are the commands' answers; how many there were."""
+    now, seen = memory.at(), 0
+    graph = now.call_graph()
+    assert graph.epoch == now.epoch
+    for key in keys:
+        node = graph.node(key)
+        for ask, side in ((now.callers, graph.into), (now.callees, graph.out)):
+            near = graph.nodes.texts(side.neighbours(node))
+            assert sorted(one.key for one in ask(key).calls) == sorted(near), key
+            seen += len(near)
+    return seen
+
+
+def test_the_graph_of_calls_has_the_edges_of_the_commands(made: Reader) -> None:
+    with made as memory:
+        agrees(memory, [FACT, EVEN, ODD, ANY, SPLIT, HOLDER, DRAFT, *US])
+        graph = memory.at().call_graph()
+        us = graph.nodes.texts(graph.out.neighbours(graph.node(HOLDER)))
+        assert sorted(us) == sorted(US[:2])
+        rows = memory.graph().at()
+        assert rows.nodes.texts(rows.out.neighbours(rows.node(ODD))) == [EVEN]  # not rederived
+        said = memory.graph().at(stage=Stage.REDERIVED)
+        assert said.nodes.texts(said.out.neighbours(said.node(ODD))) == [ODD]
+
+
+def test_the_graph_of_a_recordings_calls_has_the_edges_of_the_commands() -> None:
+    with mmsb.open(TOUR) as memory:
+        keys = [function.key for function in memory.at().functions()][::3]
+        assert agrees(memory, keys) > len(keys) > 10
 
 
 def test_what_is_no_question_is_refused_in_a_sentence(made: Reader) -> None:
