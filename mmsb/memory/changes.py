@@ -19,7 +19,7 @@ from mmsb.memory.cells import Array, cells, common_length, filled, frozen, sorte
 from mmsb.memory.delta import Delta, merge, new_delta
 from mmsb.memory.grow import Grow
 from mmsb.memory.index import Index
-from mmsb.memory.many import Many, many
+from mmsb.memory.many import Many, many, one
 from mmsb.memory.symbols import Symbols, normal, to_bytes
 
 _TEXT_KINDS = (schema.HEAP.id, schema.SYMBOL.id)
@@ -156,8 +156,7 @@ class Changes:
         if not shown.append_only or shown.id in _TEXT_KINDS:
             how = "symbol" if shown.append_only else "patch"
             raise UsageError(f"rows are not appended to {shown.name!r}; use {how}")
-        buffers = self._buffers(shown, columns)
-        return self._append(shown, buffers)
+        return self._append(shown, self._buffers(shown, columns))
 
     def patch(
         self, kind: Kind | str, page: int, columns: Mapping[str, Any], start: int = 0
@@ -165,8 +164,7 @@ class Changes:
         """Writes rows ``start``, ``start + 1``, … of the named columns. UsageError, UnknownName."""
         page, start = whole(page, "page"), whole(start, "start")
         shown = self._writable(kind, page)
-        buffers = self._buffers(shown, columns)
-        length = common_length(shown, buffers)
+        length = common_length(shown, buffers := self._buffers(shown, columns))
         _check_rows(shown, start, start + length)
         self._add(new_delta(page, shown, Rows(start, start + length), buffers))
 
@@ -177,8 +175,7 @@ class Changes:
         page = whole(page, "page")
         shown = self._writable(kind, page)
         touched = sorted_rows(rows)
-        if len(touched):
-            _check_rows(shown, 0, int(touched[-1]) + 1)
+        _check_rows(shown, 0, int(touched[-1]) + 1 if len(touched) else 0)
         buffers = self._buffers(shown, columns)
         if common_length(shown, buffers) != len(touched):
             raise UsageError(f"{shown.name}: pass a value for each of the {len(touched)} rows")
@@ -212,16 +209,14 @@ class Changes:
     def delete(self, page: int) -> None:
         """A tombstone: gone from this epoch on. Its subject may get a new page later."""
         page = whole(page, "page")
-        kind = self._kind_of(page)
-        self._writable(kind, page)
+        kind = self._writable(self._kind_of(page), page)
         self._patched.pop(page, None)
         self._many = [left for m in self._many if len((left := m.without(page)).pages)]
         self._deleted[page] = kind
 
     def told(self) -> None:
         """Committed: the texts of its symbols are known to the memory from now on."""
-        self.committed = True
-        first = self._first_symbol
+        self.committed, first = True, self._first_symbol
         self._symbols.learn(first, [text for text, id in self._texts.items() if id >= first])
 
     def check_owner(self, index: Index) -> None:
@@ -243,7 +238,7 @@ class Changes:
 
     @property
     def unknowing(self) -> bool:
-        """Were kinds made known since? This commit would not store their schemas."""
+        """Were kinds made known since, whose schemas this commit would not store?"""
         return self._known is not self._index.known
 
     def conflict(self, head: int) -> str | None:
@@ -258,6 +253,13 @@ class Changes:
             more = f" and {len(both) - 8} more" if len(both) > 8 else ""
             return f"it wrote page {', '.join(map(str, both[:8].tolist()))}{more}, as these do"
         return None
+
+    def plain(self) -> Many | None:
+        """All that it holds, if that is patches of one call."""
+        other = (self._raw, self._appended, self._deleted, self._kinds, self._page_kinds.count)
+        if any(other) or len(self._many) + len(self._patched) != 1:
+            return None
+        return self._many[0] if self._many else one(*self._patched.values())
 
     def seal(self) -> Sealed:
         """The content in its final order. Changes nothing here: a failed commit can be retried."""
@@ -341,7 +343,8 @@ class Changes:
         """`_writable` for each of many pages. O(pages)."""
         catalog = self._index.catalog
         first, count = self._first_page, self._page_kinds.count
-        kinds = np.concatenate([catalog.kinds.held[:first], self._page_kinds.values])
+        kinds = catalog.kinds.held[:first]
+        kinds = np.concatenate([kinds, self._page_kinds.values]) if count else kinds
         inside = pages < first + count
         fits = inside.all() and bool((kinds[pages] == kind.id).all())
         suspects = pages.tolist() if not fits else catalog.dead_among(pages, self.base)

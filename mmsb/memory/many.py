@@ -12,6 +12,7 @@ from mmsb.base.errors import UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory.cells import U32, Array, common_length, frozen, numbers, whole
+from mmsb.memory.delta import Delta
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +58,15 @@ class Many:
         buffers = {name: frozen(values[cells]) for name, values in self.buffers.items()}
         starts, stops = self.starts[keep], self.stops[keep]
         return Many(self.kind, self.pages[keep], starts, stops, self.each, buffers)
+
+
+def one(deltas: list[Delta]) -> Many | None:
+    """A single dense delta that has cells; None for others."""
+    delta, rows = deltas[0], deltas[0].rows
+    if len(deltas) > 1 or not delta.columns or not len(rows) or len(delta) != len(rows):
+        return None
+    pages, starts = np.array([delta.page], U32), np.array([rows.start], U32)
+    return Many(delta.kind, pages, starts, np.array([rows.stop]), len(rows), delta.buffers)
 
 
 def many(kind: Kind, pages: Array, buffers: dict[str, Array], starts: Any, counts: Any) -> Many:

@@ -170,22 +170,13 @@ class Memory(Upkeep):
                 changes = self._from_deltas(changes)
             self._check_current(changes)
             _check_source(source)
-            epoch = self.head + 1
-            try:
-                content = changes.seal()
-                if drop_equal:
-                    content = equal.changed(content, self._index)
-                first = self._index.page_count
-                draft = encode.draft(content, epoch, source, first, narrow=narrow)
-            except MemoryError as error:
-                raise no_room() from error
-            batches = self._append(out, draft)
+            deltas, draft = self._write(out, changes, source, drop_equal, narrow)
             changes.told()
             out.settle()
-            meter.committed(began, sum(batch.deltas for batch in batches), draft.size, epoch)
+            meter.committed(began, deltas, draft.size, draft.epoch)
             if copies:
-                self.bring(copies, epoch)
-            return epoch
+                self.bring(copies, draft.epoch)
+            return draft.epoch
 
     def transaction(self, *, source: int = 0) -> Transaction:
         """Reads and writes that become one epoch or nothing: ``with memory.transaction() as t:``.
@@ -370,10 +361,29 @@ class Memory(Upkeep):
                 f"{changes.base}, and {reason}; collect them again"
             )
         if changes.unknowing:
-            raise Conflict(
-                f"kinds were made known to {self.path} since these changes began; collect "
-                "them again"
-            )
+            why = "since these changes began; collect them again"
+            raise Conflict(f"kinds were made known to {self.path} {why}")
+
+    def _write(
+        self, out: Writer, changes: Changes, source: int, drop_equal: bool, narrow: bool
+    ) -> tuple[int, Draft]:
+        """Writes the content of changes as the next epoch: how many deltas, and the frame."""
+        try:
+            made = None if drop_equal or narrow else changes.plain()
+            plain = None if made is None else self._single.draft_many(made, source)
+            if plain is None:
+                content = changes.seal()
+                if drop_equal:
+                    content = equal.changed(content, self._index)
+                epoch, first = self.head + 1, self._index.page_count
+                draft = encode.draft(content, epoch, source, first, narrow=narrow)
+        except MemoryError as error:
+            raise no_room() from error
+        if plain is None:
+            return sum(batch.deltas for batch in self._append(out, draft)), draft
+        draft, *told = plain
+        self._append(out, draft, self._single.add_many, *told)
+        return plain[2], draft
 
     def _from_deltas(self, deltas: Iterable[Delta]) -> Changes:
         changes = self.changes()

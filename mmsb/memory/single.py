@@ -1,4 +1,4 @@
-"""One delta as one commit, the short way: the same bytes as `mmsb.memory.encode` would give.
+"""One batch of patches as one commit, the short way: the bytes that `mmsb.memory.encode` gives.
 
 A commit of its own for a delta is what a session does most; all that does not depend on its cells
 is worked out once for each set of columns.
@@ -19,24 +19,27 @@ from mmsb.memory.cells import Array, cells, dtype_of, no_room, sorted_rows
 from mmsb.memory.frame import COUNTS, SPARSE, UNIFORM, Draft, padded
 from mmsb.memory.index import Index
 from mmsb.memory.kernels_fields import ROW
+from mmsb.memory.many import Many
 from mmsb.memory.rows import meta_of
 from mmsb.memory.run import Run
 
 _EIGHT = bytes(8)
 #: Of a batch: how many deltas.
 _ONE = Struct("<I").pack(1)
+#: Of a batch its deltas, rows and columns.
+_MANY = Struct("<3I")
 #: Its rows and columns; of its delta the page and the first row; of a sparse one the span too.
 _DENSE, _SPARSE = Struct("<4I"), Struct("<6I")
 #: The first row, one past the last, and all between that are written, unless all are.
 _RANGES = (Rows, range)
-_PAGE = COUNTS.size + 12  # where its page stands in its table
+_PAGE = COUNTS.size + 12  # where its page, or its pages, stand in its table
 Touched = tuple[int, int, Array | None]
 
 
 class Shape:
     """The table of a delta that writes these columns of a kind, but for what changes each time."""
 
-    __slots__ = ("columns", "dense", "kind", "metas", "sparse")
+    __slots__ = ("columns", "dense", "kind", "listed", "metas", "sparse")
 
     def __init__(self, kind: Kind, names: tuple[str, ...]) -> None:
         self.kind = kind
@@ -45,6 +48,7 @@ class Shape:
         ids = [column.id for column in chosen]
         self.metas = tuple(meta_of(kind.id, flags, len(ids), 0) for flags in (UNIFORM, SPARSE))
         self.dense, self.sparse = (_ends(kind, ids, flags) for flags in (UNIFORM, SPARSE))
+        self.listed = _listed(kind, ids, UNIFORM)
 
     def draft(
         self,
@@ -65,6 +69,32 @@ class Shape:
             if total & 7:
                 raw.append(_EIGHT[4:])
                 total += 4
+        bytes_ = self._lay(columns, count, raw)
+        if bytes_ is None:
+            return None
+        if listed is None:
+            head, tail = self.dense
+            table = head + _DENSE.pack(count, len(self.columns), page, first) + tail
+        else:
+            head, tail = self.sparse
+            table = head + _SPARSE.pack(count, len(self.columns), page, first, stop, 0) + tail
+        return Draft(epoch, source, first_page, table, raw, total + bytes_)
+
+    def draft_many(self, made: Many, each: int, epoch: int, source: int, first_page: int) -> Draft:
+        """The frame of dense deltas that have ``each`` rows."""
+        raw: list[Any] = []
+        deltas, width = len(made.pages), len(self.columns)
+        bytes_ = self._lay(made.buffers, deltas * each, raw)
+        assert bytes_ is not None  # as `Many` was checked
+        table = COUNTS.pack(0, 0, 1, width, deltas, 0, 0, 0)
+        table += _MANY.pack(deltas, deltas * each, width)
+        table += made.pages.tobytes() + made.starts.tobytes() + self.listed
+        table += bytes(-len(table) % 8)
+        return Draft(epoch, source, first_page, table, raw, bytes_)
+
+    def _lay(self, columns: Mapping[str, Any], count: int, raw: list[Any]) -> int | None:
+        """Puts buffers of ``count`` cells behind ``raw``; their bytes, or None if one differs."""
+        total = 0
         for column, name, dtype in self.columns:
             given = columns[name]
             if type(given) is not np.ndarray or given.dtype != dtype or given.ndim != 1:
@@ -77,21 +107,19 @@ class Shape:
             if bytes_ & 7:
                 raw.append(_EIGHT[bytes_ & 7 :])
                 total += -bytes_ & 7
-        if listed is None:
-            head, tail = self.dense
-            table = head + _DENSE.pack(count, len(self.columns), page, first) + tail
-        else:
-            head, tail = self.sparse
-            table = head + _SPARSE.pack(count, len(self.columns), page, first, stop, 0) + tail
-        return Draft(epoch, source, first_page, table, raw, total)
+        return total
 
 
 def _ends(kind: Kind, ids: list[int], flags: int) -> tuple[bytes, bytes]:
     """What stands before and behind the numbers of a delta in its table, all padded."""
     own = _SPARSE if flags & SPARSE else _DENSE
     head = COUNTS.pack(0, 0, 1, len(ids), 1, own is _SPARSE, 0, 0) + _ONE
-    tail = Struct(f"<{2 + len(ids)}H").pack(kind.id, flags, *ids)
+    tail = _listed(kind, ids, flags)
     return head, tail + bytes(-(len(head) + own.size + len(tail)) % 8)
+
+
+def _listed(kind: Kind, ids: list[int], flags: int) -> bytes:
+    return Struct(f"<{2 + len(ids)}H").pack(kind.id, flags, *ids)
 
 
 class Single:
@@ -146,6 +174,34 @@ class Single:
                 *(page + 8, page + 12, buffers, buffers + padded(4 * count, 8), *behind),
             )
         run.add_rows(row, 1, draft.blocks, offset)
+        self._index.catalog.seal()
+
+    def draft_many(self, made: Many, source: int) -> tuple[Draft, Shape, int, int] | None:
+        """The next frame of checked patches, and what `add_many` is to be told of it; None for
+        whatever needs a closer look: sparse ones, or not equally long."""
+        index, each = self._index, made.each
+        if each is None or made.rows is not None or not index.complete:
+            return None
+        key = (made.kind.id, tuple(made.buffers))
+        shape = self._shapes.get(key) or self._shape(key)
+        if shape is None:
+            return None
+        draft = shape.draft_many(made, each, index.head + 1, source, index.catalog.count)
+        return draft, shape, len(made.pages), each
+
+    def add_many(
+        self, draft: Draft, run: Run, offset: int, shape: Shape, deltas: int, each: int
+    ) -> None:
+        """As `add`, for what `draft_many` gave."""
+        at, pages = offset + draft.at, offset + draft.at + _PAGE
+        starts, buffers = pages + 4 * deltas, at + draft.table
+        meta = shape.metas[0] | draft.source << 48
+        row = ROW.pack(
+            *(draft.epoch, run.deltas, deltas, deltas * each, meta),
+            *(starts + 4 * deltas + 4, pages, starts, -1, -1, -1),
+            *(buffers, buffers, run.blocks, offset, offset + draft.end),
+        )
+        run.add_rows(row, deltas, draft.blocks, offset)
         self._index.catalog.seal()
 
     def _shape(self, key: tuple[int, tuple[str, ...]]) -> Shape | None:

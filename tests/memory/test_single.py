@@ -12,8 +12,20 @@ from hypothesis import HealthCheck, given, settings
 
 from mmsb.base import errors
 from mmsb.base.rect import Rows
+from mmsb.memory.changes import Changes
 from mmsb.memory.memory import Memory
 from mmsb.testing.strategies import KINDS, SMALL, THING, columns, row_lists
+
+
+class Whole(Changes):
+    """Changes that take the long way."""
+
+    @classmethod
+    def of(cls, memory: Memory) -> Whole:
+        return cls(memory._index, memory._symbols)
+
+    def plain(self) -> None:
+        return None
 
 
 @given(st.lists(row_lists().flatmap(lambda r: st.tuples(st.just(r), columns(THING, len(r))))))
@@ -29,12 +41,62 @@ def test_the_short_way_writes_what_the_long_way_does(
                 if name == "short":
                     memory.update_page(page, rows, held, source=40_000)
                 else:
-                    changes = memory.changes()
+                    changes = Whole.of(memory)
                     changes.patch_rows(THING, page, rows, held)
                     memory.commit(changes, source=40_000)
             table = memory._index.runs[-1].table.copy()
         with Memory.open(folder / name, kinds=KINDS) as again:
             assert np.array_equal(again._index.runs[-1].table, table)
+    names = sorted(file.name for file in (folder / "short").iterdir())
+    assert names == sorted(file.name for file in (folder / "long").iterdir())
+    for name in names:
+        assert (folder / "short" / name).read_bytes() == (folder / "long" / name).read_bytes()
+
+
+_many = st.integers(1, 4).flatmap(
+    lambda each: st.tuples(
+        st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=5),
+        st.integers(each, each),
+        st.randoms(use_true_random=False),
+    )
+)
+
+
+@given(st.lists(_many, max_size=6), st.booleans())
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_patches_of_one_call_are_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[Any], one: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("many")
+    for name in ("short", "long"):
+        with Memory.create(folder / name, KINDS, segment_bytes=4096) as memory:
+            made = memory.changes()
+            pages = made.pages(THING, [f"f{at}" for at in range(6)])
+            memory.commit(made)
+            for where, each, random in writes:
+                state = random.getstate()
+                changes = memory.changes() if name == "short" else Whole.of(memory)
+                if one:
+                    ((at, start), *_), count = where, each
+                    cells = np.array([random.randrange(2**63) for _ in range(count)])
+                    held = {"big": cells, "byte": (cells & 255).astype("u1")}
+                    changes.patch(THING, int(pages[at]), held, start)
+                else:
+                    at, starts = (np.array(part) for part in zip(*where, strict=True))
+                    cells = np.array([random.randrange(2**63) for _ in range(each * len(at))])
+                    held = {"byte": (cells & 255).astype("u1"), "big": cells}
+                    changes.patch_many(THING, pages[at], held, starts)
+                random.setstate(state)
+                assert memory.commit(changes, source=9) == memory.head
+                with pytest.raises(errors.UsageError, match="committed already"):
+                    memory.commit(changes)
+            tables = [run.table.copy() for run in memory._index.runs]
+            read = {page: memory.query_page(int(page)) for page in pages}
+        with Memory.open(folder / name, kinds=KINDS) as again:
+            assert all(map(np.array_equal, tables, (run.table for run in again._index.runs)))
+            for page, held in read.items():
+                for column, values in again.query_page(int(page)).items():
+                    assert values.tobytes() == held[column].tobytes()
     names = sorted(file.name for file in (folder / "short").iterdir())
     assert names == sorted(file.name for file in (folder / "long").iterdir())
     for name in names:
