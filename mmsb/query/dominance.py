@@ -139,4 +139,7 @@ def _advice(facts: Facts, inferred: bool) -> str:
         return f"No inference times were recorded: {why}."
     if not inferred:
         return ""
-    return f"No times: Julia {about.get('julia', '?')} with tier {about.get('tier', '?')} has none."
+    return (
+        f"No inference times were recorded of what Julia {about.get('julia', '?')} inferred; "
+        "`mmsb record -o NAME.mmsb script.jl` with Julia 1.10 or later keeps them."
+    )

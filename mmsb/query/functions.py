@@ -63,7 +63,8 @@ def functions(memory: Memory, *, at: int | None = None) -> FunctionsView:
     facts = Facts(memory, at)
     found = [_known(facts, function) for function in facts.functions]
     found.sort(key=lambda known: (_distance(known.function), known.function.name))
-    advice = "" if found else missing.incomplete(facts.head.recording)
+    about = facts.head.recording
+    advice = "" if found else missing.recording(about) or missing.incomplete(about)
     return FunctionsView(facts.epoch, tuple(found), advice)
 
 

@@ -16,8 +16,17 @@ def incomplete(about: Notes) -> str:
     return f"the recording is incomplete ({about.get('reason', 'it does not say why')})"
 
 
+def recording(about: Notes) -> str:
+    """That a memory holds no recording, and how to have one; "" where it does."""
+    if about:
+        return ""
+    return "this memory holds no recording; `mmsb record -o NAME.mmsb script.jl` makes one"
+
+
 def of_compiler(about: Notes, capture: str = "events") -> str:
     """Why nothing of the compiler's inside is there, "" where it could be; ``capture``: has it."""
+    if not about:
+        return recording(about)
     if about.get("tier") == "native":
         return incomplete(about)
     if "tier" not in about:
@@ -55,6 +64,8 @@ def of_passes(about: Notes) -> str:
 
 def of_bodies(about: Notes) -> str:
     """Why code in scope has no IR; never ""."""
+    if not about:
+        return recording(about)
     if about.get("capture") == "events":
         return "no body recorded; record with --capture final (or passes) to keep its IR"
     if "functions" in about:

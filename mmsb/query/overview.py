@@ -4,6 +4,7 @@ whether its bytes are what was written."""
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -324,8 +325,14 @@ class RetainView(Answer):
         )
         if not self.base:
             left = f": epochs 0 … {self.head} are left, which are all. "
-        sizes = f"{human(self.before)} are {human(self.after)} now."
-        return (note((self.path, "name"), left + sizes),)
+        sizes = f"{human(self.before)} are {human(self.after)} now"
+        if self.after <= self.before:
+            return (note((self.path, "name"), f"{left}{sizes}."),)
+        why = (
+            ", which is more: the log was written anew, its first epoch whole and nothing of it "
+            f"compressed. `mmsb compact -m {shlex.quote(self.path)}` compresses it."
+        )
+        return (note((self.path, "name"), left + sizes, (why, "warn")),)
 
 
 def retain(

@@ -33,6 +33,9 @@ def sentence(facts: Facts, asked: str, name: str, fits: Fits) -> str:
     )
     if known:
         return known
+    none = missing.recording(facts.head.recording)
+    if none and not facts.functions:
+        return f"no function {asked!r} at epoch {facts.epoch}: {none}"
     near = near_names(facts, name)[:NEAR]
     hint = f"near it: {', '.join(map(_cut, near))}; " if near else ""
     return f"no function {asked!r} at epoch {facts.epoch}; {hint}`mmsb stats --functions` lists all"

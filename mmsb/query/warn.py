@@ -174,6 +174,8 @@ def _advice(facts: Facts, bare: Sequence[Function]) -> str:
         return no_inferred(facts, bare[0])
     if any(function.is_users for function in facts.functions):
         return f"no function of the program has valid code at epoch {facts.epoch}"
+    if not facts.head.recording:
+        return missing.recording(facts.head.recording)
     why = missing.incomplete(facts.head.recording)
     if why:
         return f"no code of the program is known at epoch {facts.epoch}, {why}"

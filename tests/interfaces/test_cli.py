@@ -217,6 +217,27 @@ def test_retain_forgets_old_epochs_and_changes_no_later_answer(made: Path, tmp_p
         assert run.invoke(app, [*words, "-m", str(copy)]).exit_code in (0, 3)
 
 
+def test_retain_says_that_a_compressed_memory_grew_and_what_to_do(tmp_path: Path) -> None:
+    copy = tmp_path / "my tour.mmsb"
+    shutil.copytree(Path(session.__file__).parents[1] / "data" / "tour.mmsb", copy)
+    ask("compact", "-m", str(copy))
+
+    def size() -> int:
+        return sum(file.stat().st_size for file in copy.iterdir())
+
+    before = size()
+    grown = told("retain", "--from", "2", "-m", str(copy))
+    larger = size()
+    assert larger > before
+    assert " now, which is more: the log was written anew" in grown
+    named = re.search("`mmsb (compact .*?)`", grown)
+    assert named is not None
+    told(*shlex.split(named[1]))
+    assert size() < larger
+    told("retain", "--epochs", "1", "-m", str(copy))
+    assert "which is more" not in told("retain", "--epochs", "1", "-m", str(copy))  # nothing to do
+
+
 @pytest.mark.parametrize(
     "words",
     [["check"], ["show"], ["show", "f"], ["diff", "f"], ["log", "-f"]],

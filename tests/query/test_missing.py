@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from building import Builder, instance_key
 
+from mmsb.base import schema
 from mmsb.base.errors import UnknownName
-from mmsb.base.model import EventKind, Provenance, Stage
+from mmsb.base.model import NONE_U32, EventKind, Provenance, Stage
+from mmsb.query import functions
 from mmsb.query.reader import Moment
 
 KEY = instance_key("f", "Core.Int64")
@@ -132,3 +134,32 @@ def test_no_hint_at_passes_that_changed_nothing(builder: Builder) -> None:
         for stage in (Stage.INFERRED, Stage.CONVERT, Stage.OPTIMIZED):
             builder.body(KEY, stage, [], said=Provenance.NATIVE)
     assert "as a patch" not in str(builder.done().at().passes("f"))
+
+
+@pytest.mark.parametrize(
+    "question", ["dominators", "tree", "invalidations", "warn", "reached", "functions", "show"]
+)
+def test_a_memory_without_a_recording_says_how_to_make_one(builder: Builder, question: str) -> None:
+    said: Any
+    with builder.done() as memory:
+        ask: dict[str, Any] = {
+            "reached": lambda: memory.reached(0, 0),
+            "functions": lambda: functions.functions(memory),
+            "show": lambda: memory.at().show("f"),
+        }
+        try:
+            said = ask[question]() if question in ask else getattr(memory.at(), question)()
+            assert said.exit_code == 3
+        except UnknownName as refused:
+            said = refused
+    assert "`mmsb record -o NAME.mmsb script.jl` makes one" in str(said)
+
+
+def test_dominators_without_times(builder: Builder) -> None:
+    with builder.epoch():
+        builder.note(**NATIVE)
+        builder.add(schema.INFERENCE, instance=KEY, parent=NONE_U32)
+    with builder.done() as memory:
+        told = memory.at().dominators()
+    assert told.exit_code == 3
+    assert "No inference times were recorded of what Julia 1.12.5 inferred; `mmsb rec" in str(told)

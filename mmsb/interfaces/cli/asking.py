@@ -330,7 +330,10 @@ def retain(
     memory: MemoryPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Forget old epochs, for good; what an older one did shows as of the first one kept."""
+    """Forget old epochs, for good; what an older one did shows as of the first one kept.
+
+    Says the sizes before and after. The log is written anew: a compressed memory may grow.
+    """
     from mmsb.query import memories, overview
 
     done = guarded(lambda: overview.retain(memories.locate(memory), from_epoch, epochs), as_json)
