@@ -144,7 +144,7 @@ def instances(facts: Facts, text: str, also: Iterable[str] = ()) -> tuple[Functi
         found = (
             _fitting(known, written)
             or _fitting(known, written, varargs=True)
-            or [f for f in facts.functions if fits_key(written, f.method)]
+            or [f for f in known if fits_key(written, f.method)]
         )
     if not found:
         raise UnknownName(unknown.sentence(facts, text, written.name, partial(meant_by, written)))
@@ -276,8 +276,9 @@ def same_type(asked: str, actual: str) -> bool:
 
 
 def meant_by(written: Written, key: str) -> bool:
-    """As `fits_key`; also where the name is the key's own."""
-    return fits_key(written, key) or callee_name(key) == written.text.strip()
+    """As `fits_key`; also of an instance whose method is, and where the name is the key's own."""
+    own, text = (key, key.partition(" @ ")[0]), written.text.strip()
+    return any(fits_key(written, one) or callee_name(one) == text for one in own)
 
 
 def fits_key(written: Written, key: str) -> bool:

@@ -6,11 +6,22 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from building import Builder
+from building import Builder, method_key
 from pipeline import EFFECTS_TEXT, FAR, METHOD_G, F, G, pipeline
 
+from mmsb.base import schema
 from mmsb.base.errors import UnknownName, UsageError
-from mmsb.base.model import CodeState, Decision, Dependency, Inference, Provenance, Rederived, Stage
+from mmsb.base.model import (
+    Cause,
+    CodeState,
+    Decision,
+    Dependency,
+    Inference,
+    Provenance,
+    Rederived,
+    Stage,
+    TreeNode,
+)
 from mmsb.query import (
     decisions,
     deps,
@@ -182,6 +193,29 @@ def test_why_follows_the_compilers_own_tree(native: Reader) -> None:
     text = str(why.why(native, "f"))
     assert "g(::Any) was defined (definition 2) → the replaced g(::Int64) → f(::Int64)" in text
     assert "900 ns of inference lost" in text
+
+
+def test_a_callee_that_a_more_specific_method_overtook_was_not_replaced(builder: Builder) -> None:
+    tree = {"window": 1, "cause": Cause.INSERTED, "world": 2}
+    with builder.epoch():
+        builder.instance(F, "f(::Int64)")
+        builder.instance(G, "g(::Int64)")
+        root = builder.add(
+            schema.INVALIDATION_TREE,
+            node=TreeNode.ROOT,
+            subject=method_key("g", "Core.Int64"),
+            **tree,
+        )
+        old = builder.add(
+            schema.INVALIDATION_TREE, node=TreeNode.CALLEE, subject=G, parent=root, **tree
+        )
+        builder.add(schema.INVALIDATION_TREE, node=TreeNode.CALLER, subject=F, parent=old, **tree)
+    with builder.done() as memory:
+        told = str(why.why(memory, "f"))
+        assert "g(::Int64) was defined → g(::Int64) of g(::Any), which was overtaken → f(" in told
+        listed = str(invalidations.invalidations(memory))
+        assert "  callers of g(::Int64) of g(::Any), which was overtaken\n" in listed
+        assert "replaced" not in told + listed
 
 
 def test_why_of_code_that_only_the_log_names(native: Reader) -> None:
