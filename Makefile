@@ -36,8 +36,8 @@ check: install
 julia: install
 	@[ -n "$${MMSB_NO_JULIA:-}" ] || $(BIN)/mmsb doctor --install
 
-# A file's tests stay together: its Julia's recordings are made once. In the order of their names the
-# quick ones come last.
+# A file's tests stay together: its Julia's recordings are made once. tests/conftest.py says which
+# come first; the quick ones come last.
 test: check julia
 	@$(BIN)/pytest -n $${MMSB_TEST_PROCESSES:-2} --dist loadfile --no-loadscope-reorder
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -24,6 +25,7 @@ settings.load_profile("steady")
 # What runs in the background may be told to ignore it, and so would be all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+TESTS = Path(__file__).parent
 NO_JULIA = os.environ.get("MMSB_NO_JULIA", "") not in ("", "0")
 
 
@@ -35,11 +37,30 @@ def _julias() -> tuple[Candidate, ...]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "julia" not in metafunc.fixturenames:
         return
-    found: tuple[Candidate | None, ...] = _julias() or (None,)
-    names = [f"julia {one.version}" if one else "no julia" for one in found]
-    later = [pytest.mark.long] if metafunc.definition.get_closest_marker("newest") else []
-    params = [pytest.param(one, marks=later if at else []) for at, one in enumerate(found)]
-    metafunc.parametrize("julia", params, ids=names, indirect=True, scope="session")
+    # Where a fixture says so, by asking for `extent`, `make test` asks an older Julia for a part.
+    parts = "extent" in metafunc.fixturenames
+    names = ("julia", "extent") if parts else ("julia",)
+    newest_is_enough = metafunc.definition.get_closest_marker("newest") is not None
+    params = []
+    for at, one in enumerate(_julias() or (None,)):
+        name = f"julia {one.version}" if one else "no julia"
+        later = [pytest.mark.long] if at and (newest_is_enough or parts) else []
+        params.append(pytest.param(one, *(["whole"] if parts else []), marks=later, id=name))
+        if at and parts and not newest_is_enough:
+            params.append(pytest.param(one, "part", id=f"{name}, a part"))
+    metafunc.parametrize(names, params, indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """While one process prepares the recorder for each Julia, the other has what needs none."""
+    first = ["capture/test_process.py", "memory/test_stateful.py", "memory/"]
+
+    def turn(item: pytest.Item) -> int:
+        path = item.path.relative_to(TESTS).as_posix()
+        return next((at for at, name in enumerate(first) if path.startswith(name)), len(first))
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")

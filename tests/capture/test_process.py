@@ -95,6 +95,7 @@ record([sys.argv[1]], sys.argv[2], julia=probe("test", sys.argv[3]))
 """
 
 
+@pytest.mark.newest
 def test_julia_that_cannot_start_is_said(tmp_path: Path, julia: Candidate) -> None:
     broken = tmp_path / "julia"
     broken.write_text("#!/nowhere/at/all\n")
@@ -104,6 +105,7 @@ def test_julia_that_cannot_start_is_said(tmp_path: Path, julia: Candidate) -> No
     assert not (tmp_path / "out.mmsb").exists()
 
 
+@pytest.mark.newest
 def test_a_bad_switch_is_julias_to_refuse(tmp_path: Path, julia: Candidate) -> None:
     result = record(["julia", "--no-such-switch", "-e", "1"], tmp_path / "out.mmsb", julia=julia)
     assert result.exit_code != 0
@@ -162,6 +164,7 @@ def test_a_session_that_is_not_stopped_ends_with_python(
     assert instances(str(tmp_path / "left.mmsb")) == ({"f(::Int64)"} if run else set())
 
 
+@pytest.mark.newest
 def test_a_script_is_a_word_and_the_julia_is_told(tmp_path: Path, julia: Candidate) -> None:
     script = tmp_path / "script.jl"
     script.write_text(PROGRAM)
@@ -170,6 +173,7 @@ def test_a_script_is_a_word_and_the_julia_is_told(tmp_path: Path, julia: Candida
     assert "no recorded method is of a module Nowhere" in result.message
 
 
+@pytest.mark.newest
 def test_a_program_s_output_goes_where_it_is_sent(tmp_path: Path, julia: Candidate) -> None:
     script = tmp_path / "script.jl"
     script.write_text('println("said")')
@@ -178,6 +182,7 @@ def test_a_program_s_output_goes_where_it_is_sent(tmp_path: Path, julia: Candida
     assert (tmp_path / "said").read_text() == "said\n"
 
 
+@pytest.mark.newest
 def test_names_the_program_takes_for_itself_are_its_own(tmp_path: Path, julia: Candidate) -> None:
     source = "split(x) = x + 1\nmap(x) = split(x)\nstring(x) = map(x)\nprintln(string(3))\n"
     assert run(tmp_path, julia, source).exit_code == 0

@@ -174,6 +174,7 @@ def test_only_the_functions_asked_for_have_bodies(tmp_path: Path, julia: Candida
     assert notes(result)["deterministic"] == "yes"
 
 
+@pytest.mark.newest
 def test_a_function_that_nothing_is_named_is_told(tmp_path: Path, julia: Candidate) -> None:
     native(julia)
     result = run(tmp_path, julia, SCOPED, functions=["b", "nowhere", "Main.bb"])
@@ -181,6 +182,7 @@ def test_a_function_that_nothing_is_named_is_told(tmp_path: Path, julia: Candida
     assert result.message.endswith("; no recorded function is named nowhere Main.bb")
 
 
+@pytest.mark.newest
 def test_a_least_time_leaves_out_bodies_and_is_not_deterministic(
     tmp_path: Path, julia: Candidate
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_least_time_leaves_out_bodies_and_is_not_deterministic(
     assert notes(result)["deterministic"] == "no"
 
 
+@pytest.mark.newest
 def test_a_limit_says_how_much_it_dropped(tmp_path: Path, julia: Candidate) -> None:
     native(julia)
     result = run(tmp_path, julia, SCOPED, limit=2)
@@ -244,6 +247,7 @@ def test_in_a_package_image_recording_is_refused_by_name(tmp_path: Path, julia: 
     assert "cannot record: package precompilation uses the compiler's queue" in done.stderr
 
 
+@pytest.mark.newest
 def test_a_recording_in_a_recording_is_refused(tmp_path: Path, julia: Candidate) -> None:
     native(julia)
     source = """

@@ -24,20 +24,33 @@ OLDER = [
 ]
 
 
+#: Enough to see that an older Julia is recorded as the newest is.
+PART = ["Dates", "Printf", "Base.Enums"]
+
+
 @pytest.fixture(scope="session")
-def library(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> live.Recorded:
-    """A memory of at least 2,000 method instances of Base and the standard library."""
+def extent(request: pytest.FixtureRequest) -> str:
+    """``whole``, or ``part`` of an older Julia's library in ``make test``."""
+    said: str = request.param
+    return said
+
+
+@pytest.fixture(scope="session")
+def library(
+    julia: Candidate, extent: str, tmp_path_factory: pytest.TempPathFactory
+) -> live.Recorded:
+    """A memory of at least 2,000 method instances of Base and the standard library, or a part."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent  # one recording for all of the suite's processes
-    output = root / f"library-{julia.version}.mmsb"
-    script = str(live.HERE / "driver.jl")
-    modules = MODULES + (OLDER if live.version(julia) < (1, 12) else [])
+    output = root / f"library-{julia.version}-{extent}.mmsb"
+    older = OLDER if live.version(julia) < (1, 12) else []
+    modules = PART if extent == "part" else MODULES + older
     with (root / f"{output.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if output.exists():
             return live.Recorded(output, 0)
-        return live.record(julia, output, [script], depth=1, modules=modules)
+        return live.record(julia, output, live.driver(extent), depth=1, modules=modules)
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,10 @@ const BOX = Ref(0)
 bumps(x) = (BOX[] = x; nothing)
 fails(x) = x > 0 ? x : throw(ArgumentError("negative"))
 
+# recursion that inference ends by making a type wider
+wrapped(x, n) = n == 0 ? x : unwrapped((x,), n - 1)
+unwrapped(x, n) = n == 1 ? wrapped((x, 1), n) : wrapped(x, n)
+
 const CALLED = [(calls_fixed, (Int,)), (calls_small, (Int,)), (keeps_small, (Int,)),
     (calls_dear, (Float64,)), (takes_dear, (Float64,)), (countdown, (Int,)),
     (splits, (Base.RefValue{Union{Int,String}},)), (knows, ()), (given, (Int,)),
@@ -57,7 +61,7 @@ const CALLED = [(calls_fixed, (Int,)), (calls_small, (Int,)), (keeps_small, (Int
 if isempty(ARGS)
     calls_fixed(1), calls_small(1), keeps_small(1), calls_dear(1.0), takes_dear(1.0), countdown(3)
     splits(Ref{Union{Int,String}}(1)), knows(), given(2), calls_grown(1), calls_anything(1)
-    late(Any[1]), bumps(1), fails(1), dear(1.0), small(1)
+    late(Any[1]), bumps(1), fails(1), dear(1.0), small(1), wrapped(1.0, 2)
 else
     tell(words...) = println(join(words, '\t'))
     called(x) = x isa Core.MethodInstance ? string(x.def.name) : called(x.def)

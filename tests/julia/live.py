@@ -18,6 +18,11 @@ from mmsb.memory.snapshot import Snapshot
 HERE = Path(__file__).parent
 
 
+def driver(extent: str) -> list[str]:
+    """The program that uses the library widely; a part of it is its first third."""
+    return [str(HERE / "driver.jl"), *(["part"] if extent == "part" else [])]
+
+
 def version(julia: Candidate) -> tuple[int, int]:
     """(1, 12) for 1.12.5."""
     major, minor, *_ = str(julia.version).split(".")

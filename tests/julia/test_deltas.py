@@ -60,6 +60,7 @@ def once_and_often(
     return one, often, recorded
 
 
+@pytest.mark.newest
 def test_a_redefinition_stores_what_changed(
     once_and_often: tuple[int, int, live.Recorded],
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_redefinition_stores_what_changed(
     assert share <= MOST
 
 
+@pytest.mark.newest
 def test_every_redefinition_can_be_read(once_and_often: tuple[int, int, live.Recorded]) -> None:
     """All hundred constants are there, each as of its own epoch."""
     _, _, recorded = once_and_often

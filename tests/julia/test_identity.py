@@ -125,6 +125,7 @@ def test_every_optimised_statement_is_the_one_it_came_from(
     assert share[Identity.GUESSED] == 0
 
 
+@pytest.mark.newest
 def test_rows_keyed_anew_at_each_stage_would_be_seen(
     julia: Candidate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import live
@@ -61,6 +62,13 @@ class Run:
     def timed(self) -> bool:
         """Does the compiler measure its inference itself?"""
         return live.version(self.julia) < UNTIMED
+
+    @cached_property
+    def trace(self) -> list[str]:
+        """Lines of ``--trace-compile``, by a run of its own, unrecorded."""
+        trace = self.folder / "trace"
+        live.said(self.julia, [f"--trace-compile={trace}", str(self.script)])
+        return trace.read_text().splitlines()
 
     def inferred(self) -> list[str]:
         """Keys in the inference tree."""
@@ -139,13 +147,11 @@ def test_all_inferred_equals_snoopcompiles_asked_now(run: Run) -> None:
 
 
 def test_what_trace_compile_names_is_recorded(run: Run) -> None:
-    """By a run of its own, unrecorded. Code that the image had inferred is not inferred again: a
-    line that names no type of the program's is of such code where no instance is recorded."""
-    trace = run.folder / "trace"
-    live.said(run.julia, [f"--trace-compile={trace}", str(run.script)])
+    """Code that the image had inferred is not inferred again: a line that names no type of the
+    program's is of such code where no instance is recorded."""
     known = run.compiled()
     named = []
-    for line in trace.read_text().splitlines():
+    for line in run.trace:
         found = re.match(r"precompile\((Tuple\{.*\})\)", line)
         assert found is not None, line
         named.append(plain(found[1]))
@@ -158,9 +164,7 @@ def test_what_trace_compile_names_is_recorded(run: Run) -> None:
 
 def test_what_is_native_was_named(run: Run) -> None:
     """No other code is said to have machine code."""
-    trace = run.folder / "trace again"
-    live.said(run.julia, [f"--trace-compile={trace}", str(run.script)])
-    named = {plain(line.split("precompile(", 1)[1][:-1]) for line in trace.read_text().splitlines()}
+    named = {plain(line.split("precompile(", 1)[1][:-1]) for line in run.trace}
     native = {text for text, states in run.compiled().items() if Compiled.NATIVE in states}
     assert native <= named
 

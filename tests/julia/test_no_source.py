@@ -105,6 +105,7 @@ def test_no_byte_of_a_memory_is_source(recorded: live.Recorded) -> None:
     assert KEPT.encode() in held  # a short literal is data, and the search can find
 
 
+@pytest.mark.newest
 def test_without_literals_no_literal_is_kept(
     julia: Candidate, short_folder: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,11 @@ class Case:
     invalidated: Causes = field(default_factory=dict)
     superseded: Causes = field(default_factory=dict)
 
+    @property
+    def module(self) -> str:
+        """Where its program runs, among the others."""
+        return "Main." + "".join(letter if letter.isalnum() else "_" for letter in self.name)
+
 
 CASES = [
     Case(
@@ -166,19 +171,32 @@ CASES = [
 ]
 
 
-def fates(head: Snapshot, state: CodeState) -> dict[str, set[str]]:
-    """Victim, as people write it → keys of its causes, without the module."""
+@pytest.fixture(scope="module")
+def cases(julia: Candidate, tmp_path_factory: pytest.TempPathFactory) -> live.Recorded:
+    """One program of them all, each a module of its own."""
+    text = "\n".join(f"module {case.module[5:]}\n{case.program}\nend\n" for case in CASES)
+    return live.record_text(julia, tmp_path_factory.mktemp("cases"), text)
+
+
+def named(name: str) -> Case:
+    return next(case for case in CASES if case.name == name)
+
+
+def fates(head: Snapshot, state: CodeState, of: str = "Main") -> dict[str, set[str]]:
+    """Victim in a module, as people write it → keys of its causes, as if the module were Main."""
     table = head.table("invalidation")
     found: dict[str, set[str]] = {}
     for row in np.flatnonzero(table["state"] == state):
         key = head.symbol(int(table["victim"][row]))
+        if not key.startswith(f"{of}."):
+            continue
         page = head.page("instance", key)
         assert page is not None
         name = head.symbol(int(head.column("instance", page, "name")[0]))
         cause = int(table["cause"][row])
-        causes = found.setdefault(name, set())
+        causes = found.setdefault(name.replace(f"{of}.", ""), set())
         if cause != NONE_U32:
-            causes.add(head.symbol(cause).split(" ", 1)[1])
+            causes.add(head.symbol(cause).split(" ", 1)[1].replace(of, "Main"))
     return found
 
 
@@ -193,18 +211,15 @@ def versions(head: Snapshot, name: str) -> list[int]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_became_stale(julia: Candidate, tmp_path: Path, case: Case) -> None:
-    head = live.record_text(julia, tmp_path, case.program).head
-    assert fates(head, CodeState.INVALIDATED) == case.invalidated
-    assert fates(head, CodeState.SUPERSEDED) == case.superseded
+def test_what_became_stale(cases: live.Recorded, case: Case) -> None:
+    assert fates(cases.head, CodeState.INVALIDATED, case.module) == case.invalidated
+    assert fates(cases.head, CodeState.SUPERSEDED, case.module) == case.superseded
 
 
-def test_each_version_has_the_state_it_ended_in(julia: Candidate, tmp_path: Path) -> None:
-    twice = next(case for case in CASES if case.name == "redefined twice, called between")
-    head = live.record_text(julia, tmp_path, twice.program).head
-    invalidated = CodeState.INVALIDATED
-    assert versions(head, "f(::Int64)") == [invalidated, invalidated]
-    assert versions(head, "g(::Int64)") == [CodeState.SUPERSEDED] * 2
+def test_each_version_has_the_state_it_ended_in(cases: live.Recorded) -> None:
+    twice = named("redefined twice, called between").module
+    assert versions(cases.head, f"{twice}.f(::Int64)") == [CodeState.INVALIDATED] * 2
+    assert versions(cases.head, f"{twice}.g(::Int64)") == [CodeState.SUPERSEDED] * 2
 
 
 REPLACED_TWICE = """
@@ -242,11 +257,10 @@ def test_replaced_code_is_superseded_also_where_it_is_capped_later(
     assert after.reasons[0] == before.reasons[0]
 
 
-def test_a_caller_never_compiled_has_no_page(julia: Candidate, tmp_path: Path) -> None:
-    never = next(case for case in CASES if case.name == "a caller never compiled")
-    recorded = live.record_text(julia, tmp_path, never.program)
-    assert not [key for key in recorded.subjects() if "never" in key]
-    assert [key for key in recorded.subjects("method") if "never" in key]
+def test_a_caller_never_compiled_has_no_page(cases: live.Recorded) -> None:
+    never = f"{named('a caller never compiled').module}.never "
+    assert not [key for key in cases.subjects() if key.startswith(never)]
+    assert [key for key in cases.subjects("method") if key.startswith(never)]
 
 
 DELETED = """
@@ -285,6 +299,7 @@ f(SubString("a/b"))
 """
 
 
+@pytest.mark.newest
 def test_a_method_that_the_program_replaced_in_base_was_not_deleted(
     julia: Candidate, tmp_path: Path
 ) -> None:
@@ -314,17 +329,19 @@ def test_code_for_worlds_that_were_over_was_not_invalidated(
     assert versions(head, "k(::Int64)") == [CodeState.PAST, CodeState.VALID]
 
 
-def test_the_chain_from_victim_to_cause(julia: Candidate, tmp_path: Path) -> None:
-    levels = next(case for case in CASES if case.name == "two levels of callers")
-    head = live.record_text(julia, tmp_path, levels.program).head
+def test_the_chain_from_victim_to_cause(cases: live.Recorded) -> None:
+    levels = named("two levels of callers").module
+    head = cases.head
     table = head.table("invalidation")
     chain = {}
     for row in np.flatnonzero(table["state"] == CodeState.INVALIDATED):
         via = int(table["via"][row])
         victim = head.symbol(int(table["victim"][row])).split(" ")[0]
+        if not victim.startswith(f"{levels}."):
+            continue
         through = "" if via == NONE_U32 else head.symbol(via).split(" ")[0]
         chain[victim] = (int(table["depth"][row]), through)
-    assert chain == {"Main.f": (1, ""), "Main.top": (2, "Main.f")}
+    assert chain == {f"{levels}.f": (1, ""), f"{levels}.top": (2, f"{levels}.f")}
 
 
 SHAPES = "11111111-1111-4111-8111-111111111111"

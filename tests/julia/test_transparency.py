@@ -95,6 +95,7 @@ def start_recorder(julia: Candidate, **more: str) -> list[str]:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     env = {
         "MMSB_LOADER": str(shim_path() / "loader.jl"),
+        "MMSB_DEPOT": str(live.depot(julia)),
         "MMSB_FD": str(nowhere),
         "MMSB_HOST": str(os.getpid()),
         **more,
@@ -122,6 +123,7 @@ def test_starting_the_recorder_invalidates_nothing(julia: Candidate) -> None:
     assert logged in (0, -1)
 
 
+@pytest.mark.newest
 def test_an_invalidation_would_be_seen(julia: Candidate) -> None:
     _, ended, logged, _ = map(int, start_recorder(julia, MMSB_INVALIDATE="1"))
     assert ended > 0

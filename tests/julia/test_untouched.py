@@ -62,6 +62,7 @@ def recorded(
     return State.read(folder / "state")
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("what", ["results", "typed", "llvm", "ended"])
 def test_results_and_code_are_those_of_a_plain_run(
     plain: State, recorded: State, what: str
@@ -72,6 +73,7 @@ def test_results_and_code_are_those_of_a_plain_run(
     assert plain.said["llvm"]
 
 
+@pytest.mark.newest
 def test_nothing_more_is_compiled_while_the_program_runs(plain: State, recorded: State) -> None:
     more = Counter(recorded.said["code"]) - Counter(plain.said["code"])
     assert not more
@@ -80,6 +82,7 @@ def test_nothing_more_is_compiled_while_the_program_runs(plain: State, recorded:
     assert all(line.startswith(LIBRARY) for line in less)
 
 
+@pytest.mark.newest
 def test_the_reading_leaves_only_code_of_the_library(plain: State, recorded: State) -> None:
     """Docs: what is compiled of Base to read the record, and of callees to derive it again."""
     assert plain.said["added"] == []
@@ -87,6 +90,7 @@ def test_the_reading_leaves_only_code_of_the_library(plain: State, recorded: Sta
     assert len(recorded.said["added"]) < 50
 
 
+@pytest.mark.newest
 def test_no_hook_remains(recorded: State) -> None:
     """Code inferred, methods defined, invalidations logged that a hook still saw."""
     assert recorded.said["hooks"] == ["0 0 0"]

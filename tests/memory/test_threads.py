@@ -100,8 +100,9 @@ def test_what_the_kernels_are_told_of_is_held(path: Path, monkeypatch: pytest.Mo
             assert own.batches * 16 <= len(own.table)
 
 
+@pytest.mark.parametrize("epochs", [10, pytest.param(40, marks=pytest.mark.long)])
 def test_nothing_of_an_epoch_is_seen_before_its_end(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
 ) -> None:
     # After each step of taking in an epoch: all reads of the head hold.
     with Memory.create(path, KINDS) as memory:
@@ -124,5 +125,5 @@ def test_nothing_of_an_epoch_is_seen_before_its_end(
 
         for name in ("extend", "extend_bytes", "append", "grow"):
             looks_after(name)
-        monkeypatch.setattr(f"{__name__}.EPOCHS", 40)
+        monkeypatch.setattr(f"{__name__}.EPOCHS", epochs)
         commit(memory)
