@@ -51,7 +51,8 @@ def _with(
     shape = np.array([below, hops_bits, most, short, width], np.uint64)
     labels = np.full(count, kernels.NEVER)
     labels[nodes] = (given << np.uint64(below + hops_bits)) | np.uint64((1 << below) - 1)
-    parts, beyond = pool.THREADS, kernels.BUCKETS
+    parts = pool.THREADS if count > WIDE else 1  # else no wave is shared out
+    beyond = kernels.BUCKETS
     numbers = np.zeros(kernels.AT + 2 * parts, np.int64)
     numbers[kernels.FIRST] = -beyond  # so that seeds lie beyond all buckets
     numbers[kernels.BUCKET] = numbers[kernels.FIRST] + beyond
@@ -91,5 +92,6 @@ def _with(
 def _width(edges: tuple[Any, ...], size: int, count: int) -> int:
     """Bits of the width of a bucket, about a mean weight over a mean degree."""
     weights, heavy = edges[3], edges[4]
-    mean = float(weights[:1024].mean()) if heavy and len(weights) else 1.0
+    some = weights[:1024]
+    mean = np.add.reduce(some, dtype=float) / len(some) if heavy and len(some) else 1.0
     return int(mean * count / max(size, 1)).bit_length()
