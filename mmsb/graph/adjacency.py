@@ -79,7 +79,7 @@ class Graph:
         ``weights``: unsigned integers, kept as u32 where all fit, else u64. ``count``: how many
         nodes; default: of ``nodes``, or one more than the greatest named. UsageError.
         """
-        source, target = _ids(sources, "sources"), _ids(targets, "targets")
+        source, target = node_ids(sources, "sources"), node_ids(targets, "targets")
         if len(source) != len(target):
             raise UsageError(f"{len(source)} sources and {len(target)} targets; pass one for one")
         if count is None:
@@ -88,7 +88,7 @@ class Graph:
         for name, ids in (("source", source), ("target", target)):
             if len(ids) and int(ids.max()) >= count:
                 raise UnknownName(f"{name} {int(ids.max())} is no node; nodes are 0 … {count - 1}")
-        weigh = None if weights is None else _weights(weights, len(source))
+        weigh = None if weights is None else edge_weights(weights, len(source))
         out = side(source, target, weigh, count)
         return cls(out, size=len(source), nodes=nodes, epoch=epoch)
 
@@ -259,17 +259,26 @@ def _fixed(array: Array) -> Array:
     return frozen(view)
 
 
-def _ids(given: Any, what: str) -> Array:
-    ids = np.asarray(given if isinstance(given, np.ndarray | Iterable) else [given])
+def node_ids(given: Any, what: str) -> Array:
+    """Numbers of nodes, u32. UsageError."""
+    try:
+        ids = np.asarray(given if isinstance(given, np.ndarray | Iterable) else [given])
+    except ValueError as error:  # lists of several lengths
+        raise UsageError(f"{what} must be one list of node numbers, not {given!r:.60}") from error
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "ui"):
         raise UsageError(f"{what} must be one list of node numbers, not {ids.dtype} in {ids.shape}")
-    if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= MOST_NODES):
+    signed = ids.dtype.kind == "i"
+    if ids.size and ((signed and int(ids.min()) < 0) or int(ids.max()) >= MOST_NODES):
         raise UsageError(f"{what} must be in 0 … {MOST_NODES - 1}")
     return ids.astype(np.uint32, copy=False)
 
 
-def _weights(given: Any, count: int) -> Array:
-    weights = np.asarray(given)
+def edge_weights(given: Any, count: int) -> Array:
+    """Weights, u32 where all fit, else u64. UsageError."""
+    try:
+        weights = np.asarray(given)
+    except ValueError as error:
+        raise UsageError(f"pass one weight for each of {count} edges, not {given!r:.60}") from error
     if weights.shape != (count,):
         raise UsageError(f"pass one weight for each of {count} edges, not {weights.shape}")
     if weights.size and (weights.dtype.kind not in "ui" or int(weights.min()) < 0):

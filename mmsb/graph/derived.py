@@ -16,7 +16,9 @@ from mmsb.base.errors import UsageError
 from mmsb.base.model import NONE_U32
 from mmsb.base.schema import Column, Kind
 from mmsb.graph.edges import EdgeKind
-from mmsb.memory.cells import Array, cells, common_length, dtype_of, filled, frozen
+from mmsb.memory import asked
+from mmsb.memory.cells import Array, cells, common_length, dtype_of, filled, frozen, whole
+from mmsb.memory.symbols import normal
 
 Columns = Mapping[str, Any]
 Function = Callable[["Given"], Columns | None]
@@ -163,6 +165,7 @@ class Given:
         name = self._declared(kind)
         if name not in self._derivation.paged:
             raise UsageError(f"{name!r} has no page of {subject!r:.80}: it is one table; use all")
+        subject = normal(asked.text(subject, "a subject"))
         if subject != self.subject or self._derivation.whole:
             self.read_of.add((name, subject))
         return self._source.columns(name, subject, self._derivation.inputs[name])
@@ -178,14 +181,14 @@ class Given:
 
     def texts(self, ids: Iterable[int] | Array) -> list[str]:
         """The texts of symbols, "" for none."""
-        numbers = [int(id) for id in ids]
+        numbers = [whole(id, "symbol") for id in asked.listed(ids, "symbols")]
         found = iter(self._source.texts([id for id in numbers if id != NONE_U32]))
         return ["" if id == NONE_U32 else next(found) for id in numbers]
 
     # Inside.
 
     def _declared(self, kind: Kind | str) -> str:
-        name = kind if isinstance(kind, str) else kind.name
+        name = kind.name if isinstance(kind, Kind) else asked.text(kind, "a kind's name")
         if name not in self._derivation.inputs:
             raise UsageError(
                 f"{name!r:.60} is no input of {self._derivation.name!r}: name it in `inputs`, "
@@ -201,7 +204,7 @@ def page_of(kind: Kind, made: Columns, intern: Callable[[str], int]) -> dict[str
     """
     if not isinstance(made, Mapping):
         raise UsageError(f"{kind.name}: return columns by name, or None, not {made!r:.60}")
-    unknown = sorted(set(made) - {column.name for column in kind.columns})
+    unknown = sorted(set(asked.names(made)) - {column.name for column in kind.columns})
     if unknown:
         raise UsageError(f"{kind.name} has no column {unknown[0]!r:.60}; return its columns alone")
     held = {
@@ -218,7 +221,7 @@ def _ids(column: Column, values: Any, intern: Callable[[str], int]) -> Any:
         return values
     return [
         NONE_U32 if value is None else intern(value) if isinstance(value, str) else value
-        for value in values
+        for value in asked.listed(values, f"cells of {column.name}")
     ]
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import UsageError
-from mmsb.graph.adjacency import Graph, Side
+from mmsb.base.errors import EnvironmentProblem, UsageError
+from mmsb.graph.adjacency import Graph, Side, edge_weights, node_ids
 from mmsb.graph.nodes import Nodes
 from mmsb.memory.cells import Array
 
-_NO_WEIGHTS = np.zeros(0, np.uint32)
+_NO_WEIGHTS = _NO_EDGES = np.zeros(0, np.uint32)
 
 
 def _kernels() -> Any:
@@ -63,26 +63,29 @@ class _Pool:
         weights = self.weights if self.weighted else None
         return Side(self.starts[:count], self.stops[:count], self.pool, weights, ordered=False)
 
-    def grow(self, count: int) -> None:
-        """More nodes, without edges."""
+    def reserve(self, nodes: Array, weights: Array | None, count: int) -> None:
+        """Makes room for more nodes, ``count`` in all, and an edge more of each of ``nodes``. What
+        edges there are stays, also where there is no room: MemoryError."""
         if count > len(self.starts):
-            room = max(count, len(self.starts) * 5 // 4 + 16)
-            for name in ("starts", "stops", "ends"):
-                old = getattr(self, name)
-                setattr(self, name, np.concatenate((old, np.zeros(room - len(old), np.int64))))
-        self.count = max(self.count, count)
+            more = np.zeros(max(count, len(self.starts) * 5 // 4 + 16) - len(self.starts), np.int64)
+            old = (self.starts, self.stops, self.ends)
+            self.starts, self.stops, self.ends = [np.concatenate((each, more)) for each in old]
+        none, done = (nodes[:0], _NO_WEIGHTS if weights is None else weights[:0]), 0
+        try:
+            while (done := self._put(nodes, *none, done)) < len(nodes):
+                node = int(nodes[done])
+                self._pack(2 * int(self.stops[node] - self.starts[node]) + 4 * (len(nodes) - done))
+        finally:
+            _kernels().leave(self.stops, nodes, done)
 
     def insert(self, nodes: Array, others: Array, weights: Array | None) -> None:
-        weigh, done = _NO_WEIGHTS if weights is None else weights, 0
-        while True:
-            done = _kernels().insert(
-                *(self.starts, self.stops, self.ends, self.pool, self.weights, self.end),
-                *(nodes, others, weigh, done),
-            )
-            if done == len(nodes):
-                return
-            node = int(nodes[done])
-            self._pack(2 * int(self.stops[node] - self.starts[node]) + 4 * (len(nodes) - done))
+        """Edges for which there is room."""
+        done = self._put(nodes, others, _NO_WEIGHTS if weights is None else weights, 0)
+        assert done == len(nodes)
+
+    def _put(self, nodes: Array, others: Array, weigh: Array, done: int) -> int:
+        held = (self.starts, self.stops, self.ends, self.pool, self.weights, self.end)
+        return int(_kernels().insert(*held, nodes, others, weigh, done))
 
     def remove(self, nodes: Array, others: Array, weights: Array | None) -> int:
         weigh = _NO_WEIGHTS if weights is None else weights
@@ -91,9 +94,6 @@ class _Pool:
                 self.starts, self.stops, self.pool, self.weights, nodes, others, weigh
             )
         )
-
-    def widen(self) -> None:
-        self.weights = self.weights.astype(np.uint64)
 
     def _pack(self, wanted: int) -> None:
         live = int((self.stops - self.starts).sum())
@@ -155,20 +155,19 @@ class Growing:
         """Takes edges out, then puts edges in, and says so. ``nodes``: what they are from now on,
         no fewer. O(edges that change, and for each taken out the edges of its two nodes).
 
-        UsageError where an edge is not there or names no node, and nothing is changed.
+        UsageError where an edge is not there or names no node, EnvironmentProblem where there is no
+        room, and nothing is changed.
         """
-        self._check(removed, added)
-        gone, new = self._typed(removed), self._typed(added)
-        count = self.count if nodes is None else nodes.count
-        for edges in (gone, new):
-            if len(edges) and max(int(edges.sources.max()), int(edges.targets.max())) >= count:
-                raise UsageError(
-                    f"an edge names a node that is not there; nodes are 0 … {count - 1}"
-                )
-        if len(gone):
+        count = self._count(nodes)
+        try:
+            gone, new = self._ready(removed, added, count)
+        except MemoryError as error:
+            raise EnvironmentProblem(
+                "no memory is free for these edges; the graph is as it was, take in fewer at once"
+            ) from error
+        if len(gone):  # from here on nothing is allocated
             self._remove(gone)
-        self._out.grow(count)
-        self._into.grow(count)
+        self._out.count = self._into.count = count
         if len(new):
             self._out.insert(new.sources, new.targets, new.weights)
             self._into.insert(new.targets, new.sources, new.weights)
@@ -178,31 +177,48 @@ class Growing:
         self._epoch = epoch
         return Changed(self.steps, gone, new, epoch)
 
-    def _check(self, *parts: Edges | None) -> None:
-        """UsageError; and makes the weights wide where one asks for it."""
-        weighted, wide = self._out.weighted, False
-        for edges in parts:
-            if edges is None:
-                continue
-            if weighted != (edges.weights is not None):
-                has, pass_ = ("has", "them") if weighted else ("has no", "none")
-                raise UsageError(f"this graph {has} weights; pass {pass_} with the edges")
-            lengths = {len(edges.sources), len(edges.targets)}
-            if edges.weights is not None:
-                lengths.add(len(edges.weights))
-                wide |= len(edges.weights) > 0 and int(edges.weights.max()) >= 2**32
-            if len(lengths) > 1:
-                raise UsageError(f"pass as many sources, targets and weights, not {lengths}")
-        if wide and self._out.weights.dtype != np.uint64:
-            self._out.widen()
-            self._into.widen()
+    def _count(self, nodes: Any) -> int:
+        if nodes is None:
+            return self.count
+        if not isinstance(nodes, Nodes) or nodes.count < self.count:
+            raise UsageError(f"nodes are Nodes, {self.count} or more of them, not {nodes!r:.60}")
+        return nodes.count
 
-    def _typed(self, edges: Edges | None) -> Edges:
-        dtype = self._out.weights.dtype
-        if edges is None:
-            none = np.zeros(0, np.uint32)
-            return Edges(none, none, none.astype(dtype) if self._out.weighted else None)
-        weights = None if edges.weights is None else edges.weights.astype(dtype, copy=False)
+    def _ready(self, removed: Edges | None, added: Edges | None, count: int) -> tuple[Edges, Edges]:
+        """The edges as they are kept, and room for them. UsageError, MemoryError."""
+        both = tuple(self._checked(edges, count) for edges in (removed, added))
+        sides, dtype = (self._out, self._into), self._out.weights.dtype
+        if any(
+            own.weights is not None and own.weights.dtype.itemsize > dtype.itemsize for own in both
+        ):
+            wide = [np.array(side.weights, np.uint64) for side in sides]
+            self._out.weights, self._into.weights = wide
+        gone, new = (self._typed(own) for own in both)
+        self._out.reserve(new.sources, new.weights, count)
+        self._into.reserve(new.targets, new.weights, count)
+        return gone, new
+
+    def _checked(self, given: Any, count: int) -> Edges:
+        weighted = self._out.weighted
+        if given is None:
+            return Edges(_NO_EDGES, _NO_EDGES, _NO_WEIGHTS if weighted else None)
+        if not isinstance(given, Edges):
+            raise UsageError(f"edges are Edges(sources, targets, weights), not {given!r:.60}")
+        if weighted != (given.weights is not None):
+            has, pass_ = ("has", "them") if weighted else ("has no", "none")
+            raise UsageError(f"this graph {has} weights; pass {pass_} with the edges")
+        sources, targets = node_ids(given.sources, "sources"), node_ids(given.targets, "targets")
+        if len(sources) != len(targets):
+            raise UsageError(f"{len(sources)} sources and {len(targets)} targets; pass one for one")
+        if len(sources) and max(int(sources.max()), int(targets.max())) >= count:
+            raise UsageError(f"an edge names a node that is not there; nodes are 0 … {count - 1}")
+        weights = None if given.weights is None else edge_weights(given.weights, len(sources))
+        return Edges(sources, targets, weights)
+
+    def _typed(self, edges: Edges) -> Edges:
+        if edges.weights is None:
+            return edges
+        weights = edges.weights.astype(self._out.weights.dtype, copy=False)
         return Edges(edges.sources, edges.targets, weights)
 
     def _remove(self, gone: Edges) -> None:

@@ -26,9 +26,10 @@ def insert(
 ) -> int:
     """Edges ``first`` … of ``nodes`` to ``others``; how many are in when the pool is full.
 
-    A node whose room is full moves to the rest of the pool, with as much room again.
+    A node whose room is full moves to the rest of the pool, with as much room again. Without
+    ``others`` there is but room made for the edges, which `leave` is to give back.
     """
-    weighted = len(weights) > 0
+    weighted, real = len(weights) > 0, len(others) > 0
     for at in range(first, len(nodes)):
         node = nodes[at]
         stop = stops[node]
@@ -50,11 +51,19 @@ def insert(
                 starts[node], ends[node] = to, to + room
                 stop = to + length
                 end[0] = to + room
-        pool[stop] = others[at]
-        if weighted:
-            weights[stop] = weigh[at]
+        if real:
+            pool[stop] = others[at]
+            if weighted:
+                weights[stop] = weigh[at]
         stops[node] = stop + 1
     return len(nodes)
+
+
+@kernel
+def leave(stops: Any, nodes: Any, count: int) -> None:
+    """Takes out the last ``count`` edges that came in, those of ``nodes``; their room stays."""
+    for at in range(count):
+        stops[nodes[at]] -= 1
 
 
 @kernel

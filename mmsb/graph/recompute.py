@@ -12,7 +12,9 @@ from mmsb.base.schema import Kind
 from mmsb.graph.derived import KINDS, Derivation, Function, fingerprint
 from mmsb.graph.derived_book import UNSOUND, Book
 from mmsb.graph.derived_run import Readers, Run, Wave
+from mmsb.memory import asked
 from mmsb.memory.memory import Memory
+from mmsb.memory.symbols import normal
 
 Inputs = Iterable[Kind | str] | Mapping[Kind | str, Iterable[str] | None]
 _TRIES = 8
@@ -83,6 +85,9 @@ class Derivations:
         says when it has changed; default: its code does. CycleError if it would depend on itself;
         UsageError, UnknownName.
         """
+        whole = asked.flag(whole, "whole")
+        if version is not None and not isinstance(version, str | int):
+            raise UsageError(f"a version is a text or a number, not {version!r:.60}")
         self._memory.know(*KINDS, kind)
         shown = self._memory.at().kind(kind)
         if shown.append_only or not shown.columns or shown.id in _TAKEN:
@@ -100,7 +105,7 @@ class Derivations:
             )
 
         def register(function: Function) -> Function:
-            told = fingerprint(function) if version is None else f"version {version}"
+            told = fingerprint(function) if version is None else normal(f"version {version}")
             derivation = Derivation(shown, function, named, paged, whole, told)
             self._check_order(derivation)
             self._known[shown.name] = derivation
@@ -186,11 +191,10 @@ class Derivations:
         return book
 
     def _inputs(self, kind: Kind, inputs: Inputs) -> dict[str, frozenset[str] | None]:
-        if isinstance(inputs, str | Kind):
-            inputs = (inputs,)
-        given = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs)
+        now, given = self._memory.at(), inputs
+        if not isinstance(given, Mapping):
+            given = dict.fromkeys(now.kind(one) for one in asked.some_kinds(inputs))
         found: dict[str, frozenset[str] | None] = {}
-        now = self._memory.at()
         for one, columns in given.items():
             shown = now.kind(one)
             if shown in KINDS:
@@ -198,7 +202,7 @@ class Derivations:
             if columns is None:
                 found[shown.name] = None
                 continue
-            names = frozenset((columns,) if isinstance(columns, str) else columns)
+            names = frozenset(asked.names(columns))
             unknown = sorted(names - {column.name for column in shown.columns})
             if unknown or not names:
                 what = f"no column {unknown[0]!r:.60}" if unknown else "to be read by some column"

@@ -19,6 +19,7 @@ from mmsb.base import schema
 from mmsb.base.errors import MmsbError, UnknownName, UsageError
 from mmsb.base.schema import Kind
 from mmsb.graph.recompute import Derivations
+from mmsb.memory import asked
 from mmsb.memory.cells import Array, frozen
 from mmsb.memory.diff import Written
 from mmsb.memory.forked import locks
@@ -213,11 +214,9 @@ class Events:
         """From the commit after this on. ``wanted``: of which subjects. UnknownName, UsageError."""
         if not callable(callback):
             raise UsageError(f"a callback is a function of what changed, not {callback!r:.60}")
-        if isinstance(kinds, str | Kind):
-            kinds = (kinds,)
         names: frozenset[str] | None = None
         if kinds is not None:
-            given = tuple(kinds)
+            given = asked.some_kinds(kinds)
             self._memory.know(*(kind for kind in given if isinstance(kind, Kind)))
             names = frozenset(self._memory.at().kind(kind).name for kind in given)
         made = Subscription(self._memory, names, wanted, callback)

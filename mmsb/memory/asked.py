@@ -86,6 +86,14 @@ def durability(value: Any) -> None:
     one_of(value, ("none", "group", "every"), "durability")
 
 
+def count(value: Any, what: str) -> int:
+    """A whole number, 1 or more."""
+    found = whole(value, what)
+    if found < 1:
+        raise UsageError(f"{what} is {found!r:.40}; ask for 1 or more")
+    return found
+
+
 def ids(values: Any) -> Array:
     """Numbers of pages, rows or symbols, u32."""
     return numbers(values if isinstance(values, np.ndarray) else listed(values, "numbers"), "ids")

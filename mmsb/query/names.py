@@ -18,6 +18,7 @@ from typing import Any
 
 from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
 from mmsb.base.model import CodeState
+from mmsb.memory import asked
 from mmsb.query import unknown
 from mmsb.query.answers import Function
 from mmsb.query.facts import Facts
@@ -296,7 +297,9 @@ def fits_key(written: Written, key: str) -> bool:
 
 def wanted(given: Iterable[str]) -> Callable[[str], bool]:
     """Says of a subject whether it is, or is the key of, one of the functions. UsageError."""
-    names = (given,) if isinstance(given, str) else tuple(given)
+    names = (given,) if isinstance(given, str) else asked.texts(given)
+    for name in names:
+        asked.text(name, "a function's name")
     exact = frozenset(names)
     written = tuple(parse(name) for name in names if " @ " not in name)
     known: dict[str, bool] = {}

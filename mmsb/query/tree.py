@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from mmsb.base import schema
 from mmsb.base.model import NONE_U32, Inference
+from mmsb.memory import asked
 from mmsb.memory.memory import Memory
 from mmsb.query import missing, names
 from mmsb.query.answers import Answer
@@ -170,8 +171,11 @@ def tree(
 ) -> TreeView:
     """The frames of inference, from the top or from a function's own frames down.
 
-    ``depth`` levels, at most ``most`` frames under each; without times, as recorded. UnknownName.
+    ``depth`` levels, at most ``most`` frames under each; without times, as recorded. UnknownName,
+    UsageError.
     """
+    depth, most = asked.count(depth, "depth"), asked.count(most, "most")
+    asked.one_of(order, get_args(Order), "order")
     facts = Facts(memory, at)
     found = _Tree(facts)
     roots = found.children.get(NONE_U32, [])

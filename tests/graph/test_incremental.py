@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import EnvironmentProblem, UsageError
+from mmsb.graph import growing as growing_module
 from mmsb.graph.adjacency import Graph
 from mmsb.graph.growing import Edges, Growing
 from mmsb.graph.incremental import Kept
@@ -31,6 +32,102 @@ def picked(random: Any, graph: Graph, size: int) -> Edges:
     sources, targets, weights = graph.edges()
     at = random.permutation(len(sources))[:size]
     return Edges(sources[at], targets[at], None if weights is None else weights[at])
+
+
+class Short:
+    """numpy without room for the n-th array that is asked of it."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(np, name)
+        if name not in ("empty", "zeros", "concatenate", "array"):
+            return found
+
+        def made(*given: Any, **named: Any) -> Any:
+            self.left -= 1
+            if self.left < 0:
+                raise MemoryError(name)
+            return found(*given, **named)
+
+        return made
+
+
+def listed(growing: Growing) -> list[list[tuple[int, ...]]]:
+    """Its edges, both ways, and weights."""
+    graph = growing.graph
+    ways = []
+    for side in (graph.out, graph.into):
+        weights = np.ones(len(side.targets), "u4") if side.weights is None else side.weights
+        ways.append(
+            sorted(
+                (node, int(side.targets[at]), int(weights[at]))
+                for node in range(graph.count)
+                for at in range(int(side.starts[node]), int(side.stops[node]))
+            )
+        )
+    return ways
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_a_change_without_room_changes_nothing(
+    weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(7)
+    failed = 0
+    for size in (0, 3, 60, 400):
+        first = some_edges(random, 20, 50, weighted)
+        growing, plain = (
+            Growing(Graph.from_edges(first.sources, first.targets, first.weights, count=20))
+            for _ in range(2)
+        )
+        gone, new = picked(random, growing.graph, 9), some_edges(random, 45, size, weighted)
+        if weighted and size:
+            wide = np.append(new.weights[1:].astype("u8"), np.uint64(2**40))
+            new = Edges(new.sources, new.targets, wide)
+        before, about = listed(growing), (growing.size, growing.steps, growing.count)
+        for left in range(100):
+            with monkeypatch.context() as patched:
+                patched.setattr(growing_module, "np", Short(left))
+                try:
+                    growing.change(gone, new, nodes=Numbers(45), epoch=3)
+                except EnvironmentProblem:
+                    failed += 1
+                else:
+                    break
+            assert listed(growing) == before
+            assert (growing.size, growing.steps, growing.count) == about
+        plain.change(gone, new, nodes=Numbers(45), epoch=3)
+        assert listed(growing) == listed(plain) != before
+        assert (growing.size, growing.steps, growing.count) == (41 + size, 1, 45)
+        growing.change(new, gone)  # and goes on as one that never failed
+        assert listed(growing) == [sorted(way) for way in before]
+    assert failed > 20
+
+
+def test_what_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    growing = Growing(Graph.from_edges([0, 1], [1, 2], [1, 2]))
+    before = listed(growing)
+    hostile: tuple[Any, ...] = (5, "zz", [[0], [1]], None, [-1], [1.5], [2**64], [[0]], {0}, 1j)
+    for wrong in hostile:
+        for given in (Edges(wrong, [0], [1]), Edges([0], wrong, [1]), Edges([0], [0], wrong)):
+            for way in ((given, None), (None, given)):
+                with pytest.raises(UsageError):
+                    growing.change(*way)
+        for edges in (wrong, (wrong,)):
+            if edges is not None:
+                with pytest.raises(UsageError):
+                    growing.change(edges)  # type: ignore[arg-type]
+        if wrong is not None:
+            with pytest.raises(UsageError):
+                growing.change(nodes=wrong)
+    with pytest.raises(UsageError, match="3 or more"):
+        growing.change(nodes=Numbers(2))
+    assert listed(growing) == before
+    changed = growing.change(None, Edges([1], [0], [9]))  # type: ignore[arg-type]
+    assert changed.added.sources.dtype == np.uint32
+    assert listed(growing)[0] == [(0, 1, 1), (1, 0, 9), (1, 2, 2)]
 
 
 def assert_as_fresh(kept: Kept, seeds: Any, ring: Semiring, direction: Any) -> None:
@@ -164,7 +261,7 @@ def test_a_growing_graph_refuses_what_is_no_change() -> None:
             growing.change(gone)
     with pytest.raises(UsageError, match="has weights; pass them"):
         growing.change(None, Edges(one, one))
-    with pytest.raises(UsageError, match="as many"):
+    with pytest.raises(UsageError, match="one for one"):
         growing.change(None, Edges(one, two, one))
     with pytest.raises(UsageError, match=r"nodes are 0 … 2"):
         growing.change(None, Edges(one, one + 3, one))
