@@ -52,13 +52,15 @@ class DepsView(Answer):
     dependents: tuple[Edge, ...]  # whose code depends on it
     advice: str  # where none were recorded
     readers: tuple[Edge, ...] = ()  # whose code reads the global, without a recorded dependency
+    bindings: tuple[str, ...] = ()  # the globals that fit
 
     @property
     def exit_code(self) -> int:
         return 3 if self.advice else 0
 
     def document(self) -> Document:
-        name = self.asked if self.function is None else self.function.name
+        name = ", ".join(self.bindings) or self.asked
+        name = name if self.function is None else self.function.name
         if self.advice:
             return (note((name, "name"), f": {self.advice}"),)
         blocks: list[Block] = []
@@ -119,15 +121,13 @@ def deps(memory: Memory, name: str, *, at: int | None = None) -> DepsView:
 
 def _of_no_function(facts: Facts, name: str) -> DepsView:
     """Of a global, or of a function of which nothing was recorded but who depends on it."""
-
-    def fits(path: str) -> bool:
-        return path in (name, f"Main.{name}") or path.endswith(f".{name}")
-
-    found = _dependents(facts, _targets(facts, name, fits))
+    fits = globals.of_name(name)
+    targets = _targets(facts, name, fits)
+    found, read = _dependents(facts, targets), globals.readers(facts, fits)
     depend = {edge.target for edge in found}
     readers = tuple(
         Edge(Dependency.BINDING, function.name, function.key, None, True)
-        for _, function in globals.readers(facts, fits)
+        for function in dict.fromkeys(function for _, function in read)
         if function.key not in depend
     )
     if not found and not readers:
@@ -135,7 +135,8 @@ def _of_no_function(facts: Facts, name: str) -> DepsView:
             names.instances(facts, name)  # says what is near
         except UnknownName as error:
             raise UnknownName(f"{error}; no recorded code reads a global so named") from None
-    return DepsView(name, None, facts.epoch, None, (), found, "", readers)
+    paths = tuple(sorted({path for path, _ in read} | set(filter(fits, targets))))
+    return DepsView(name, None, facts.epoch, None, (), found, "", readers, paths)
 
 
 def _targets(facts: Facts, name: str, fits: Callable[[str], bool]) -> set[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmsb.base import schema
 from mmsb.base.model import CallKind, EventKind
-from mmsb.query import missing, ties
+from mmsb.query import globals, missing, ties
 from mmsb.query.answers import Function
 from mmsb.query.facts import Facts, subject_name
 from mmsb.query.juliatext import base_name, method_path
@@ -36,6 +36,11 @@ def sentence(facts: Facts, asked: str, name: str, fits: Fits) -> str:
     none = missing.recording(facts.head.recording)
     if none and not facts.functions:
         return f"no function {asked!r} at epoch {facts.epoch}: {none}"
+    if "(" not in asked and globals.are_named(facts, globals.of_name(name)):
+        return (
+            f"{asked!r} is no function of which code was recorded by epoch {facts.epoch}, but a "
+            f"global that code names; `mmsb deps {shlex.quote(asked)}` says whose"
+        )
     near = near_names(facts, name)[:NEAR]
     hint = f"near it: {', '.join(map(_cut, near))}; " if near else ""
     return f"no function {asked!r} at epoch {facts.epoch}; {hint}`mmsb stats --functions` lists all"

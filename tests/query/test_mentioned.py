@@ -126,6 +126,10 @@ def test_who_reads_a_global_without_an_edge(memory: Reader) -> None:
         assert [edge.name for edge in found.readers] == ["price(::Int64)"]
         assert (found.dependents, found.exit_code) == ((), 0)
         assert "is read by the code of 1 function, as its statements say" in str(found)
+        assert str(found).startswith("Main.K  is read")
+        for question in ("show", "impact", "callers"):
+            told = refused(memory, question, name)
+            assert told.endswith(f"a global that code names; `mmsb deps {name}` says whose")
     # total read RATE, and was compiled anew without it
     both, now = (memory.at(epoch).dependencies("A.RATE").readers for epoch in (1, 2))
     assert [edge.name for edge in both] == ["leaf(::Int64)", "total(::Int64)"]
