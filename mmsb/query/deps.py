@@ -130,10 +130,12 @@ def _of_no_function(facts: Facts, name: str) -> DepsView:
         for function in dict.fromkeys(function for _, function in read)
         if function.key not in depend
     )
-    if not found and not readers:
+    if not (found or readers or globals.are_named(facts, fits)):
         try:
             names.instances(facts, name)  # says what is near
         except UnknownName as error:
+            if "(" in name or not facts.head.recording:
+                raise
             raise UnknownName(f"{error}; no recorded code reads a global so named") from None
     paths = tuple(sorted({path for path, _ in read} | set(filter(fits, targets))))
     return DepsView(name, None, facts.epoch, None, (), found, "", readers, paths)

@@ -15,7 +15,9 @@ from mmsb.base.model import Tag as T
 from mmsb.query.reader import Reader
 
 INT = "Core.Int64"
-PRICE, TOTAL, LEAF = (instance_key(name, INT) for name in ("price", "total", "leaf"))
+PRICE, TOTAL, LEAF, ENDED = (
+    instance_key(name, INT) for name in ("price", "total", "leaf", "ended")
+)
 PLUS = f"Base.+ Core.Tuple{{typeof(Base.+), {INT}, {INT}}}"
 PLUS += f" @ Core.Tuple{{typeof(Base.+), {INT}, {INT}}}"
 TIMES = PLUS.replace("Base.+", "Base.*")
@@ -69,7 +71,10 @@ def memory(builder: Builder) -> Iterator[Reader]:
             builder.row(schema.DEPENDENCY, TOTAL, row, version=version, kind=kind, target=target)
         frame = {"instance": FAR, "parent": NONE_U32, "version": NONE_U32}
         builder.add(schema.INFERENCE, **frame)
+        builder.instance(ENDED, "ended(::Int64)")
+        reads(builder, ENDED, 0, "Main.OLD")
     with builder.epoch():
+        builder.code(ENDED, 0, state=CodeState.INVALIDATED, max_world=1)
         builder.code(TOTAL, 0, state=CodeState.INVALIDATED, max_world=1)
         reads(builder, TOTAL, 1, "Main.A.LIMIT")
     with builder.done() as made:
@@ -134,6 +139,7 @@ def test_who_reads_a_global_without_an_edge(memory: Reader) -> None:
     both, now = (memory.at(epoch).dependencies("A.RATE").readers for epoch in (1, 2))
     assert [edge.name for edge in both] == ["leaf(::Int64)", "total(::Int64)"]
     assert [edge.name for edge in now] == ["leaf(::Int64)"]
+    assert refused(memory, "dependencies", "nobody(::Int64)").endswith("lists all")
     edges = memory.at().dependencies("Main.LIMIT")
     assert [edge.version for edge in edges.dependents] == [2]
     assert refused(memory, "dependencies", "Main.NONE").endswith("reads a global so named")
@@ -145,3 +151,10 @@ def test_the_version_that_has_no_dependencies_is_numbered(memory: Reader) -> Non
     assert "version 1 as of epoch 2 depends on nothing recorded" in str(told)
     newest = memory.at().dependencies("total")
     assert (newest.version, [edge.name for edge in newest.on]) == (2, ["Main.LIMIT"])
+
+
+def test_a_global_that_only_ended_code_reads_has_no_readers(memory: Reader) -> None:
+    assert [one.name for one in memory.at(1).dependencies("OLD").readers] == ["ended(::Int64)"]
+    told = memory.at().dependencies("OLD")
+    assert (told.readers, told.dependents) == ((), ())
+    assert "OLD  is what no recorded code depends on" in str(told)
