@@ -16,7 +16,10 @@ from mmsb.interfaces import render
 
 ASK, RECORD, CARE = "Ask", "Record", "Look after"
 
-_NAMES = "f, Main.f, 'f(::Int64)', 'f(Int64)', 'Base.sin(::Float64)' or 'Tuple{typeof(f),Int64}'"
+_NAMES = (
+    "f, Main.f, 'f(::Int64)', 'f(Int64)', 'Base.sin(::Float64)', 'h(::T) where T<:Integer' or "
+    "'Tuple{typeof(f),Int64}'; whatever a command printed"
+)
 FunctionName = Annotated[str, typer.Argument(metavar="FUNCTION", help=_NAMES)]
 AnyFunction = Annotated[str | None, typer.Argument(metavar="[FUNCTION]", help=_NAMES)]
 MemoryPath = Annotated[
