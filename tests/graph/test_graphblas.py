@@ -15,7 +15,7 @@ from mmsb.graph.structure import strong_components, weak_components
 from mmsb.testing.contracts_graph import eager, threads
 
 gb: Any = pytest.importorskip(
-    "graphblas", reason="python-graphblas is not installed: pip install 'mmsb[bench]'"
+    "graphblas", reason="python-graphblas is not installed (none for Python 3.14)"
 )
 
 INFINITE = 2**64 - 1
