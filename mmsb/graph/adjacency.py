@@ -12,7 +12,7 @@ import numpy as np
 
 from mmsb.base.errors import EnvironmentProblem, MissingExtra, UnknownName, UsageError
 from mmsb.graph.nodes import Nodes, Numbers
-from mmsb.memory.cells import Array, frozen
+from mmsb.memory.cells import Array, frozen, whole
 from mmsb.memory.pool import spread
 
 #: Along the edges, or against them.
@@ -38,7 +38,11 @@ class Side:
     ordered: bool = True
 
     def neighbours(self, node: int) -> Array:
-        """Where the node's edges lead, u32; a view."""
+        """Where the node's edges lead, u32; a view. UnknownName."""
+        if not 0 <= whole(node, "node") < len(self.starts):
+            raise UnknownName(
+                f"there is no node {node!r:.40}; nodes are 0 … {len(self.starts) - 1}"
+            )
         return self.targets[self.starts[node] : self.stops[node]]
 
 
@@ -82,6 +86,10 @@ class Graph:
         source, target = node_ids(sources, "sources"), node_ids(targets, "targets")
         if len(source) != len(target):
             raise UsageError(f"{len(source)} sources and {len(target)} targets; pass one for one")
+        if nodes is not None and not isinstance(_any(nodes), Nodes):
+            raise UsageError(f"nodes are Nodes, such as Numbers(count), not {nodes!r:.60}")
+        if count is not None and not 0 <= whole(count, "count") <= MOST_NODES:
+            raise UsageError(f"count is {count!r:.40}; a graph has 0 … {MOST_NODES} nodes")
         if count is None:
             named = int(max(source.max(), target.max())) + 1 if len(source) else 0
             count = named if nodes is None else nodes.count
@@ -108,10 +116,11 @@ class Graph:
 
     def side(self, direction: Direction) -> Side:
         """Adjacency along (``"forward"``) or against (``"backward"``) the edges. UsageError."""
-        if direction == "forward":
-            return self.out
-        if direction == "backward":
-            return self.into
+        if isinstance(_any(direction), str):
+            if direction == "forward":
+                return self.out
+            if direction == "backward":
+                return self.into
         raise UsageError(f"there is no direction {direction!r:.40}; use 'forward' or 'backward'")
 
     def reversed(self) -> Graph:
@@ -172,6 +181,19 @@ class Graph:
     def __repr__(self) -> str:
         epoch = "" if self.epoch is None else f" as of epoch {self.epoch}"
         return f"<graph of {self.count} nodes and {self.size} edges{epoch}>"
+
+
+def a_graph(given: Any) -> Graph:
+    """What is asked for something as a graph; UsageError for what is none."""
+    if isinstance(given, Graph):
+        return given
+    raise UsageError(
+        f"pass a Graph, such as ShadowPageGraph.at and Graph.from_edges give, not {given!r:.60}"
+    )
+
+
+def _any(value: Any) -> Any:
+    return value
 
 
 def side(sources: Array, targets: Array, weights: Array | None, count: int) -> Side:

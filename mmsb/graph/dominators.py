@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from mmsb.base.errors import UsageError
-from mmsb.graph.adjacency import Graph
+from mmsb.graph.adjacency import Graph, a_graph
+from mmsb.memory.asked import listed
 from mmsb.memory.cells import Array, frozen
 
 NONE = 2**32 - 1
@@ -25,7 +27,8 @@ def dominators(graph: Graph, roots: int | str | Iterable[int | str] | Array) -> 
 
     if isinstance(roots, str | int | np.integer):
         roots = [roots]
-    numbers = np.array([graph.node(root) for root in roots], np.int64)
+    graph = a_graph(graph)
+    numbers = np.array([graph.node(root) for root in listed(roots, "roots")], np.int64)
     if not len(numbers):
         raise UsageError("dominators need at least one root to start from")
     out, into, found = graph.out, graph.into, np.empty(graph.count, np.uint32)
@@ -42,7 +45,7 @@ def dominated_sums(found: Array, values: Array) -> Array:
     """
     from mmsb.graph import kernels_dominators as kernels
 
-    given = np.asarray(values)
+    found, given = _of_dominators(found), _unsigned(values)
     if given.shape != found.shape or (given.size and given.dtype.kind not in "ui"):
         raise UsageError(
             f"pass one unsigned number for each of {len(found)} nodes, not {given.dtype} in "
@@ -53,3 +56,18 @@ def dominated_sums(found: Array, values: Array) -> Array:
     sums = given.astype(np.uint64)
     kernels.sums(found, sums)
     return frozen(sums)
+
+
+def _of_dominators(given: Any) -> Array:
+    if isinstance(given, np.ndarray) and given.dtype == np.uint32 and given.ndim == 1:
+        found: Array = given
+        if bool(((found < len(found)) | (found == NONE)).all()):
+            return found
+    raise UsageError(f"pass the nodes that `dominators` gave, u32, not {given!r:.60}")
+
+
+def _unsigned(values: Any) -> Array:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise UsageError(f"pass one unsigned number for each node, not {values!r:.60}") from error

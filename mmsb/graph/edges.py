@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import Any
 
 from mmsb.base.errors import UnknownName, UsageError
 from mmsb.base.model import Stage
+from mmsb.memory.asked import listed, text
 
 #: An end that is no column: the subject of the row's page; the number of the row.
 SUBJECT, ROW = "<subject>", "<row>"
@@ -44,6 +46,12 @@ class EdgeKind:
     unless: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            cells = each.name in ("where", "unless")
+            if not (_are_cells(value) if cells else isinstance(value, str)):
+                what = "pairs of a column and a number" if cells else "a text"
+                raise UsageError(f"{each.name} of an edge kind is {what}, not {value!r:.60}")
         ends = {self.source, self.target}
         if not all((self.name, self.kind, self.source, self.target)):
             raise UsageError("an edge kind needs a name, a kind of the memory, and two ends")
@@ -62,6 +70,16 @@ class EdgeKind:
         ends = (self.source, self.via, self.target, self.parent)
         named = (*ends, *(name for name, _ in (*self.where, *self.unless)))
         return tuple(dict.fromkeys(name for name in named if name not in ("", SUBJECT, ROW)))
+
+
+def _are_cells(given: Any) -> bool:
+    return isinstance(given, tuple) and all(
+        isinstance(pair, tuple)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], int)
+        for pair in given
+    )
 
 
 #: A call site: who calls whom. Without a stage those that inference resolved and those that the
@@ -120,8 +138,8 @@ BY_NAME: Mapping[str, EdgeKind] = MappingProxyType(
 def edge_kinds(given: EdgeKind | str | Iterable[EdgeKind | str]) -> tuple[EdgeKind, ...]:
     """Those given, by name or as they are. UnknownName; UsageError for none, one twice, or kinds
     whose nodes are not the same."""
-    listed = [given] if isinstance(given, EdgeKind | str) else list(given)
-    found = tuple(_edge_kind(each) for each in listed)
+    several = (given,) if isinstance(given, EdgeKind | str) else listed(given, "kinds of edges")
+    found = tuple(_edge_kind(each) for each in several)
     if not found:
         raise UsageError("name at least one kind of edges, such as 'calls'")
     if len({kind.name for kind in found}) != len(found):
@@ -136,7 +154,7 @@ def edge_kinds(given: EdgeKind | str | Iterable[EdgeKind | str]) -> tuple[EdgeKi
 def _edge_kind(given: EdgeKind | str) -> EdgeKind:
     if isinstance(given, EdgeKind):
         return given
-    found = BY_NAME.get(given)
+    found = BY_NAME.get(text(given, "a kind of edges"))
     if found is None:
         names = ", ".join(BY_NAME)
         raise UnknownName(f"there is no kind of edges {given!r:.60}; there are {names}")

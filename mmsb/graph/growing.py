@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmsb.base.errors import EnvironmentProblem, UsageError
-from mmsb.graph.adjacency import Graph, Side, edge_weights, node_ids
+from mmsb.graph.adjacency import Graph, Side, a_graph, edge_weights, node_ids
 from mmsb.graph.nodes import Nodes
 from mmsb.memory.cells import Array
 
@@ -119,10 +119,12 @@ class Growing:
 
     def __init__(self, graph: Graph, nodes: Nodes | None = None) -> None:
         """Begins with a copy of a graph. O(edges + nodes)."""
-        self._out, self._into = _Pool(graph.out), _Pool(graph.into)
+        self._out, self._into = _Pool(a_graph(graph).out), _Pool(graph.into)
         self.size, self.steps = graph.size, 0
-        self._nodes = graph.nodes if nodes is None else nodes
-        self._epoch = graph.epoch
+        self._nodes, self._epoch = graph.nodes, graph.epoch
+        if nodes is not None:
+            self._count(nodes)
+            self._nodes = nodes
         self._graph: tuple[int, Graph] | None = None
 
     @property

@@ -43,6 +43,8 @@ class Kept:
                 f"{ring.name} is not selective and absorptive, so what hung on an edge that went "
                 "is not found again; propagate anew, or use min_plus, max_min or lor_land"
             )
+        if not isinstance(_any(graph), LiveGraph | Growing):
+            raise UsageError(f"pass a LiveGraph or a Growing, not {graph!r:.60}")
         self._growing = graph.growing if isinstance(graph, LiveGraph) else graph
         self._ring, self._direction = ring, direction
         self._steps = self._growing.steps
@@ -79,6 +81,8 @@ class Kept:
         was made, and what hung on an edge that went asks those that still stand. UsageError unless
         ``changed`` is the step after the one that was taken in last, and the graph's last.
         """
+        if not isinstance(_any(changed), Changed):
+            raise UsageError(f"pass what a change of the graph gave, not {changed!r:.60}")
         if not changed.number == self._steps + 1 == self._growing.steps:
             raise UsageError(
                 f"this propagation stands at step {self._steps} of a graph at step "
@@ -152,6 +156,10 @@ class Kept:
             heap = np.empty((2 * (waiting + more), 2), np.uint64)
             heap[:waiting] = self._heap[:waiting]
             self._heap = heap
+
+
+def _any(value: Any) -> Any:
+    return value
 
 
 def _kernels() -> Any:

@@ -13,8 +13,9 @@ from mmsb.graph.reach import reach
 from mmsb.graph.run import Run
 from mmsb.graph.seeds import Seeds, node_sets
 from mmsb.graph.semiring import Semiring, semiring
+from mmsb.memory.asked import flag, listed
 from mmsb.memory.cells import Array
-from mmsb.memory.machine import Device
+from mmsb.memory.machine import Device, check_device
 
 
 def propagate(
@@ -40,6 +41,7 @@ def propagate(
     witness. The same answer on any number of threads. UnknownName, UsageError. O(reached edges)
     where there are no weights; with weights times how often a value is improved.
     """
+    witness = flag(witness, "witness")
     run = Run(graph, seeds, semiring, direction, limit, rounds, damping, device)
     there = None if run.machine is None else on_device([run], witness, many=False)
     return run.answer(witness) if there is None else there
@@ -61,8 +63,9 @@ def propagate_many(
 
     Under lor_land and any_pair, without witness, 64 sets cost about as much as one.
     """
-    ring = _semiring(semiring)
-    held = list(seed_sets)
+    ring, witness = _semiring(semiring), flag(witness, "witness")
+    held = list(listed(seed_sets, "seed sets"))
+    check_device(device)
     if held and ring.boolean and not witness and device == "cpu":
         first = Run(graph, held[0], ring, direction, limit, rounds, damping, device)
         if first.plain:

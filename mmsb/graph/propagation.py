@@ -10,7 +10,7 @@ import numpy as np
 from mmsb.base.errors import UsageError
 from mmsb.graph.adjacency import Direction, Graph
 from mmsb.graph.semiring import MIN_PLUS, Semiring
-from mmsb.memory.cells import Array
+from mmsb.memory.cells import Array, whole
 
 NONE = 0xFFFFFFFF
 _NO_LABELS: Array = np.empty(0, np.uint64)
@@ -184,8 +184,9 @@ class Propagation:
         """The propagation of one of many seed sets."""
         if self.sets is None:
             raise UsageError("this propagation has one seed set, so it has no rows")
+        number = whole(number, "row")
         if not 0 <= number < self.sets:
-            raise UsageError(f"there is no row {number}; rows are 0 … {self.sets - 1}")
+            raise UsageError(f"there is no row {number!r:.40}; rows are 0 … {self.sets - 1}")
         hops = None if self.hops is None else self.hops[number]
         parent = None if self.parent is None else self.parent[number]
         trail = None if self.trail is None else self.trail[number]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmsb.base.errors import CycleError, UsageError
-from mmsb.graph.adjacency import Direction, Graph
+from mmsb.graph.adjacency import Direction, Graph, a_graph
 from mmsb.graph.breadth import breadth
 from mmsb.graph.cheapest import cheapest
 from mmsb.graph.propagation import NONE, Propagation, Wave
@@ -38,10 +38,10 @@ class Run:
         damping: float | None,
         device: Device,
     ) -> None:
-        self.insisted, self.instead, self.machine = device == "gpu", "", None
-        if device != "cpu":
-            self.machine = resolve(device, self.note)
-        self.graph, self.ring, self.direction = graph, named(semiring), direction
+        self.instead = ""
+        self.machine = resolve(device, self.note)
+        self.insisted = device == "gpu"
+        self.graph, self.ring, self.direction = a_graph(graph), named(semiring), direction
         self.side = graph.side(direction)
         self.limit = _bound(limit, rounds, graph.count, self.ring)
         #: Of 2^16 parts of what comes to a node, so many do; None: all.

@@ -68,7 +68,7 @@ def _valued(graph: Graph, seeds: Mapping[Any, Any], ring: Semiring) -> tuple[Arr
 
 
 def _array(graph: Graph, seeds: Array, ring: Semiring) -> tuple[Array, Array]:
-    if seeds.ndim != 1 or seeds.dtype.kind not in "ui":
+    if isinstance(seeds, np.ma.MaskedArray) or seeds.ndim != 1 or seeds.dtype.kind not in "ui":
         raise UsageError(
             f"seeds are one list of node numbers, not {seeds.dtype} of shape {seeds.shape}"
         )

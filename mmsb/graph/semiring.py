@@ -12,7 +12,7 @@ import numpy as np
 
 from mmsb.base.errors import UnknownName, UsageError
 from mmsb.graph.laws import broken
-from mmsb.memory.cells import Array, frozen
+from mmsb.memory.cells import Array, cast, frozen
 
 Width = Literal["u1", "u4", "u8"]
 WIDTHS: dict[Width, int] = {"u1": 2**8 - 1, "u4": 2**32 - 1, "u8": 2**64 - 1}
@@ -70,8 +70,7 @@ class Semiring:
 
     def over(self, dtype: Width) -> Semiring:
         """The same on another width. UsageError."""
-        if dtype not in WIDTHS:
-            raise UsageError(f"there is no width {dtype!r:.40}; use 'u1', 'u4' or 'u8'")
+        _check_width(dtype)
         if self.own is not None:
             raise UsageError(f"{self.name} was made for {self.dtype}; make another with `user`")
         if self.boolean:
@@ -135,6 +134,11 @@ class Semiring:
         return made[kernel]
 
 
+def _check_width(given: Any) -> None:
+    if not isinstance(given, str) or given not in WIDTHS:
+        raise UsageError(f"there is no width {given!r:.40}; use 'u1', 'u4' or 'u8'")
+
+
 def _simple(name: str, op: int, zero: int, one: int, unit: int, **laws: bool) -> Semiring:
     dtype: Width = "u1" if op <= 1 else "u8"
     said: dict[str, Any] = {"idempotent": True, "selective": True, "absorptive": True, **laws}
@@ -189,8 +193,7 @@ def user(
     some values, and UsageError names one that does not hold. The kernels are compiled for it
     when first used, a second or so each, and not kept on disk.
     """
-    if dtype not in WIDTHS:
-        raise UsageError(f"there is no width {dtype!r:.40}; use 'u1', 'u4' or 'u8'")
+    _check_width(dtype)
     own = (_compiled(add, name), _compiled(multiply, name))
     laws = {"idempotent": idempotent or absorptive or selective, "selective": selective}
     laws["absorptive"] = absorptive
@@ -263,7 +266,7 @@ def cost_of_chance(chance: Any) -> Any:
     Costs add where chances multiply, so that the likeliest way is the least under `MIN_PLUS`.
     One number or an array. UsageError.
     """
-    given = np.asarray(chance, np.float64)
+    given = _numbers(chance, np.float64, "a chance is in 0 … 1")
     if given.size and not bool(((given >= 0) & (given <= 1)).all()):
         raise UsageError("a chance is in 0 … 1")
     some = given > 0
@@ -273,7 +276,19 @@ def cost_of_chance(chance: Any) -> Any:
 
 
 def chance_of_cost(cost: Any) -> Any:
-    """The chance that a cost of `cost_of_chance` stands for. One number or an array."""
-    given = np.asarray(cost, np.uint64)
+    """The chance that a cost of `cost_of_chance` stands for. One number or an array. UsageError."""
+    given = _numbers(cost, np.uint64, "a cost is a whole number in 0 … 2**64 - 1")
     chance = np.exp2(-(given / HALF))
     return chance if given.ndim else float(chance)
+
+
+def _numbers(given: Any, dtype: Any, wanted: str) -> Array:
+    """One number or an array, in the dtype."""
+    try:
+        held = np.asarray(given)
+        if held.dtype.kind in "iufO":
+            one = np.ravel(held)
+            return cast(one, np.dtype(dtype), wanted).reshape(held.shape)
+    except ValueError:
+        pass
+    raise UsageError(f"{wanted}, not {given!r:.60}")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmsb.base.errors import CycleError
-from mmsb.graph.adjacency import Graph, Side
+from mmsb.graph.adjacency import Graph, Side, a_graph, node_ids
 from mmsb.graph.nodes import Groups
 from mmsb.memory.cells import Array, address_of, frozen
 from mmsb.memory.pool import spread
@@ -38,7 +38,8 @@ def weak_components(graph: Graph) -> Array:
     """
     from mmsb.graph import kernels_weak as kernels
 
-    out, count, labels = graph.out, graph.count, np.empty(graph.count, np.uint32)
+    out, count = a_graph(graph).out, graph.count
+    labels = np.empty(count, np.uint32)
     if graph.size < _MANY:
         kernels.weak(out.starts, out.stops, out.targets, labels)
         return frozen(labels)
@@ -106,7 +107,7 @@ def topological_order(graph: Graph) -> Array:
     A node's level is the most edges on a way there. CycleError names a cycle (`shortest_cycle`).
     O(nodes + edges).
     """
-    order, level = np.empty(graph.count, np.uint32), np.empty(graph.count, np.uint32)
+    order, level = (np.empty(a_graph(graph).count, np.uint32) for _ in range(2))
     if _leveled(graph.out, order, level) != graph.count:
         raise _no_order(graph)
     return frozen(order)
@@ -117,7 +118,7 @@ def depth(graph: Graph) -> Array:
 
     0 where no edge leads in from another component. O(nodes + edges).
     """
-    order, level = np.empty(graph.count, np.uint32), np.empty(graph.count, np.uint32)
+    order, level = (np.empty(a_graph(graph).count, np.uint32) for _ in range(2))
     if _leveled(graph.out, order, level) == graph.count:
         return frozen(level)
     strong = _strong(graph)
@@ -126,14 +127,15 @@ def depth(graph: Graph) -> Array:
 
 def fan_out(graph: Graph) -> Array:
     """How many edges leave each node, i64; parallel ones and loops count. O(nodes)."""
-    return frozen(graph.out.stops - graph.out.starts)
+    out = a_graph(graph).out
+    return frozen(out.stops - out.starts)
 
 
 def fan_in(graph: Graph) -> Array:
     """How many edges lead to each node, i64. O(edges); O(nodes) where ``graph.into`` is made."""
     from mmsb.graph import kernels_order as kernels
 
-    if graph.both_ways:
+    if a_graph(graph).both_ways:
         return frozen(graph.into.stops - graph.into.starts)
     out, counts = graph.out, np.zeros(graph.count, np.int64)
     if graph.count:
@@ -151,10 +153,17 @@ def shortest_cycle(graph: Graph, among: Array | None = None) -> list[int]:
     """
     from mmsb.graph import kernels_order as kernels
 
-    out, labels = graph.out, strong_components(graph)
+    labels = strong_components(graph)
+    out = graph.out
     sources, targets, _ = graph.edges()
     asked = np.zeros(graph.count, np.bool_)
-    asked[slice(None) if among is None else among] = True
+    if among is None:
+        asked[:] = True
+    else:
+        chosen = node_ids(among, "among")
+        if len(chosen):
+            graph.node(int(chosen.max()))
+        asked[chosen] = True
     loops = sources[(sources == targets) & asked[sources]]
     if len(loops):
         return [int(loops.min())]
@@ -189,7 +198,7 @@ class _Strong(NamedTuple):
 def _strong(graph: Graph) -> _Strong:
     from mmsb.graph import kernels_components as kernels
 
-    made = _Strong(*(np.empty(graph.count, np.uint32) for _ in range(3)))
+    made = _Strong(*(np.empty(a_graph(graph).count, np.uint32) for _ in range(3)))
     out = graph.out
     if graph.size < _MANY:
         kernels.strong(out.starts, out.stops, out.targets, *made)

@@ -87,7 +87,8 @@ def cast(values: Any, dtype: np.dtype[Any], what: str, like: str = "biufO") -> A
         reason = _no_numbers(values, given, like)
         if reason:
             raise UsageError(f"{what}: pass numbers that fit {dtype.name}, not {reason}")
-        stored = np.array(given, dtype=dtype, order="C", copy=True)
+        with np.errstate(invalid="ignore"):  # what does not fit is looked for below
+            stored = np.array(given, dtype=dtype, order="C", copy=True)
     except (OverflowError, TypeError, ValueError) as error:
         raise UsageError(f"{what}: these values do not fit {dtype.name} ({error})") from error
     except MemoryError as error:

@@ -102,14 +102,18 @@ def machine() -> Machine:
         ) from error
 
 
+def check_device(given: Any) -> None:
+    """UsageError unless it is a `Device`."""
+    if not isinstance(given, str) or given not in _DEVICES:
+        raise UsageError(f"there is no device {given!r:.40}; use 'cpu', 'gpu' or 'auto'")
+
+
 def resolve(device: Device, note: Callable[[str], None] | None = None) -> Machine | None:
     """The machine that is used; None: the CPU, of which ``note`` hears why if it was "auto".
 
     UsageError; MissingExtra for ``"gpu"``.
     """
-    given: Any = device
-    if not isinstance(given, str) or given not in _DEVICES:
-        raise UsageError(f"there is no device {device!r:.40}; use 'cpu', 'gpu' or 'auto'")
+    check_device(device)
     if device == "cpu":
         return None
     try:

@@ -121,7 +121,7 @@ def diff(memory: Memory, name: str, old: int, new: int, *, stage: Stage | None =
     The later epoch's names are used. UnknownName, AmbiguousName.
     """
     before, after = Facts(memory, old), Facts(memory, new)
-    function, _ = names.resolve(after if new >= old else before, name)
+    function, _ = names.resolve(after if after.epoch >= before.epoch else before, name)
     chosen = _common_stage(before, after, function) if stage is None else stage
     return compare(
         before, after, function, seen(before, function, chosen), seen(after, function, chosen)
