@@ -15,7 +15,7 @@ from mmsb.memory.batch import batches_of, block_problem
 from mmsb.memory.cells import Array
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.frame import BLOCK as BLOCK_BYTES
-from mmsb.memory.frame import HEADER, SHAPED, Broken, Frame, seed_of
+from mmsb.memory.frame import HEADER, MAGIC, SHAPED, Broken, Frame, seed_of
 from mmsb.memory.grow import Grow
 from mmsb.memory.kernels_fields import BATCH_FIELDS, BLOCK, BUFFERS, END, EPOCH, FRAME, IDS, META
 from mmsb.memory.rows import bounds_broken
@@ -188,12 +188,14 @@ def table_epoch(segment: Segment, offset: int) -> int:
     head = raw[offset : offset + HEADER.size]
     if len(head) < HEADER.size:
         raise Broken("the segment ends inside its header")
-    _, _, _, _, epoch, payload, table, _, _, sums, check = HEADER.unpack(head)
-    if check != xxh3_64_intdigest(head[:-8], seed_of(segment.number, offset)):
+    magic, _, _, _, epoch, payload, table, _, _, sums, check = HEADER.unpack(head)
+    if magic != MAGIC or check != xxh3_64_intdigest(head[:-8], seed_of(segment.number, offset)):
         raise Broken("its header does not match its checksum")
     own = -(-table // BLOCK_BYTES)
     begin = offset + HEADER.size
     at = begin + 8 * (own + -(-(payload - table) // BLOCK_BYTES))
+    if not table <= payload <= len(raw) - at:
+        raise Broken("the segment ends inside it")
     segment.ensure(begin, at + table)
     if sums != xxh3_64_intdigest(raw[begin:at]):
         raise Broken("its list of checksums does not match its checksum")

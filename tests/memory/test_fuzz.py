@@ -110,6 +110,19 @@ def test_frames_with_wrong_numbers(base: Path, copy: Path, examples: int) -> Non
     fuzz(examples, body, st.integers(0, 20), st.lists(edits(), min_size=1, max_size=4))
 
 
+@pytest.mark.parametrize("field", [24, 32], ids=["payload", "table"])
+def test_lengths_that_no_frame_has(base: Path, copy: Path, field: int) -> None:
+    """Behind checksums that hold, and in a frame that its index file lets opening pass over."""
+    anew(base, copy)
+    frame = frames(base)[1]
+    path = copy / frame.segment.name
+    raw = bytearray(path.read_bytes())
+    edit(raw, frame.offset + field + 4, 1, 4)  # 4 GiB more
+    seal_frame(raw, frame.segment.number, frame.offset)
+    path.write_bytes(raw)
+    survives(copy)
+
+
 @EXAMPLES
 def test_any_bytes_where_a_frame_was(base: Path, copy: Path, examples: int) -> None:
     def body(data: bytes, which: int, at: int) -> None:
