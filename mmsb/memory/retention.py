@@ -22,8 +22,9 @@ from mmsb.memory.changes import Sealed
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.disk import Disk, File
 from mmsb.memory.files import Manifest, Mark
-from mmsb.memory.frame import Broken, Draft, Frame, Moved
+from mmsb.memory.frame import SHAPED, Broken, Draft, Frame, Moved
 from mmsb.memory.index import Index
+from mmsb.memory.kernels_fields import META
 from mmsb.memory.log import Log
 from mmsb.memory.many import Many
 from mmsb.memory.placed import Placed
@@ -148,7 +149,16 @@ def _state(index: Index, now: Snapshot) -> Draft:
         tuple((int(catalog.kinds.values[page]), page) for page in dead),
         tuple(many),
     )
-    return encode.draft(content, epoch, source, 0)
+    return encode.draft(content, epoch, source, 0, narrow=_narrowed(index, epoch))
+
+
+def _narrowed(index: Index, epoch: int) -> bool:
+    """Was anything up to the epoch committed narrow? Then what is left of it is kept so."""
+    for run in index.runs_to(epoch):
+        rows = run.batches(-1, epoch)
+        if (run.table[rows.start : rows.stop, META] >> 16 & SHAPED).any():
+            return True
+    return False
 
 
 def _stored(index: Index, epoch: int) -> tuple[dict[int, Kind], int]:

@@ -14,6 +14,7 @@ from mmsb.base.rect import Rows
 from mmsb.base.schema import DTYPES, HEAP, SYMBOL, TYPE, Column, Kind
 from mmsb.memory.check import check
 from mmsb.memory.frame import SHAPED, Frame
+from mmsb.memory.kernels_fields import META
 from mmsb.memory.memory import Memory
 from mmsb.memory.shapes import EACH, narrowed, shape_of, widened
 from mmsb.testing.contracts import assert_same_diff, assert_same_epoch, same
@@ -157,3 +158,32 @@ def test_what_is_not_narrow_is_a_view_as_before(tmp_path: Path) -> None:
         changes.patch(SMALL, page, {"value": np.arange(1000) << 20})
         memory.commit(changes, narrow=True)
         assert memory.at().column(SMALL, page, "value").base is not None
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_what_is_kept_of_narrow_commits_stays_narrow(tmp_path: Path, narrow: bool) -> None:
+    with Memory.create(tmp_path / "a", KINDS) as memory:
+        for epoch in range(3):
+            changes = memory.changes()
+            pages = changes.pages(SMALL, [f"p{at}" for at in range(50)])
+            changes.patch_many(SMALL, pages, {"value": np.arange(5000, dtype="u4") % (100 + epoch)})
+            memory.commit(changes, narrow=narrow)
+        digest, truth = memory.digest(), memory.at().gather(SMALL, "value")[0]
+    before = _size(memory.path)
+    with Memory.open(memory.path, write=True, kinds=KINDS) as memory:
+        memory.retain(memory.head)
+        assert memory.digest() == digest
+        assert memory.at().gather(SMALL, "value")[0].tolist() == truth.tolist()
+        run = memory._index.runs[0]
+        kept = [
+            run.table[at]
+            for at in range(len(run.table))
+            if run.table[at, META] & 0xFFFF == SMALL.id
+        ]
+        assert [bool(int(row[META]) >> 16 & SHAPED) for row in kept] == [narrow] * len(kept) != []
+    assert _size(memory.path) < before
+    assert check(memory.path).sound
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("segment-*"))
