@@ -70,6 +70,8 @@ class _Pool:
             more = np.zeros(max(count, len(self.starts) * 5 // 4 + 16) - len(self.starts), np.int64)
             old = (self.starts, self.stops, self.ends)
             self.starts, self.stops, self.ends = [np.concatenate((each, more)) for each in old]
+        if not len(nodes):
+            return
         none, done = (nodes[:0], _NO_WEIGHTS if weights is None else weights[:0]), 0
         try:
             while (done := self._put(nodes, *none, done)) < len(nodes):
