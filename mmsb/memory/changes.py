@@ -69,10 +69,7 @@ class Changes:
 
     def symbol(self, text: str) -> int:
         """The id of a text, new or known. UsageError if it cannot be written as UTF-8."""
-        if not isinstance(text, str):
-            raise UsageError(f"a symbol is a text, not {text!r:.60}")
-        if not text.isascii():
-            text = normal(text)
+        text = normal(text)
         id = self._texts.get(text)
         if id is None:
             id = self._symbols.id(text, self._first_symbol)
@@ -136,6 +133,8 @@ class Changes:
         except TypeError:
             missing = [*texts]
         if any(type(text) is not str or not text.isascii() for text in missing):
+            for text in missing:
+                normal(text)  # one that is refused takes no id from the others
             return np.array([self.symbol(text) for text in texts], "<u4")
         first = self._first_symbol + len(self._raw)
         for text, id in zip(missing, self._symbols.ids(missing, self._first_symbol), strict=True):
@@ -156,7 +155,7 @@ class Changes:
         if not shown.append_only or shown.id in _TEXT_KINDS:
             how = "symbol" if shown.append_only else "patch"
             raise UsageError(f"rows are not appended to {shown.name!r}; use {how}")
-        return self._append(shown, self._buffers(shown, columns))
+        return self._append(shown, self.buffers(shown, columns))
 
     def patch(
         self, kind: Kind | str, page: int, columns: Mapping[str, Any], start: int = 0
@@ -164,7 +163,7 @@ class Changes:
         """Writes rows ``start``, ``start + 1``, … of the named columns. UsageError, UnknownName."""
         page, start = whole(page, "page"), whole(start, "start")
         shown = self._writable(kind, page)
-        length = common_length(shown, buffers := self._buffers(shown, columns))
+        length = common_length(shown, buffers := self.buffers(shown, columns))
         _check_rows(shown, start, start + length)
         self._add(new_delta(page, shown, Rows(start, start + length), buffers))
 
@@ -176,7 +175,7 @@ class Changes:
         shown = self._writable(kind, page)
         touched = sorted_rows(rows)
         _check_rows(shown, 0, int(touched[-1]) + 1 if len(touched) else 0)
-        buffers = self._buffers(shown, columns)
+        buffers = self.buffers(shown, columns)
         if common_length(shown, buffers) != len(touched):
             raise UsageError(f"{shown.name}: pass a value for each of the {len(touched)} rows")
         self._add(new_delta(page, shown, touched, buffers))
@@ -199,12 +198,22 @@ class Changes:
         shown = self._index.kind(kind)
         if shown.append_only:
             raise UsageError(f"{shown.name!r} is append-only: each row is written once; use append")
-        made = many(shown, asked.ids(pages), self._buffers(shown, columns), starts, counts)
+        made = many(shown, asked.ids(pages), self.buffers(shown, columns), starts, counts)
         if not len(made.pages):
             return
         _check_rows(shown, 0, int(made.stops.max()))
         self._check_many(shown, made.pages)
         self._many.append(made)
+
+    def buffers(self, kind: Kind, columns: Any) -> dict[str, Array]:
+        """Checked copies of columns, in the kind's order. UsageError, UnknownName."""
+        if not (isinstance(columns, Mapping) and columns):
+            raise UsageError(f"{kind.name}: name at least one column")
+        given = {self._index.column(kind, name): values for name, values in columns.items()}
+        ordered = sorted(given, key=lambda column: column.id)
+        buffers = {column.name: cells(kind, column, given[column]) for column in ordered}
+        common_length(kind, buffers)
+        return buffers
 
     def delete(self, page: int) -> None:
         """A tombstone: gone from this epoch on. Its subject may get a new page later."""
@@ -286,11 +295,11 @@ class Changes:
         offsets = start + np.cumsum(lengths) - lengths
         text = np.frombuffer(b"".join(self._raw), np.uint8)
         return [
-            self._tail(heap, start, self._buffers(heap, {"byte": text})),
+            self._tail(heap, start, self.buffers(heap, {"byte": text})),
             self._tail(
                 symbol,
                 self._first_symbol,
-                self._buffers(symbol, {"offset": offsets, "length": lengths}),
+                self.buffers(symbol, {"offset": offsets, "length": lengths}),
             ),
         ]
 
@@ -329,15 +338,6 @@ class Changes:
             for column in names
         }
         return self._tail(kind, self._next_row[kind_id] - sum(lengths), buffers)
-
-    def _buffers(self, kind: Kind, columns: Any) -> dict[str, Array]:
-        if not (isinstance(columns, Mapping) and columns):
-            raise UsageError(f"{kind.name}: name at least one column")
-        given = {self._index.column(kind, name): values for name, values in columns.items()}
-        ordered = sorted(given, key=lambda column: column.id)
-        buffers = {column.name: cells(kind, column, given[column]) for column in ordered}
-        common_length(kind, buffers)
-        return buffers
 
     def _check_many(self, kind: Kind, pages: Array) -> None:
         """`_writable` for each of many pages. O(pages)."""

@@ -50,6 +50,9 @@ def _fitting(column: Column, out: Any, total: int) -> Array:
     dtype = dtype_of(column)
     if not isinstance(out, np.ndarray) or out.dtype != dtype or out.ndim != 1:
         raise UsageError(f"out: {column.name!r} goes into an array of one axis and dtype {dtype}")
+    if isinstance(out, np.ma.MaskedArray):
+        raise UsageError(f"out: {column.name!r} goes into an array without a mask; pass its data")
+    out = np.asarray(out)  # whatever a subclass makes of an index
     if not (out.flags.writeable and out.flags.c_contiguous and len(out) >= total):
         raise UsageError(
             f"out: {column.name!r} has {total} cells; pass a contiguous array that can be written "

@@ -130,14 +130,17 @@ class Single:
         self._shapes: dict[tuple[int, tuple[str, ...]], Shape] = {}
 
     def draft(
-        self, page: int, rows: Any, columns: Mapping[str, Any], source: int
+        self, page: int, rows: Any, columns: Any, source: int
     ) -> tuple[Draft, Shape, Touched] | None:
         """The next frame, if this is the plain case; None for whatever needs a closer look.
 
-        Plain: a live page of a kind that is no table, known columns, sorted rows, no new schema.
+        Plain: a live page of a kind that is no table, known columns by name, sorted rows, no new
+        schema.
         """
         index = self._index
         catalog = index.catalog
+        if type(columns) is not dict and not isinstance(columns, Mapping):
+            return None
         if type(page) is not int or not 0 <= page < catalog.count or not index.complete:
             return None
         if catalog.deleted and page in catalog.deleted:

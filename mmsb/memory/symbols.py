@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +26,10 @@ def to_bytes(text: str) -> bytes:
         raise no_room() from error
 
 
-def normal(text: str) -> str:
-    """The text as it will be read; UsageError if it cannot be written."""
+def normal(text: Any) -> str:
+    """The text as it will be read; UsageError if it is none, or cannot be written."""
+    if not isinstance(text, str):
+        raise UsageError(f"a symbol is a text, not {text!r:.60}")
     if text.isascii():
         return text
     try:

@@ -14,7 +14,7 @@ from mmsb.base.errors import Conflict, UnknownName, UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import asked
-from mmsb.memory.cells import Array, cells, frozen, sorted_rows, whole
+from mmsb.memory.cells import Array, frozen, sorted_rows, whole
 from mmsb.memory.changes import Changes
 from mmsb.memory.many import Many, many
 from mmsb.memory.overlay import Overlay, Own, rows_end, table_rows
@@ -144,8 +144,8 @@ class Transaction:
 
     def append(self, kind: Kind | str, columns: Mapping[str, Any]) -> int:
         """Appends rows to an append-only kind; returns the number of the first."""
-        first = self._open().append(kind, columns)
         shown, held = self._held(kind, columns)
+        first = self._changes.append(shown, held)
         count = len(next(iter(held.values())))
         self._first_row.setdefault(shown.id, first)
         self._own.appended.setdefault(shown.id, []).append((Rows(first, first + count), held))
@@ -156,8 +156,8 @@ class Transaction:
         self, kind: Kind | str, page: int, columns: Mapping[str, Any], start: int = 0
     ) -> None:
         """Writes rows ``start``, ``start + 1``, … of the named columns."""
-        self._open().patch(kind, page, columns, start)
         shown, held = self._held(kind, columns)
+        self._changes.patch(shown, page, held, start)
         start = whole(start, "start")
         rows = Rows(start, start + len(next(iter(held.values()))))
         self._patched(_Patch(whole(page, "page"), shown, rows, held))
@@ -166,9 +166,9 @@ class Transaction:
         self, kind: Kind | str, page: int, rows: Any, columns: Mapping[str, Any]
     ) -> None:
         """Writes the listed rows (sorted, each once) of named columns."""
-        touched = sorted_rows(rows)
-        self._open().patch_rows(kind, page, touched, columns)
         shown, held = self._held(kind, columns)
+        touched = sorted_rows(rows)
+        self._changes.patch_rows(shown, page, touched, held)
         self._patched(_Patch(whole(page, "page"), shown, touched, held))
 
     def patch_many(
@@ -180,9 +180,10 @@ class Transaction:
         counts: Any = None,
     ) -> None:
         """One dense delta for each of many pages."""
-        self._open().patch_many(kind, pages, columns, starts, counts)
         shown, held = self._held(kind, columns)
-        made = many(shown, asked.ids(pages), held, starts, counts)
+        pages = asked.ids(pages)
+        self._changes.patch_many(shown, pages, held, starts, counts)
+        made = many(shown, pages, held, starts, counts)
         if len(made.pages):
             self._own.many.append(made)
             self._steps.append(made)
@@ -267,9 +268,11 @@ class Transaction:
             self._steps.append(_Create(page, shown, subject))
 
     def _held(self, kind: Kind | str, columns: Mapping[str, Any]) -> tuple[Kind, dict[str, Array]]:
-        """The kind and copies of the buffers, which `Changes` found to be sound."""
+        """The kind and checked copies of the buffers, before anything is written: what is passed
+        is read once, and a write that is refused leaves no trace."""
+        self._open()
         shown = self.base.kind(kind)
-        return shown, {n: cells(shown, shown.column(n), values) for n, values in columns.items()}
+        return shown, self._changes.buffers(shown, columns)
 
     def _patched(self, step: _Patch) -> None:
         if len(step.rows):

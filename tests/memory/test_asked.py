@@ -184,3 +184,25 @@ def test_a_mark_in_a_damaged_frame(path: Path) -> None:
     for write in (False, True):
         with pytest.raises(CorruptData, match="segment-000001"):
             Memory.open(path, write, kinds=KINDS)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_out_may_be_of_any_class_but_masked(memory: Memory, compiled: bool) -> None:
+    class Odd(np.ndarray[Any, Any]):
+        def __getitem__(self, at: Any) -> Any:
+            return np.zeros(1, "<u4")
+
+        def __len__(self) -> int:
+            return 2
+
+    memory._index.compiled = compiled
+    snapshot = memory.at()
+    for given in (Odd, np.recarray, np.memmap):
+        held = np.zeros(2, "<u4")
+        found, _ = snapshot.gather(SMALL, "value", out=held.view(given))
+        assert (found.tolist(), held.tolist()) == ([1, 2], [1, 2])
+        with pytest.raises(UsageError, match="2 cells"):
+            snapshot.gather(SMALL, "value", out=np.zeros(1, "<u4").view(given))
+    masked = np.ma.array(np.zeros(2, "<u4"), mask=[True, False], hard_mask=True)
+    with pytest.raises(UsageError, match="without a mask"):
+        snapshot.gather(SMALL, "value", out=masked)
