@@ -340,7 +340,7 @@ class TestSideBySideLong(SideBySide.TestCase):  # type: ignore[misc,name-defined
 #: 5,000 steps, the same each time.
 TestSideBySide = SideBySide.TestCase
 TestSideBySide.settings = settings(
-    max_examples=100,
+    max_examples=135,
     stateful_step_count=50,
     deadline=None,
     derandomize=True,
