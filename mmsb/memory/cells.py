@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import addressof, c_char
 from typing import Any
 
@@ -49,6 +51,18 @@ def no_room() -> EnvironmentProblem:
         "no memory is free for this commit; nothing of it was kept, so commit less at once, or "
         "free some and commit again"
     )
+
+
+@contextmanager
+def room_for(what: str) -> Iterator[None]:
+    """What runs out of memory inside is an EnvironmentProblem; it must change nothing."""
+    try:
+        yield
+    except MemoryError as error:
+        raise EnvironmentProblem(
+            f"{what} does not fit into the memory that is free; nothing was changed, so free some "
+            "and ask again"
+        ) from error
 
 
 def whole(value: Any, what: str) -> int:

@@ -10,7 +10,7 @@ from mmsb.base.errors import CorruptData, StateError, UnknownName, UsageError
 from mmsb.base.schema import Kind
 from mmsb.memory import asked, budget, device
 from mmsb.memory import kinds as schemas
-from mmsb.memory.cells import Array, whole
+from mmsb.memory.cells import Array, room_for, whole
 from mmsb.memory.device import Copied
 from mmsb.memory.diff import Written, diff
 from mmsb.memory.digest import digest
@@ -156,7 +156,8 @@ class Reading:
 
     def digest(self, epoch: int | None = None) -> str:
         """Hex digest of the content as of an epoch: independent of history, layout and ids."""
-        return digest(self.at(epoch))
+        with room_for(f"the digest of {self.path}"):
+            return digest(self.at(epoch))
 
     def diff(
         self, old: int, new: int, kinds: Iterable[Kind | str] | None = None
@@ -173,7 +174,8 @@ class Reading:
         low, high = self._epoch(old, index), self._epoch(new, index)
         if low > high:
             raise UsageError(f"diff goes from an older to a newer epoch; swap {old} and {new}")
-        found = diff(index, low, high, only)
+        with room_for(f"what was written in epochs {low + 1} … {high} of {self.path}"):
+            found = diff(index, low, high, only)
         index.meter.read_else()
         return found
 

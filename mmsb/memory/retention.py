@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import NoReturn
 
 import numpy as np
 
-from mmsb.base.errors import NoSpace
+from mmsb.base.errors import EnvironmentProblem, NoSpace
 from mmsb.base.schema import Kind
 from mmsb.memory import encode, files, framing, recall
 from mmsb.memory import kinds as schemas
-from mmsb.memory.cells import Array
+from mmsb.memory.cells import Array, room_for
 from mmsb.memory.changes import Sealed
 from mmsb.memory.damage import Problem, corrupt
 from mmsb.memory.disk import Disk, File
@@ -40,7 +41,7 @@ _BATCH_ROWS = 2**31
 def retain(out: Writer, index: Index, now: Snapshot, disk: Disk) -> tuple[Writer, Index]:
     """Forgets what was before the snapshot's epoch; who writes from then on, and the index.
 
-    NoSpace and CorruptData leave all as it was. WriterFailed. O(bytes).
+    NoSpace, EnvironmentProblem and CorruptData leave all as it was. WriterFailed. O(bytes).
     """
     out.sync()
     old = out.log
@@ -52,18 +53,30 @@ def retain(out: Writer, index: Index, now: Snapshot, disk: Disk) -> tuple[Writer
         return log
 
     try:
-        made = out.succeeded(_written(old, index, now, disk), reopened)
+        with room_for(f"the state of {old.folder} as of epoch {now.epoch}"):
+            manifest = _written(old, index, now, disk)
+    except EnvironmentProblem as error:
+        _take_back(old, error, disk)
+    try:
+        made = out.succeeded(manifest, reopened)
     except NoSpace as error:
-        with suppress(OSError):  # the next writer does it
-            files.remove_unnamed(old.folder, old.manifest, disk)
-        raise NoSpace(
-            f"no room in {old.folder} to write the log anew; nothing was forgotten, free some "
-            "space and call retain again"
-        ) from error
+        _take_back(old, error, disk)
     for number, size in made.log.manifest.segments:
         if size is not None:
             recall.write(found[0], number, size, disk)
     return made, found[0]
+
+
+def _take_back(old: Log, error: EnvironmentProblem, disk: Disk) -> NoReturn:
+    """Removes what was written of the new log, for which there was no room."""
+    with suppress(OSError):  # the next writer does it
+        files.remove_unnamed(old.folder, old.manifest, disk)
+    if not isinstance(error, NoSpace):
+        raise error
+    raise NoSpace(
+        f"no room in {old.folder} to write the log anew; nothing was forgotten, free some space "
+        "and call retain again"
+    ) from error
 
 
 def _written(old: Log, index: Index, now: Snapshot, disk: Disk) -> Manifest:

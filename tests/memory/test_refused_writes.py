@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mmsb.base import errors
+from mmsb.memory import encode, reading
 from mmsb.memory.memory import Memory
 from mmsb.testing.strategies import KINDS, SMALL, THING
 
@@ -72,3 +73,25 @@ def test_columns_that_are_only_named(memory: Memory, columns: Any) -> None:
     with pytest.raises(errors.UsageError, match="name at least one column"):
         memory.update_page(page, [0], columns)
     assert memory.head == 1
+
+
+def test_memory_runs_out_while_much_is_read(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    (page,) = memory.at().pages(THING).tolist()
+    for at in range(3):
+        memory.update_page(page, [at], {"byte": [at + 1]})
+    digest, files = memory.digest(), sorted(memory.path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "digest", full)
+        patch.setattr(reading, "diff", full)
+        patch.setattr(encode, "draft", full)
+        for call in (memory.digest, lambda: memory.diff(0, 2), lambda: memory.retain(3)):
+            with pytest.raises(errors.EnvironmentProblem, match="memory that is free"):
+                call()
+    assert (memory.first, sorted(memory.path.iterdir())) == (0, files)
+    assert memory.retain(3) == 3
+    assert memory.digest() == digest
