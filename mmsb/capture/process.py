@@ -43,8 +43,8 @@ class Settings:
     recorded although they are not the user's; ``literals``: keep short literals.
 
     ``capture``: ``"events"`` (what the compiler did, without IR), ``"final"`` (also lowered,
-    inferred and final IR), ``"passes"`` (also after every pass), ``"decisions"`` (also why it was
-    inlined or not), ``"reflect"`` (public reflection alone, what an unknown Julia gets).
+    inferred and final IR), ``"passes"`` (final, and after every pass), ``"decisions"`` (final, and
+    why it was inlined or not), ``"reflect"`` (public reflection alone, what an unknown Julia gets).
     ``functions``: if any, IR of these alone; ``min_inference_ms``: IR only of what took so long to
     infer; ``limit``: at most so many code objects of the compiler's queue, 0 for all; ``apart``:
     ask the compiler again in a second process.

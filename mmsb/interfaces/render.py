@@ -46,6 +46,7 @@ _STYLES: dict[Role, str] = {
 _BAR = 20
 # Columns of a narrow table: least widths of one that is cropped, of one that wraps; the gap.
 _CROPPED, _WRAPPED, _GAP = 16, 24, 2
+_CUT = "Cut at … to fit this terminal: through a pipe (| less -S), or with --json, names are whole."
 
 
 class Tell(Protocol):
@@ -60,8 +61,11 @@ def show(answer: Answer, *, as_json: bool = False) -> None:
         print(to_json(answer.to_dict()))
     elif _in_colour():
         console = _console()
-        for at, block in enumerate(answer.document()):
+        document = answer.document()
+        for at, block in enumerate(document):
             _draw(console, block, first=at == 0)
+        if any(isinstance(block, Table) and cropped(block, console.width) for block in document):
+            console.print(_CUT, style="dim")
     else:
         print(answer)
 
@@ -183,6 +187,12 @@ def _table(block: Table, width: int) -> RichTable:
     for row in block.rows:
         drawn.add_row(*map(_text, row))
     return drawn
+
+
+def cropped(block: Table, width: int) -> bool:
+    """Whether a terminal so wide shows some cell without its end."""
+    widths = fitted(block, width)
+    return any(width_of(text_of(row[at])) > widths[at] for row in block.rows for at in block.crop)
 
 
 def fitted(block: Table, width: int) -> list[int]:

@@ -25,7 +25,6 @@ from mmsb.query.facts import Facts, subject_name
 from mmsb.query.ties import graph_of, used_by
 
 MOST = 20
-_NAME = 60  # characters of a name that are shown; data has it whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +65,8 @@ class DominatorsView(Answer):
                 f"{100 * one.dominated_ns / max(1, self.total_ns):.0f} %",
                 duration(one.own_ns),
                 str(one.methods),
-                line((_cut(one.name), "name")),
-                _cut(one.under or ""),
+                line((one.name, "name")),
+                one.under or "",
             )
             for one in self.found
         )
@@ -125,10 +124,6 @@ def dominators(memory: Memory, *, at: int | None = None, most: int = MOST) -> Do
         for node in order[:most]
     )
     return DominatorsView(facts.epoch, sum(own.values()), len(own), tuple(found), "")
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
 def _advice(facts: Facts, inferred: bool) -> str:

@@ -57,8 +57,9 @@ def of_decisions(about: Notes) -> str:
 
 def of_passes(about: Notes) -> str:
     """As `of_compiler`, of the IR after each pass; never ""."""
-    if about.get("tier") == "native" and about.get("capture") not in ("passes", "decisions"):
-        return "record with --capture passes"
+    capture = about.get("capture", "")
+    if about.get("tier") == "native" and capture != "passes":
+        return f"--capture {capture} keeps none; record with --capture passes"
     return of_compiler(about, "passes") or "of this code the recording has none"
 
 

@@ -108,6 +108,11 @@ def _arguments(asked: str, text: str) -> tuple[str, str | None]:
     head, rest = text[:end], text[end:].strip()
     if head and rest in ("", "(…)"):
         return head, None
+    if "…" in text.replace("(…)", ""):
+        raise UsageError(
+            f"{asked!r} was cut at … to fit a terminal; the command that printed it has the name "
+            "whole through a pipe (| less -S) and with --json"
+        )
     if not head or rest[0] != "(" or closing(rest, 0) != len(rest) - 1:
         raise UsageError(f"{asked!r} is no function's name; write f, Main.f or f(::Int64)")
     return head, rest[1:-1]

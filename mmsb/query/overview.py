@@ -29,11 +29,14 @@ _TIER_LIMITS = {
         "Passes between inferred and optimized, inlining decisions and costs are not seen.",
     )
 }
-#: What each capture leaves out; the next larger one has it.
+#: What each capture leaves out, and which one has it.
 _CAPTURE_LIMITS = {
     "events": ("No IR is kept; --capture final keeps what was lowered, inferred, optimized.",),
     "final": ("Passes between inferred and optimized are not kept; --capture passes keeps them.",),
     "passes": ("Inlining decisions and their costs are not kept; --capture decisions has them.",),
+    "decisions": (
+        "Passes between inferred and optimized are not kept; --capture passes keeps them.",
+    ),
 }
 _LIMITS = (
     "Code at top level (outside of functions) is not recorded.",

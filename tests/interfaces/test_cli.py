@@ -341,3 +341,16 @@ def test_a_command_can_be_traced(made: Path, tmp_path: Path) -> None:
     events = json.loads(trace.read_text())
     assert {event["name"] for event in events} >= {"gather"}
     assert all(event["ph"] == "X" and event["dur"] > 0 for event in events)
+
+
+def test_a_second_capture_is_refused_by_name() -> None:
+    result = run.invoke(app, ["record", "--capture", "passes", "--capture", "final", "script.jl"])
+    assert result.exit_code == 2
+    assert "2 times (passes, final)" in result.stderr
+    assert "-o" in result.stderr
+
+
+def test_a_name_cut_for_a_terminal_says_where_it_is_whole() -> None:
+    said = ask("show", "afoldl(::typeof(+), ::Flo…", code=2)["error"]["message"]
+    assert "was cut at …" in said
+    assert "--json" in said

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from rich.console import Console
 
 from mmsb.interfaces import render
-from mmsb.query.document import Title, line, note, plain, table
+from mmsb.query.answers import Answer
+from mmsb.query.document import Document, Title, line, note, plain, table
 
 WIDE = table(
     ("epoch", "what happened", "to whom"),
@@ -12,6 +15,12 @@ WIDE = table(
     right={0},
     crop={2},
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Answer):
+    def document(self) -> Document:
+        return (WIDE,)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
@@ -27,6 +36,20 @@ def test_a_table_fits_its_terminal(width: int) -> None:
 
 def test_a_wide_table_keeps_its_natural_widths() -> None:
     assert render.fitted(WIDE, 500) == [5, 38, 72]
+
+
+def shown(width: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    console = Console(width=width, color_system=None)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(render, "_console", lambda: console)
+    with console.capture() as printed:
+        render.show(Told())
+    return printed.get()
+
+
+def test_a_cropped_table_says_where_names_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "(| less -S)" in " ".join(shown(60, monkeypatch).split())
+    assert "less" not in shown(200, monkeypatch)
 
 
 def test_plain_text_is_never_cropped() -> None:

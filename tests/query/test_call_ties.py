@@ -180,7 +180,7 @@ def test_what_is_no_question_is_refused_in_a_sentence(made: Reader) -> None:
             now.callers("fact", depth="x")
 
 
-def test_long_names_of_dominators_are_cut_where_they_are_shown(builder: Builder) -> None:
+def test_names_of_dominators_are_whole_however_long(builder: Builder) -> None:
     long = instance_key("long", *["Core.Int64"] * 200, method=("Core.Int64",) * 200)
     with builder.epoch():
         builder.note(julia="1.12.5", tier="native", capture="final")
@@ -188,6 +188,5 @@ def test_long_names_of_dominators_are_cut_where_they_are_shown(builder: Builder)
         builder.add(schema.INFERENCE, instance=long, parent=NONE_U32, exclusive_ns=1000)
     with builder.done() as memory:
         found = memory.at().dominators()
-    assert max(map(len, str(found).splitlines()[1:])) < 160
-    assert str(found).endswith("…")
     assert len(found.found[0].name) > 1000
+    assert str(found).endswith(found.found[0].name)

@@ -86,7 +86,11 @@ def test_that_nothing_happened_is_an_answer(builder: Builder, question: str, say
 @pytest.mark.parametrize(
     ("notes", "why"),
     [
-        (NATIVE, "record with --capture passes"),
+        (NATIVE, "--capture final keeps none; record with --capture passes"),
+        (
+            NATIVE | {"capture": "decisions"},
+            "--capture decisions keeps none; record with --capture",
+        ),
         (NATIVE | {"capture": "passes"} | KILLED, BROKE_OFF),
         (REFLECT, "--capture reflect sees none of it; record with --capture passes"),
         (REFLECT | OLD, "record a Julia from 1.10 with --capture passes"),
@@ -96,7 +100,7 @@ def test_a_pass_that_was_not_recorded(builder: Builder, notes: dict[str, str], w
     with builder.epoch():
         builder.instance(KEY, "f(::Int64)")
         builder.body(KEY, Stage.LOWERED, [], said=Provenance.NATIVE)
-    with pytest.raises(UnknownName, match=re.escape(f"{why}; known are lowered")):
+    with pytest.raises(UnknownName, match=re.escape(why) + ".*; known are lowered"):
         recorded(builder, notes, known=False).show("f", "sroa")
 
 
@@ -163,3 +167,8 @@ def test_dominators_without_times(builder: Builder) -> None:
         told = memory.at().dominators()
     assert told.exit_code == 3
     assert "No inference times were recorded of what Julia 1.12.5 inferred; `mmsb rec" in str(told)
+
+
+def test_decisions_come_without_passes_and_stats_says_so(builder: Builder) -> None:
+    found = recorded(builder, NATIVE | {"capture": "decisions"})._memory.overview()
+    assert "--capture passes keeps them" in str(found)

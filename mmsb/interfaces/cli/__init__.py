@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mmsb import __version__
-from mmsb.base.errors import EnvironmentProblem
+from mmsb.base.errors import EnvironmentProblem, UsageError
 from mmsb.interfaces import render
 from mmsb.interfaces.cli import asking, reach
 from mmsb.interfaces.cli.common import CARE, RECORD, AsJson, answer, guarded
@@ -50,11 +50,13 @@ Modules = Annotated[
     typer.Option(metavar="NAME", help="Record this module as if it were yours. Repeatable."),
 ]
 Capture = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
         metavar="WHAT",
-        help="events (no IR), final, passes (IR after every pass), decisions (inlining and why; "
-        "seconds to minutes more), reflect (public reflection alone).",
+        help="One of: events (no IR), final, passes (and IR after every pass), decisions (and "
+        "inlining and why, without passes; seconds to minutes more), reflect (public reflection "
+        "alone).",
+        show_default="final",
     ),
 ]
 Functions = Annotated[
@@ -75,6 +77,16 @@ Replace = Annotated[bool, typer.Option("--replace", help="Replace a memory of th
 Apart = Annotated[bool, typer.Option("--apart", help="Ask the compiler again in a second process.")]
 
 
+def _one(captures: list[str] | None) -> str:
+    """What to capture: a recording keeps one, and of two given none is left out in silence."""
+    if captures and len(captures) > 1:
+        raise UsageError(
+            f"--capture is given {len(captures)} times ({', '.join(captures)}), and a recording "
+            "keeps one; record once with each, to memories of their own (-o)"
+        )
+    return captures[0] if captures else "final"
+
+
 @app.command(
     rich_help_panel=RECORD,
     context_settings={"allow_interspersed_args": False},
@@ -93,7 +105,7 @@ def record(
         int, typer.Option(min=0, help="How many calls away from your own modules to record.")
     ] = 1,
     module: Modules = None,
-    capture: Capture = "final",
+    capture: Capture = None,
     function: Functions = None,
     min_inference_ms: LeastTime = 0.0,
     limit: Limit = 0,
@@ -119,7 +131,7 @@ def record(
                 depth=depth,
                 modules=tuple(module or ()),
                 literals=not no_literals,
-                capture=capture,
+                capture=_one(capture),
                 functions=tuple(function or ()),
                 min_inference_ms=min_inference_ms,
                 limit=limit,
