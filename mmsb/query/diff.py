@@ -16,7 +16,7 @@ from mmsb.memory.memory import Memory
 from mmsb.query import names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.body import Body, Statement, read_body
-from mmsb.query.document import Document, Line, Listing, Role, Span, note
+from mmsb.query.document import Document, Line, Listing, Role, Span, note, text_of
 from mmsb.query.facts import Facts
 from mmsb.query.layout import Layout, lattice
 from mmsb.query.stages import Sight, of_version, seen, sights, title
@@ -227,7 +227,10 @@ def _shown(
     change: Change, columns: tuple[str, ...], old: Line | None, new: Line | None
 ) -> tuple[Line, ...]:
     if change == "changed":
-        what = Span(f"   ({', '.join(columns)})", "dim")
+        # A statement may get the number that another had: rows tell them apart, numbers do not.
+        alike = columns == ("operands",) and text_of(old or ()) == text_of(new or ())
+        same = ": the same number, of another statement" if alike else ""
+        what = Span(f"   ({', '.join(columns)}{same})", "dim")
         return (_signed("removed", old or ()), (*_signed("added", new or ()), what))
     return (_signed(change, (old if change == "removed" else new) or ()),)
 

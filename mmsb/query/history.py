@@ -82,10 +82,20 @@ class LogView(Answer):
             for entry in self.entries
         )
         heads = ("epoch", "world", "rows", "what happened", "to whom")
-        legend = f"{self.order[:1].upper()}{self.order[1:]}; rows: statements written."
+        order = _ORDERS.get(self.order, self.order)
+        legend = f"{order[:1].upper()}{order[1:]}; rows: statements written."
         if self.base:
             legend += f" What was before epoch {self.base} was forgotten, and shows as of it."
         return (table(heads, rows, right={0, 2}, crop={4}), note((legend, "dim")))
+
+
+#: A recording's own words, as a person is told them.
+_ORDERS = {
+    "logical order inside a window": (
+        "between two groups of definitions, what was lowered comes first, then what was inferred, "
+        "and so on, not what was first in time"
+    )
+}
 
 
 def _worlds(first: int, last: int) -> str:

@@ -32,6 +32,9 @@ _NODES = {
     TreeNode.MISSING: "calls that may now reach another method: ",
     TreeNode.CALLER: "",
 }
+#: What the recorder writes of a global whose partition the bindings it knows do not have.
+_NAMELESS = ((Cause.BINDING, "unknown"), (Cause.BOUND, "unknown"))
+_NO_NAME = "a global that Julia's log does not name"
 _TREES, _LINES = 20, 24  # written out; JSON has all
 
 
@@ -197,7 +200,8 @@ class Trees:
         if cause is Cause.DELETED and len(known) == 1:
             word = "replaced" if EventKind.DEFINED in known else "deleted"
             return f"{node.name} was {word}"
-        return CAUSES[cause].format(node.name or "something")
+        name = _NO_NAME if (cause, node.name) in _NAMELESS else node.name
+        return CAUSES[cause].format(name or "something")
 
     @cached_property
     def _changes(self) -> dict[tuple[str, int], set[EventKind]]:

@@ -110,8 +110,8 @@ def _arguments(asked: str, text: str) -> tuple[str, str | None]:
         return head, None
     if "…" in text.replace("(…)", ""):
         raise UsageError(
-            f"{asked!r} was cut at … to fit a terminal; the command that printed it has the name "
-            "whole through a pipe (| less -S) and with --json"
+            f"{asked!r} was cut at …; it is whole where it was printed through a pipe (| less -S) "
+            "or with --json, and `mmsb stats --functions | less -S` lists all"
         )
     if not head or rest[0] != "(" or closing(rest, 0) != len(rest) - 1:
         raise UsageError(f"{asked!r} is no function's name; write f, Main.f or f(::Int64)")

@@ -53,7 +53,7 @@ def test_one_version_does_not_leak_into_another(memory: Reader) -> None:
 def test_a_stage_not_seen_says_when_it_was(memory: Reader) -> None:
     with pytest.raises(UnknownName, match="not seen in stage 'optimized' at epoch 3"):
         ir.show(memory, "f", at=3, stage=Stage.OPTIMIZED)
-    with pytest.raises(UnknownName, match="its IR was not recorded"):
+    with pytest.raises(UnknownName, match="this memory holds no recording"):
         ir.show(memory, "g", stage=Stage.LOWERED)
 
 
@@ -61,7 +61,7 @@ def test_without_any_body_the_code_is_told(memory: Reader) -> None:
     told = ir.show(memory, "g")
     assert isinstance(told, BareView)
     assert [version.return_type for version in told.versions] == ["Core.Int64"]
-    assert "Its IR was not recorded" in str(told)
+    assert "This memory holds no recording" in str(told)
 
 
 def test_an_epoch_that_does_not_exist(memory: Reader) -> None:
@@ -135,3 +135,22 @@ def test_control_flow_in_julias_layout(builder: Builder) -> None:
             "└──      goto #2",
             "4 ─      return %2",
         ]
+
+
+def test_a_jump_to_another_statement_of_the_same_number_says_so(builder: Builder) -> None:
+    key = instance_key("jump")
+    for at, end in enumerate((2, 9)):
+        with builder.epoch():
+            builder.instance(key, "jump()")
+            body = [
+                {"row": 1, "position": 0, "opcode": "goto", "operands": [(Tag.TARGET, end)]},
+                {"row": end, "position": 1, "opcode": "return", "operands": [integer(1)]},
+            ]
+            body = [{"alive": 1, "slot": NONE_U32 - 1} | statement for statement in body]
+            body += [{"row": 2, "alive": 0}] if at else []
+            blocks = [(0, 0), (1, 1)]
+            builder.code(key, at, min_world=1 + at)
+            builder.body(key, Stage.OPTIMIZED, body, blocks=blocks, version=at, world=1 + at)
+    with builder.done() as memory:
+        told = str(memory.compare("jump", 1, 2))
+    assert "goto #2   (operands: the same number, of another statement)" in told

@@ -133,6 +133,15 @@ def test_one_is_no_plural(builder: Builder) -> None:
         )
 
 
+def test_a_global_that_the_log_does_not_name(builder: Builder) -> None:
+    with builder.epoch():
+        root = {"cause": Cause.BOUND, "node": TreeNode.ROOT, "world": 1}
+        builder.add(schema.INVALIDATION_TREE, subject="unknown", **root)
+    with builder.done() as memory:
+        told = str(memory.at().invalidations())
+    assert "a global that Julia's log does not name got a value" in told
+
+
 def test_functions_by_name(builder: Builder) -> None:
     with builder.epoch():
         for name, depth in (("far", NONE_U32), ("z", 0), ("called", 1), ("a", 0)):
