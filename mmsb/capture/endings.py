@@ -63,6 +63,14 @@ class Endings:
         at = max(part.windows.start, self.schedule.window_of_world(world), *began, 0)
         return at, at in began
 
+    def _opened(self, at: int) -> int:
+        """The last world of what a window begins with."""
+        window = self.schedule.windows[at]
+        methods = self.stream.methods
+        began = (methods[row].world for row in window.definitions)
+        ended = (methods[row].last_world + 1 for row in window.deletions)
+        return max([window.first_world, *began, *ended])
+
     def _named(
         self, part: Part, early: dict[int, Ending], late: dict[int, Ending]
     ) -> tuple[dict[int, int], dict[int, tuple[int, bool]]]:
@@ -75,6 +83,8 @@ class Endings:
         for root, rows in roots((node.parent for node in log[first:]), first).items():
             victims = {row: index for row in rows if (index := self._victim(row)) is not None}
             at, is_late = self._place_of(part, log[root].world, victims.values())
+            # of no recorded code, and not by what the window begins with
+            is_late = is_late or log[root].world > self._opened(at)
             (late if is_late else early)[at].trees.append(rows)
             for row, index in victims.items():
                 named.setdefault(index, row)

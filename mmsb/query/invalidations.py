@@ -215,6 +215,10 @@ class Trees:
     def world(self, row: int) -> int:
         return int(self._cells["world"][row])
 
+    def when(self, node: Node) -> int:
+        """The world of the tree that a node stands in."""
+        return self.world(self.chain(node.row)[0].row)
+
     def chain(self, row: int) -> tuple[Node, ...]:
         """From the root down to a node."""
         steps = [self.nodes[row]]

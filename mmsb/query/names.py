@@ -33,7 +33,7 @@ from mmsb.query.juliatext import (
     tuple_parameters,
     without_where,
 )
-from mmsb.query.spelling import callee_name, key_types, signature, where_bounds
+from mmsb.query.spelling import callee_name, free_parameters, key_types, signature, where_bounds
 
 _ALIASES = {
     "Int": "Int64",
@@ -274,7 +274,11 @@ def same_type(asked: str, actual: str) -> bool:
         return False
     if given is None:
         return True
-    if actual_given is None or len(given) != len(actual_given):
+    if actual_given is None:
+        return False
+    if len(given) == len(actual_given) - free_parameters(actual):  # Julia leaves free ones out
+        actual_given = actual_given[: len(given)]
+    if len(given) != len(actual_given):
         return False
     if head == "Union":
         given, actual_given = sorted(given, key=base_name), sorted(actual_given, key=base_name)

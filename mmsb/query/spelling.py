@@ -16,11 +16,11 @@ from mmsb.query.juliatext import (
     split,
     tuple_parameters,
     where_clause,
-    without_where,
 )
 
 _ODD = re.compile(r"[\s(){}\[\],;\"]|\A#")  # what makes a name no identifier
 _BARE = re.compile(r"(?<![\w.\"!?#])#[^(){},\s]+")  # such a name without its module
+_BOUND = re.compile(r"[<>]:")
 _HOMES = ("Main", "Base", "Core")  # modules that are left out before a function's name
 
 
@@ -59,6 +59,8 @@ def instance_name(recorded: str, key: str) -> str:
     types = key_types(key)
     if types and _is_closure(types[0]) and parameters(types[0])[1]:  # of what it holds
         text = f"(::{short(types[0])}){text[text.index('(') :]}"
+    if types and _is_part(types[0]):
+        text = f"{_called(key, types[0])}{text[text.index('(') :]}"
     return text + _where(key.rpartition(" @ ")[2])
 
 
@@ -78,11 +80,28 @@ def _called(key: str, called: str) -> str:
     if head in ("Core.Type", "Type") and inside and len(inside) == 1:
         made, given = parameters(inside[0])
         if given and len(given) != len(where_bounds(inside[0])):
-            return short(without_where(inside[0])).replace(", ", ",")
+            kept = ", ".join(given[: len(given) - free_parameters(inside[0])])
+            return short(f"{made}{{{kept}}}").replace(", ", ",")
         return function_name(made) if "." in made else f"(::{short(called)})"
     if _is_closure(called) and (" @ " not in key or not inside) and " Core.Tuple{" in key:
         return function_name(method_path(key))
     return f"(::{short(called)})".replace(", ", ",")
+
+
+def _is_part(called: str) -> bool:
+    """Whether it is a type of which some parameters are free, and some are not."""
+    head, inside = parameters(called)
+    if head not in ("Core.Type", "Type") or not inside or len(inside) != 1:
+        return False
+    return 0 < len(where_bounds(inside[0])) != len(parameters(inside[0])[1] or ())
+
+
+def free_parameters(type_: str) -> int:
+    """How many parameters at a type's end are its own type variables, which Julia leaves out:
+    ``P{Int64, B} where B`` is ``P{Int64}``."""
+    given = parameters(type_)[1] or []
+    free = [_BOUND.split(bound)[0] for bound in where_bounds(type_)]
+    return len(free) if free and given[-len(free) :] == free else 0
 
 
 def _is_closure(called: str) -> bool:

@@ -258,9 +258,14 @@ def all_reasons(facts: Facts) -> list[tuple[str, Reason]]:
         for key, rows in groups.items()
     ]
     told: set[tuple[str, int | None]] = {(key, reason.version) for key, reason in found}
+    over: dict[str, int] = {}  # the world of a function's first end
+    for victim, reason in found:
+        over[victim] = min(reason.world, over.get(victim, reason.world))
     for victim, nodes in trees.victims.items():
         for node in nodes:
-            if (victim, node.version) not in told:
+            # Julia logs a caller under whatever it loses, also where its code had ended before
+            past = node.version is None and victim in over and over[victim] < trees.when(node)
+            if not past and (victim, node.version) not in told:
                 told.add((victim, node.version))
                 found.append((victim, _of_node(facts, trees, node)))
     return sorted(found, key=lambda pair: pair[1].epoch)

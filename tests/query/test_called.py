@@ -21,6 +21,11 @@ struct P{T}; x::T; end
 (p::P{Int})(x::Int) = p.x - x
 P(1)(3)
 P{Int}(4)
+struct Q{A, B}; a::A; b::B; end
+Q{A}(x) where {A} = Q{A, Int}(x, 1)
+Q(x) = Q{Int}(x)
+(q::Q)(x::Int) = x
+Q(4)(5)
 var"my op"(x) = x - 1
 var"my op"(3)
 """
@@ -33,6 +38,10 @@ NAMES = {
     "(::P{Int})(Int)": "(::P{Int64})(::Int64)",
     "P(::Int64)": "P(::Int64)",
     "P{Int}(::Int64)": "P{Int64}(::Int64)",
+    "Q(::Int64)": "Q(::Int64)",
+    "Q{Int}(::Int64)": "Q{Int64}(::Int64)",
+    "Q{Int64, B}(Int)": "Q{Int64}(::Int64)",
+    "(::Q)(::Int64)": "(::Q{Int64,Int64})(::Int64)",
     'var"my op"': 'var"my op"(::Int64)',
     'Main.var"my op"(Int)': 'var"my op"(::Int64)',
 }
