@@ -31,6 +31,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def quote(value: object) -> str:
+    """What was passed, as it is shown in a message: where it begins, or its type if Python cannot
+    write it, as an int of thousands of digits."""
+    try:
+        return f"{value!r:.60}"
+    except Exception:
+        return f"<{type(value).__name__} that cannot be shown>"
+
+
 class MmsbError(Exception):
     """Base of all. ``str(error)`` is one sentence: what, where, what to do next."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import UsageError, quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class Rows:
             self._settle()
         if not 0 <= self.start <= self.stop < 2**32:
             raise UsageError(
-                f"rows [{self.start}, {self.stop}) are not a range below 2**32; pass the first row "
-                "and one past the last"
+                f"rows [{quote(self.start)}, {quote(self.stop)}) are not a range below 2**32; "
+                "pass the first row and one past the last"
             )
 
     def _settle(self) -> None:
@@ -34,7 +34,7 @@ class Rows:
                 object.__setattr__(self, name, operator.index(value))
             except TypeError as error:
                 raise UsageError(
-                    f"Rows: {name} is a whole number, not {value!r:.60}; pass the first row and "
+                    f"Rows: {name} is a whole number, not {quote(value)}; pass the first row and "
                     "one past the last"
                 ) from error
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from mmsb.base import model
-from mmsb.base.errors import UnknownName, UsageError
+from mmsb.base.errors import UnknownName, UsageError, quote
 from mmsb.base.model import STAGES, Stage
 
 #: name → (byte width, numpy character)
@@ -32,7 +32,7 @@ DTYPES: Mapping[str, tuple[int, str]] = MappingProxyType(
 
 def _check_id(id: object, where: str) -> None:
     if type(id) is not int or not 0 <= id < 0x1_0000:
-        raise UsageError(f"{where} has id {id!r:.40}; an id is an int in 0 … 65535")
+        raise UsageError(f"{where} has id {quote(id)}; an id is an int in 0 … 65535")
 
 
 def _are(type: type, *values: object) -> bool:
@@ -64,15 +64,15 @@ class Column:
     digest: bool = True
 
     def __post_init__(self) -> None:
-        where = f"column {self.name!r:.60}"
+        where = f"column {quote(self.name)}"
         if not (_are(str, self.name, self.dtype, self.ref) and _are(bool, self.digest)):
             raise UsageError(f"{where}: name, dtype and ref are texts, digest True or False")
         if self.dtype not in DTYPES:
             known = ", ".join(DTYPES)
-            raise UsageError(f"{where} has the unknown dtype {self.dtype!r:.60}; use {known}")
+            raise UsageError(f"{where} has the unknown dtype {quote(self.dtype)}; use {known}")
         _check_id(self.id, where)
         if not _fits(self.fill, self.dtype):
-            raise UsageError(f"{where}: its fill {self.fill!r:.40} does not fit {self.dtype}")
+            raise UsageError(f"{where}: its fill {quote(self.fill)} does not fit {self.dtype}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,9 @@ class Kind:
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        where, columns = f"kind {self.name!r:.60}", self.columns
+        where, columns = f"kind {quote(self.name)}", self.columns
         if not _are(tuple, columns) or not _are(Column, *columns):
-            raise UsageError(f"{where}: columns are a tuple of Column, not {columns!r:.60}")
+            raise UsageError(f"{where}: columns are a tuple of Column, not {quote(columns)}")
         if not (_are(str, self.name) and _are(bool, self.append_only)):
             raise UsageError(f"{where}: its name is a text, and append_only is True or False")
         _check_id(self.id, where)
@@ -102,7 +102,7 @@ class Kind:
             return self._by_name[name]
         except (KeyError, TypeError):
             raise UnknownName(
-                f"kind {self.name!r} has no column {name!r:.60}; it has {', '.join(self._by_name)}"
+                f"kind {self.name!r} has no column {quote(name)}; it has {', '.join(self._by_name)}"
             ) from None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import UsageError, quote
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import kinds as schemas
@@ -29,11 +29,11 @@ def folder(path: str | os.PathLike[str]) -> Path:
         found = Path(path)
         named = os.fsencode(found)
     except (TypeError, UnicodeEncodeError) as error:
-        raise UsageError(f"pass the path of a memory, not {path!r:.60}") from error
+        raise UsageError(f"pass the path of a memory, not {quote(path)}") from error
     if b"\0" in named:
-        raise UsageError(f"{path!r:.60} cannot be a path, for it has a NUL in it; name another")
+        raise UsageError(f"{quote(path)} cannot be a path, for it has a NUL in it; name another")
     if len(named) > _PATH_BYTES or max(map(len, named.split(b"/"))) > _NAME_BYTES:
-        raise UsageError(f"{path!r:.60}… is too long for a path; name a shorter one")
+        raise UsageError(f"{quote(path)}… is too long for a path; name a shorter one")
     return found
 
 
@@ -44,7 +44,7 @@ def listed(values: Any, what: str) -> tuple[Any, ...]:
             return tuple(values)
         except TypeError:  # an array without a dimension
             pass
-    raise UsageError(f"pass a list of {what}, not {values!r:.60}")
+    raise UsageError(f"pass a list of {what}, not {quote(values)}")
 
 
 def names(columns: Any) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def names(columns: Any) -> tuple[str, ...]:
     found = (columns,) if isinstance(columns, str) else listed(columns, "column names")
     for name in found:
         if not isinstance(name, str):
-            raise UsageError(f"a column's name is a text, not {name!r:.60}")
+            raise UsageError(f"a column's name is a text, not {quote(name)}")
     return found
 
 
@@ -65,20 +65,20 @@ def flag(value: Any, what: str) -> bool:
     """True or False."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    raise UsageError(f"{what} is True or False, not {value!r:.60}; pass one of the two")
+    raise UsageError(f"{what} is True or False, not {quote(value)}; pass one of the two")
 
 
 def text(value: Any, what: str) -> str:
     """A text."""
     if not isinstance(value, str):
-        raise UsageError(f"{what} is a text, not {value!r:.60}")
+        raise UsageError(f"{what} is a text, not {quote(value)}")
     return value
 
 
 def one_of(value: Any, known: Iterable[str], what: str) -> None:
     """A word among those known."""
     if not isinstance(value, str) or value not in known:
-        raise UsageError(f"{what} {value!r:.40} is not known; use {', '.join(map(repr, known))}")
+        raise UsageError(f"{what} {quote(value)} is not known; use {', '.join(map(repr, known))}")
 
 
 def durability(value: Any) -> None:
@@ -90,7 +90,7 @@ def count(value: Any, what: str) -> int:
     """A whole number, 1 or more."""
     found = whole(value, what)
     if found < 1:
-        raise UsageError(f"{what} is {found!r:.40}; ask for 1 or more")
+        raise UsageError(f"{what} is {quote(found)}; ask for 1 or more")
     return found
 
 
@@ -104,7 +104,7 @@ def kinds(values: Any) -> tuple[Kind, ...]:
     found = listed(values, "kinds")
     for kind in found:
         if not isinstance(kind, Kind):
-            raise UsageError(f"pass kinds as mmsb.base.schema.Kind makes them, not {kind!r:.60}")
+            raise UsageError(f"pass kinds as mmsb.base.schema.Kind makes them, not {quote(kind)}")
         if schema.BY_NAME.get(kind.name) is not kind:
             schemas.check(kind)
     return found
@@ -124,7 +124,7 @@ def seconds(value: Any, what: str) -> float:
                 return found
     except OverflowError:
         pass
-    raise UsageError(f"{what} is a number of seconds, not {value!r:.60}; or None, to wait forever")
+    raise UsageError(f"{what} is a number of seconds, not {quote(value)}; or None, to wait forever")
 
 
 def kind_id(value: Any) -> int:
@@ -132,13 +132,13 @@ def kind_id(value: Any) -> int:
     try:
         return whole(value, "kind")
     except UsageError as error:
-        raise UsageError(f"pass a kind or its name, not {value!r:.60}") from error
+        raise UsageError(f"pass a kind or its name, not {quote(value)}") from error
 
 
 def span(rows: Any) -> Rows:
     """A range of rows."""
     if not isinstance(rows, Rows):
-        raise UsageError(f"pass rows as mmsb.base.rect.Rows(first, stop), not {rows!r:.60}")
+        raise UsageError(f"pass rows as mmsb.base.rect.Rows(first, stop), not {quote(rows)}")
     return rows
 
 

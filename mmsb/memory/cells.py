@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmsb.base.errors import EnvironmentProblem, UsageError
+from mmsb.base.errors import EnvironmentProblem, UsageError, quote
 from mmsb.base.schema import DTYPES, Column, Kind
 
 Array = npt.NDArray[Any]
 U32 = np.dtype("<u4")
 #: So few are quicker looked at one by one.
 _FEW = 64
+#: No number that is asked for is so large, and Python writes none of thousands of digits.
+_MOST = 2**1024
 _COMPLEX = (complex, np.complexfloating)
 _DTYPES = {name: np.dtype(character) for name, (_, character) in DTYPES.items()}
 
@@ -70,9 +72,12 @@ def whole(value: Any, what: str) -> int:
     if value is True or value is False:
         raise UsageError(f"{what}: pass a whole number, not {value}")
     try:
-        return operator.index(value)
+        found = operator.index(value)
+        if -_MOST < found < _MOST:
+            return found
+        raise UsageError(f"{what}: pass a whole number of fewer digits")
     except TypeError as error:
-        raise UsageError(f"{what}: pass a whole number, not {value!r:.60}") from error
+        raise UsageError(f"{what}: pass a whole number, not {quote(value)}") from error
 
 
 def address_of(array: Array) -> int:

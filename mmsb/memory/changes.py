@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import Conflict, UnknownName, UsageError
+from mmsb.base.errors import Conflict, UnknownName, UsageError, quote
 from mmsb.base.model import NONE_U32
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
@@ -395,6 +395,6 @@ def _check_room(what: str, first: int, count: int) -> None:
 def _check_rows(kind: Kind, start: int, stop: int) -> None:
     if not 0 <= start <= stop <= PAGE_ROWS:
         raise UsageError(
-            f"rows {start!r:.40} … {stop - 1!r:.40} of {kind.name!r} are outside 0 … "
+            f"rows {quote(start)} … {quote(stop - 1)} of {kind.name!r} are outside 0 … "
             f"{PAGE_ROWS - 1}, the rows that a page can have; use smaller row numbers"
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import UsageError, quote
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory.cells import U32, Array, dtype_of, filled, frozen, sorted_rows, whole
@@ -69,15 +69,17 @@ class Delta:
         )
         whole(self.page, "page")
         if not (isinstance(_untyped(self.kind), Kind) and isinstance(rows, Rows)):
-            raise UsageError(f"a delta has a Kind and Rows, not {self.kind!r:.40} and {rows!r:.40}")
+            raise UsageError(
+                f"a delta has a Kind and Rows, not {quote(self.kind)} and {quote(rows)}"
+            )
         if not isinstance(columns, tuple) or not all(isinstance(name, str) for name in columns):
-            raise UsageError(f"the columns of a delta are a tuple of names, not {columns!r:.60}")
+            raise UsageError(f"the columns of a delta are a tuple of names, not {quote(columns)}")
         if not isinstance(buffers, Mapping) or not all(
             isinstance(each, np.ndarray) for each in buffers.values()
         ):
-            raise UsageError(f"the buffers of a delta are arrays by name, not {buffers!r:.60}")
+            raise UsageError(f"the buffers of a delta are arrays by name, not {quote(buffers)}")
         if self.sparse is not None and not _are_rows(self.sparse):
-            raise UsageError(f"sparse rows are a u32 array, increasing, not {self.sparse!r:.60}")
+            raise UsageError(f"sparse rows are a u32 array, increasing, not {quote(self.sparse)}")
 
     def __len__(self) -> int:
         """How many rows are touched."""
@@ -145,7 +147,7 @@ def new_delta(page: int, kind: Kind, rows: Rows | Array, buffers: Mapping[str, A
         sparse = rows if stop - first != len(rows) else None
         rows = Rows(first, stop)
     if not isinstance(_untyped(buffers), Mapping):
-        raise UsageError(f"the buffers of a delta are arrays by name, not {buffers!r:.60}")
+        raise UsageError(f"the buffers of a delta are arrays by name, not {quote(buffers)}")
     held = MappingProxyType(dict(buffers))
     return Delta(0, page, kind, tuple(buffers), rows, sparse, 0, 0, held)
 
@@ -165,7 +167,7 @@ def merge(*patches: Delta | Patch) -> Patch:
     """
     for patch in patches:
         if not isinstance(_untyped(patch), Delta | Patch):
-            raise UsageError(f"deltas and patches merge, not {patch!r:.60}")
+            raise UsageError(f"deltas and patches merge, not {quote(patch)}")
     if not patches:
         raise UsageError("pass at least one delta to merge")
     parts = [Patch.of(patch) if isinstance(patch, Delta) else patch for patch in patches]

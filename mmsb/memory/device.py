@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mmsb.base.errors import StateError, UsageError
+from mmsb.base.errors import StateError, UsageError, quote
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
 from mmsb.memory import asked
@@ -106,8 +106,8 @@ class Copied(ABC):
         """StateError unless it is as of ``epoch``."""
         if whole(epoch, "epoch") != self.epoch:
             raise StateError(
-                f"the device's copy of {self.name} is as of epoch {self.epoch}, not {epoch!r:.40}; "
-                "bring it there with memory.bring"
+                f"the device's copy of {self.name} is as of epoch {self.epoch}, not "
+                f"{quote(epoch)}; bring it there with memory.bring"
             )
 
 
@@ -148,7 +148,7 @@ class DevicePage(Copied):
         self.check(epoch)
         asked.names((name,))
         if name not in self._held:
-            raise UsageError(f"column {name!r:.60} was not copied; it has {', '.join(self._held)}")
+            raise UsageError(f"column {quote(name)} was not copied; it has {', '.join(self._held)}")
         return self.place.view(self._held[name])
 
     def load(self, snapshot: Snapshot) -> None:
@@ -201,7 +201,7 @@ def owned(memory: Source, pages: Any) -> tuple[Copied, ...]:
     found = asked.listed(pages, "device pages")
     for page in found:
         if not isinstance(page, Copied):
-            raise UsageError(f"pass device copies, as to_device makes them, not {page!r:.60}")
+            raise UsageError(f"pass device copies, as to_device makes them, not {quote(page)}")
         if page.home != memory.home:
             raise UsageError(
                 f"{page.name} is a copy of {page.path}, not of {memory.path}; bring it with that "

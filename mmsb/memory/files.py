@@ -25,6 +25,7 @@ from mmsb.base.errors import (
     NoSpace,
     NotAMemory,
     ReadOnly,
+    quote,
 )
 from mmsb.memory.disk import DISK, PAGE_BYTES, Disk, File
 from mmsb.memory.frame import Broken
@@ -197,7 +198,7 @@ def _manifest(folder: Path, body: dict[str, Any]) -> Manifest:
             f"{folder} has format {version}, this mmsb reads up to {COMPRESSED}; upgrade mmsb"
         )
     if type(version) is not int or version < 1:
-        raise Broken(f"it names no format ({version!r:.40})")
+        raise Broken(f"it names no format ({quote(version)})")
     if not _is_size(smallest) or not isinstance(segments, list) or not segments:
         raise Broken("it names no segments")
     before = 0

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import UnknownName, UsageError
+from mmsb.base.errors import UnknownName, UsageError, quote
 from mmsb.base.model import NONE_U32
 from mmsb.base.schema import SYMBOL, Column, Kind
 from mmsb.memory import asked
@@ -289,7 +289,7 @@ class Index:
             return found
         name = kind.name if isinstance(kind, Kind) else kind
         known = ", ".join(shown.name for shown in self.kinds.values())
-        raise UnknownName(f"{self.folder} has no kind {name!r:.60}; it has {known}")
+        raise UnknownName(f"{self.folder} has no kind {quote(name)}; it has {known}")
 
     def column(self, kind: Kind, name: str) -> Column:
         """UnknownName if the kind has no such column."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import UsageError, quote
 from mmsb.base.schema import HEAP, SYMBOL, Column, Kind
 
 _TEXT = {HEAP.id: HEAP, SYMBOL.id: SYMBOL}
@@ -34,7 +34,7 @@ def decode(stored: bytes) -> tuple[Kind, ...]:
 def _kind(id: object, name: object, append_only: object, columns: list[list[object]]) -> Kind:
     own = tuple(_stored_column(*column) for column in columns)
     if type(id) is not int or not 0 <= id < 2**16 or type(name) is not str:
-        raise ValueError(f"kind {id!r:.40} is none")
+        raise ValueError(f"kind {quote(id)} is none")
     return Kind(id, name, own, append_only is True)
 
 
@@ -42,7 +42,7 @@ def _stored_column(
     id: object, name: object, dtype: object, fill: object, ref: object, digest: object
 ) -> Column:
     if type(id) is not int or not {str} == {type(name), type(dtype), type(ref)}:
-        raise ValueError(f"column {id!r:.40} is none")
+        raise ValueError(f"column {quote(id)} is none")
     return Column(id, str(name), str(dtype), cast(int, fill), str(ref), digest is True)
 
 
@@ -52,10 +52,10 @@ def check(kind: Kind) -> None:
         "".join((kind.name, *(column.name for column in kind.columns))).encode()
         same = decode(encode([kind])) == (kind,)
     except (TypeError, ValueError, UsageError) as error:
-        raise UsageError(f"{kind!r:.120} cannot be stored: {error}") from error
+        raise UsageError(f"{quote(kind)} cannot be stored: {error}") from error
     if not same:
         raise UsageError(
-            f"{kind!r:.120} cannot be stored as it is: ids are ints, names texts, append_only and "
+            f"{quote(kind)} cannot be stored as it is: ids are ints, names texts, append_only and "
             "digest True or False"
         )
 
@@ -73,7 +73,7 @@ def replaced(stored: Mapping[int, Kind], new: Iterable[Kind]) -> dict[int, Kind]
                 and kind.columns[: len(before.columns)] == before.columns
             )
             if not same:
-                raise ValueError(f"kind {kind.name!r:.40} is not what it was with columns added")
+                raise ValueError(f"kind {quote(kind.name)} is not what it was with columns added")
         after[kind.id] = kind
     return after
 

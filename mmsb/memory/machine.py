@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from mmsb.base.errors import EnvironmentProblem, MissingExtra, UsageError
+from mmsb.base.errors import EnvironmentProblem, MissingExtra, UsageError, quote
 
 if TYPE_CHECKING:
     from mmsb.memory.cells import Array
@@ -105,7 +105,7 @@ def machine() -> Machine:
 def check_device(given: Any) -> None:
     """UsageError unless it is a `Device`."""
     if not isinstance(given, str) or given not in _DEVICES:
-        raise UsageError(f"there is no device {given!r:.40}; use 'cpu', 'gpu' or 'auto'")
+        raise UsageError(f"there is no device {quote(given)}; use 'cpu', 'gpu' or 'auto'")
 
 
 def resolve(device: Device, note: Callable[[str], None] | None = None) -> Machine | None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from mmsb.base import schema
-from mmsb.base.errors import Conflict, StateError, UsageError
+from mmsb.base.errors import Conflict, StateError, UsageError, quote
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import arrow_in, asked, budget, checkpoint, device, encode, equal, founding, recall
@@ -64,8 +64,8 @@ class Memory(Upkeep):
         asked.durability(durability)
         if not 4096 <= whole(segment_bytes, "segment_bytes") < 2**40 or segment_bytes % ALIGN:
             raise UsageError(
-                f"segment_bytes is {segment_bytes!r:.40}; use a multiple of 64 from 4096 on, below "
-                "2**40"
+                f"segment_bytes is {quote(segment_bytes)}; use a multiple of 64 from 4096 on, "
+                "below 2**40"
             )
         if not {schema.HEAP, schema.SYMBOL} <= set(known):
             raise UsageError("a memory needs the kinds 'heap' and 'symbol'; add them to its kinds")
@@ -389,11 +389,11 @@ class Memory(Upkeep):
         changes = self.changes()
         for delta in asked.listed(deltas, "deltas"):
             if not isinstance(delta, Delta):
-                raise UsageError(f"commit takes changes or deltas, not {delta!r:.60}")
+                raise UsageError(f"commit takes changes or deltas, not {quote(delta)}")
             changes.patch_rows(delta.kind, delta.page, delta.touched(), dict(delta.buffers))
         return changes
 
 
 def _check_source(source: int) -> None:
     if type(source) is not int or not 0 <= source < 65536:
-        raise UsageError(f"source {source!r:.40} is no number in 0 … 65535; say who writes by one")
+        raise UsageError(f"source {quote(source)} is no number in 0 … 65535; say who writes by one")

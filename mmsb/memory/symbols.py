@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import CorruptData, UnknownName, UsageError
+from mmsb.base.errors import CorruptData, UnknownName, UsageError, quote
 from mmsb.base.rect import Rows
 from mmsb.memory import replay
 from mmsb.memory.asked import listed
@@ -29,14 +29,14 @@ def to_bytes(text: str) -> bytes:
 def normal(text: Any) -> str:
     """The text as it will be read; UsageError if it is none, or cannot be written."""
     if not isinstance(text, str):
-        raise UsageError(f"a symbol is a text, not {text!r:.60}")
+        raise UsageError(f"a symbol is a text, not {quote(text)}")
     if text.isascii():
         return text
     try:
         return to_bytes(text).decode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise UsageError(
-            f"{text!r:.60} cannot be written as UTF-8; leave out its lone surrogates"
+            f"{quote(text)} cannot be written as UTF-8; leave out its lone surrogates"
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mmsb.base.errors import Conflict, UnknownName, UsageError
+from mmsb.base.errors import Conflict, UnknownName, UsageError, quote
 from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import asked
@@ -227,7 +227,7 @@ class Transaction:
         if self.epoch is None:
             raise UsageError("ids are final once the transaction is committed; ask after that")
         one = not isinstance(ids, Iterable) or (isinstance(ids, np.ndarray) and not ids.ndim)
-        held = asked.ids([whole(ids, f"{what!r:.40}")] if one else ids).astype(np.int64)
+        held = asked.ids([whole(ids, f"{quote(what)}")] if one else ids).astype(np.int64)
         count = self._count(what)
         if len(held) and int(held.max()) >= count:
             raise UnknownName(

@@ -10,17 +10,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsb.base.errors import CorruptData, UsageError
+from mmsb.base.errors import CorruptData, UsageError, quote
 from mmsb.base.rect import Rows
 from mmsb.memory.asked import BEYOND
 from mmsb.memory.changes import Changes
 from mmsb.memory.memory import Memory
 from mmsb.testing.strategies import KINDS, SMALL, THING
 
+
+class Unspeakable:
+    """Python cannot write it, as it cannot write a number of thousands of digits."""
+
+    def __repr__(self) -> str:
+        raise ValueError("cannot be written")
+
+
 WRONG: list[Any] = [
     *(None, 3.5, -1, 2**40, "zz", b"x", [], [None], ["a"], [1.5], [[1]], {}, object(), True),
     *(range(2), slice(0, 2), np.zeros(2), np.array(["a"]), np.int64(1), (1,), iter([1])),
     *(float("nan"), np.zeros((2, 2), "<u4"), SMALL, Rows(0, 1)),
+    *(10**5000, -(10**5000), [10**5000], np.array([10**5000], object), Unspeakable()),
+    *("\ud800", "a\0b", np.str_("value"), np.float32(1e30), np.datetime64("now"), 1j),
 ]
 RIGHT = {
     "kind": SMALL,
@@ -82,7 +92,9 @@ def test_reads(memory: Memory, compiled: bool) -> None:
             for wrong in WRONG:
                 given = [right[one] for one in wanted]
                 given[at] = wrong
-                refused(lambda read=read, given=given: read(*given), f"{name}({one}={wrong!r:.40})")
+                refused(
+                    lambda read=read, given=given: read(*given), f"{name}({one}={quote(wrong)})"
+                )
 
 
 def test_questions_of_a_memory(memory: Memory) -> None:
@@ -107,7 +119,7 @@ def test_questions_of_a_memory(memory: Memory) -> None:
             "names": lambda one: memory.transaction().at().columns(SMALL, page, one),
         }
         for name, call in calls.items():
-            refused(lambda call=call, wrong=wrong: call(wrong), f"{name}({wrong!r:.40})")  # type: ignore[misc]
+            refused(lambda call=call, wrong=wrong: call(wrong), f"{name}({quote(wrong)})")  # type: ignore[misc]
 
 
 def writes(memory: Memory, page: int, ours: Changes) -> dict[str, Callable[[Any], Any]]:
@@ -145,8 +157,10 @@ def test_writes(memory: Memory) -> None:
     before = memory.digest(2)
     for wrong in WRONG:
         for name, call in writes(memory, page, memory.changes()).items():
-            refused(lambda call=call, wrong=wrong: call(wrong), f"{name}({wrong!r:.40})")  # type: ignore[misc]
+            refused(lambda call=call, wrong=wrong: call(wrong), f"{name}({quote(wrong)})")  # type: ignore[misc]
     assert memory.digest(2) == before
+    for stop in (10**5000, -(10**5000), Unspeakable()):
+        refused(lambda stop=stop: Rows(0, stop), "Rows")  # type: ignore[misc]
 
 
 def test_rows_beyond_the_last(memory: Memory) -> None:
