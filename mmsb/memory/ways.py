@@ -9,7 +9,6 @@ import sys
 from functools import cache
 from typing import Any
 
-from mmsb.memory import compiling
 from mmsb.memory.index import Index
 
 _KERNELS = "mmsb.memory.kernels"
@@ -21,7 +20,6 @@ _LOADING, OF_DELTA, OF_CELL, OF_COUNT = 300_000_000, 10_000, 10, 50
 def page() -> Any:
     from mmsb.memory import kernels_page
 
-    compiling.announce()
     return kernels_page
 
 
@@ -29,7 +27,6 @@ def page() -> Any:
 def many() -> Any:
     from mmsb.memory import kernels_many
 
-    compiling.announce()
     return kernels_many
 
 

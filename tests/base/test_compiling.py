@@ -7,8 +7,8 @@ import logging
 import pytest
 from numba import njit
 
-from mmsb.memory import compiling
-from mmsb.memory.compiling import PATIENCE, Compiling
+from mmsb.base import kernels
+from mmsb.base.kernels import PATIENCE, Compiling
 
 
 def test_it_is_said_once_and_only_where_it_takes_long() -> None:
@@ -34,10 +34,10 @@ def test_it_is_said_once_and_only_where_it_takes_long() -> None:
 def test_kernels_of_others_are_not_ours(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = compiling.announce()
-    monkeypatch.setattr(compiling, "PATIENCE", -1.0)
+    heard = kernels.announce()
+    monkeypatch.setattr(kernels, "PATIENCE", -1.0)
     heard.said = False
-    for module, said in (("somebody.else", False), ("mmsb.memory.kernels_test", True)):
+    for module, said in (("somebody.else", False), ("mmsb.graph.kernels_test", True)):
 
         def one(x: int) -> int:
             return x + 1
