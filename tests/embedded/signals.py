@@ -56,8 +56,10 @@ sender.wait()
 
 caught = 0
 sender = interrupt(0.2, times=8, apart=0.1)
-while sender.poll() is None:
+while True:
     try:
+        if sender.poll() is not None:
+            break
         session.run("total = 0; for i in 1:10_000; global total += i; end")
     except KeyboardInterrupt:
         caught += 1

@@ -61,7 +61,9 @@ const CALLED = [(calls_fixed, (Int,)), (calls_small, (Int,)), (keeps_small, (Int
 if isempty(ARGS)
     calls_fixed(1), calls_small(1), keeps_small(1), calls_dear(1.0), takes_dear(1.0), countdown(3)
     splits(Ref{Union{Int,String}}(1)), knows(), given(2), calls_grown(1), calls_anything(1)
-    late(Any[1]), bumps(1), fails(1), dear(1.0), small(1), wrapped(1.0, 2)
+    late(Any[1]), bumps(1), fails(1), dear(1.0), small(1)
+    # asked again, it leaves code of its own behind, which whoever includes this file counts
+    abspath(PROGRAM_FILE) == @__FILE__() && wrapped(1.0, 2)
 else
     tell(words...) = println(join(words, '\t'))
     called(x) = x isa Core.MethodInstance ? string(x.def.name) : called(x.def)
