@@ -14,6 +14,7 @@ from mmsb.memory.index import Index
 _KERNELS = "mmsb.memory.kernels"
 #: Nanoseconds, about: loading the kernels; numpy for a delta's cells of a column, a cell, a count.
 _LOADING, OF_DELTA, OF_CELL, OF_COUNT = 300_000_000, 10_000, 10, 50
+_LONG = _LOADING // 60
 
 
 @cache
@@ -37,7 +38,8 @@ def loaded(index: Index) -> bool:
 def worth(index: Index, taking: int) -> bool:
     """Are kernels that are not loaded worth it for what takes numpy so many nanoseconds more?
 
-    Once it took as long as loading in all, so never twice what was best (Karlin et al., 1988).
+    Once it took as long as loading in all, so never twice what was best (Karlin et al., 1988), or
+    once a single read is long: then others like it will come.
     """
     index.by_numpy += taking
-    return index.compiled is None and index.by_numpy > _LOADING
+    return index.compiled is None and (index.by_numpy > _LOADING or taking > _LONG)
