@@ -114,6 +114,7 @@ def measured(bench: Bench, ways: Mapping[str, Way]) -> Timings:
 
 def _one(way: Way, seconds: float) -> Array:
     gc.collect()
+    gc.freeze()  # so that no collection looks through what the peers of other ways hold
     taken: list[float] = []
     end = time.perf_counter() + seconds
     clock, run = time.perf_counter, way.run
@@ -126,6 +127,7 @@ def _one(way: Way, seconds: float) -> Array:
         taken.append((stop - start) / way.per)
         if stop > end:
             break
+    gc.unfreeze()
     return np.array(taken)
 
 
