@@ -327,10 +327,15 @@ def machine(folder: Path) -> str:
 
 @cache
 def _commit() -> str:
-    """Of the code that runs: as it was before the docs were written."""
-    words = ["git", "describe", "--always", "--dirty"]
-    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    return told.stdout.strip()
+    """Of the code that runs; the docs, which are written here, are none."""
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+    changed = git("diff", "--quiet", "HEAD", "--", ".", ":!docs").returncode
+    return git("describe", "--always").stdout.strip() + ("-dirty" if changed else "")
 
 
 def _filesystem(folder: Path) -> str:
