@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
     [
         ("memory", "commit", "### A commit of 1,000 rows × 2 columns"),
         ("memory", "replay", "### Replay; checkpoint and restore"),
+        ("memory", "clustering", "### Deltas side by side by page, or where their epochs put them"),
         ("graph", "components", "### Components and topological order"),
     ],
 )

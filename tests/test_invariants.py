@@ -34,6 +34,7 @@ READS = {
     "jl_debug_method_invalidation",
     "jl_exception_occurred",
     "jl_generating_output",
+    "jl_gf_invoke_lookup",
     "jl_module_get_bindings",
     "jl_push_newly_inferred",
     "jl_set_newly_inferred",

@@ -14,6 +14,7 @@ CLAIMS = (
     "replay",
     "recording",
     "growth",
+    "clustering",
 )
 
 if __name__ == "__main__":

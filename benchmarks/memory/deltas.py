@@ -121,6 +121,11 @@ def _alone(bench: Bench, result: Result, memory: Memory, known: Any) -> None:
         changes.pages(SMALL, names)
         memory.commit(changes)
 
+    def collected() -> None:
+        changes = memory.changes()
+        changes.patch(SMALL, next(order), values, 8)
+        memory.commit(changes)
+
     timings = measured(
         bench,
         {
@@ -130,6 +135,7 @@ def _alone(bench: Bench, result: Result, memory: Memory, known: Any) -> None:
             "a delta of 8 rows here and there": Way(
                 lambda: memory.update_page(next(order), scattered, values)
             ),
+            "the first by `changes` and `commit`": Way(collected),
             "a page alone": Way(lambda: memory.create_page(SMALL, f"alone{next(number)}")),
             "a page in a batch": Way(create, times=3, per=batch, before=subjects),
         },

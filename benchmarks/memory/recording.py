@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import Bench, Goal, Result
-from mmsb.capture import command, process
+from mmsb.capture import command, prepared, process
 from mmsb.capture import julia as finder
 from mmsb.capture.process import Recorded
 from mmsb.memory.cells import dtype_of
@@ -49,7 +49,7 @@ def modern_julia() -> finder.Candidate | None:
 def recorded(julia: finder.Candidate, program: str, count: int) -> Recorded:
     """A program of this folder, run to its end and recorded."""
     parsed = command.parse(["julia", str(HERE / program), str(count)])
-    process.precompile(julia, parsed)
+    prepared.precompile(julia, parsed)
     ran = process.run(julia, parsed, process.Settings(depth=20), lambda *_: None)
     if ran.exit_code:
         raise SystemExit(f"{program} ended with exit code {ran.exit_code}")

@@ -35,7 +35,8 @@ def quote(value: object) -> str:
     """What was passed, as it is shown in a message: where it begins, or its type if Python cannot
     write it, as an int of thousands of digits."""
     try:
-        return f"{value!r:.60}"
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:59]}…"
     except Exception:
         return f"<{type(value).__name__} that cannot be shown>"
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 
 from mmsb.memory.forked import locks
 from mmsb.memory.quiet import signals_held
+
+_LOG = logging.getLogger("mmsb.memory")
 
 
 class Behind:
@@ -25,16 +28,20 @@ class Behind:
             self._waiting.append(work)
             if self._thread is not None:
                 return
-            self._thread = threading.Thread(target=self._run, name="mmsb-behind", daemon=True)
-        try:
-            with signals_held():
-                self._thread.start()
-        except RuntimeError:
-            self._run()
+            thread = threading.Thread(target=self._run, name="mmsb-behind", daemon=True)
+            try:
+                with signals_held():
+                    thread.start()
+                self._thread = thread
+                return
+            except (RuntimeError, MemoryError):
+                pass
+        self._run()
 
     def wait(self) -> None:
         """Returns when all is done. A fork has nothing to wait for."""
-        thread = self._thread
+        with self._lock:
+            thread = self._thread
         if thread is not None:
             thread.join()
 
@@ -45,4 +52,7 @@ class Behind:
                     self._thread = None
                     return
                 work = self._waiting.popleft()
-            work()
+            try:
+                work()
+            except Exception:  # what was put after is done all the same
+                _LOG.exception("work behind a commit failed")

@@ -132,6 +132,7 @@ class Budget:
         self._free = self._files = 0
         self._recent: deque[int] = deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
+        self._wanted = False  # has a thread asked for it since it was last begun?
 
     def took(self, page: int) -> None:
         """A page was read, or `ALL` or `UNKNOWN` ones."""
@@ -142,21 +143,25 @@ class Budget:
 
     def enforce(self) -> None:
         """Releases what is too much, now. Some milliseconds."""
-        if not self._lock.acquire(blocking=False):
-            return  # another thread is at it
-        try:
-            used = maps(self._index)
-            total = index_bytes(self._index) + sum(own.resident for own in used)
-            if total > self.limit:
-                for own in self._coldest_first(used):
-                    if total <= self.limit * 3 // 4:
-                        break
-                    own.release()
-                    total -= own.resident
-                    self.released += own.resident
-            self._free, self._files = max(self.limit - total, 0), _of_files()
-        finally:
-            self._lock.release()
+        self._wanted = True
+        while self._wanted and self._lock.acquire(blocking=False):  # else another thread sees to it
+            try:
+                self._wanted = False
+                self._release()
+            finally:
+                self._lock.release()
+
+    def _release(self) -> None:
+        used = maps(self._index)
+        total = index_bytes(self._index) + sum(own.resident for own in used)
+        if total > self.limit:
+            for own in self._coldest_first(used):
+                if total <= self.limit * 3 // 4:
+                    break
+                own.release()
+                total -= own.resident
+                self.released += own.resident
+        self._free, self._files = max(self.limit - total, 0), _of_files()
 
     def _coldest_first(self, used: list[Map]) -> list[Map]:
         """Those that were read longest ago first, the older of two first."""

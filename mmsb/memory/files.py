@@ -48,6 +48,7 @@ _MAGIC = b"mmsb"
 _SLOT = struct.Struct("<4sI7QQ")
 _HEAD, _CHECK = struct.Struct("<4sI7Q"), struct.Struct("<Q")
 _OF_SEGMENT = re.compile(r"(?:segment|index)-([0-9]{6,8})(?:\.z)?(\.new)?")
+_UNFINISHED = re.compile(r"keyframes-[0-9]+\.new")
 #: What a full disk says.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -140,7 +141,8 @@ def write_manifest(folder: Path, manifest: Manifest, disk: Disk) -> None:
 
 
 def remove_unnamed(folder: Path, manifest: Manifest, disk: Disk) -> None:
-    """Removes segments, and their index files, that the manifest does not name or are not whole.
+    """Removes segments, and their index files, that the manifest does not name or are not whole;
+    and keyframes that are not whole.
 
     A writer that died while it rewrote the log left them, before or after the new manifest had its
     name: that name is made durable first. OSError.
@@ -148,6 +150,7 @@ def remove_unnamed(folder: Path, manifest: Manifest, disk: Disk) -> None:
     named = {number for number, _ in manifest.segments}
     found = [(path, _OF_SEGMENT.fullmatch(path.name)) for path in sorted(folder.iterdir())]
     left = [path for path, own in found if own and (own[2] or int(own[1]) not in named)]
+    left += [path for path, _ in found if _UNFINISHED.fullmatch(path.name)]
     if left:
         disk.sync_folder(folder)
     for path in left:

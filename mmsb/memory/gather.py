@@ -11,7 +11,8 @@ from mmsb.base.errors import UsageError
 from mmsb.base.schema import Column, Kind
 from mmsb.memory import pool, ways
 from mmsb.memory.cells import Array, address_of, dtype_of, frozen, unset
-from mmsb.memory.index import Index
+from mmsb.memory.index import Described, Index
+from mmsb.memory.kernels_fields import EPOCH
 
 
 def gather(
@@ -105,9 +106,24 @@ def row_counts(index: Index, kind: Kind, epoch: int) -> Array:
 def _gather_compiled(index: Index, kind: Kind, column: Column, epoch: int, target: _Target) -> None:
     kernels, known, told = ways.many(), index.described(), index.told(kind, column)
     places, counts, to = target.places, target.counts, address_of(target.out)
+    bases = np.zeros(len(places), np.int64)
+    kept = None
+    if index.keyframes:
+        wanted = np.flatnonzero(places >= 0).astype("<u4")
+        kept = index.keyframes.kept(column, wanted, epoch)
+    if kept is not None:
+        frames = kept.told()
+        width = dtype_of(column).itemsize
+
+        def begin(low: int, high: int) -> int:
+            kernels.begin(frames, low, high, width, told.fill, places, counts, to)
+            return 0
+
+        pool.spread(begin, len(kept.pages), smallest=4096)
+        bases[kept.pages] = _batches_to(known, kept.epochs) + 1 << 32
 
     def run(mark: int) -> int:
-        base = np.zeros(len(places), np.int64)
+        base = bases.copy()
 
         def part(low: int, high: int) -> int:
             args = (low, high, places, counts, base, to, mark)
@@ -117,6 +133,14 @@ def _gather_compiled(index: Index, kind: Kind, column: Column, epoch: int, targe
         return pool.spread(part, len(places), smallest=65536)
 
     index.verified(known, run)
+
+
+def _batches_to(known: Described, epochs: Array) -> Array:
+    """How many batches were committed up to each of the epochs, i64."""
+    found = np.zeros(len(epochs), np.int64)
+    for held in known.held:
+        found += np.searchsorted(held.run.table[: held.batches, EPOCH], epochs, side="right")
+    return found
 
 
 def _gather(index: Index, kind: Kind, column: Column, epoch: int, target: _Target) -> None:

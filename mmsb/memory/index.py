@@ -70,6 +70,10 @@ class Told:
     fill: int  # the bits of its fill value
     held: Array
 
+    def bits(self, cells: Array, at: int) -> int:
+        """The bits of one of its cells."""
+        return int.from_bytes(cells[at].tobytes(), "little", signed=True)
+
     def scalar(self, bits: int) -> Any:
         """A cell by its bits, as a numpy scalar."""
         return np.frombuffer((bits & 2**64 - 1).to_bytes(8, "little"), self.dtype, 1)[0]

@@ -1,4 +1,4 @@
-"""The memory's loops over many pages at once: random cells, whole columns, the sort by page."""
+"""The memory's loops over many pages at once: their row counts, their columns end to end."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ from typing import Any
 from mmsb.base.kernels import kernel
 from mmsb.memory.kernels import (
     TOMBSTONE,
-    batch_near,
     consult,
     extent_of,
     field_of,
-    number_at,
     order_at,
     overlay,
     passed_enough,
     place_of,
-    row_at,
-    row_bytes_of,
     row_of,
-    slice_of,
     touch,
-    upto_of,
 )
 from mmsb.memory.kernels_fields import (
     BATCHES,
@@ -32,137 +26,11 @@ from mmsb.memory.kernels_fields import (
     PAGES,
     ROWS,
     SEGMENT,
-    SINCE,
     SPARSE_AT,
     STARTS,
     STOPS,
 )
-from mmsb.memory.kernels_load import (
-    fill_with,
-    load,
-    move,
-    move_value,
-    put_cells,
-    u1,
-    u4,
-)
-
-
-@kernel
-def _find(
-    orders: int, count: int, page: int, at_row: int, epoch: int, column: int, widths: int, mark: int
-) -> tuple[int, int, int]:
-    """(address of the newest cell or 0, its bytes there, unverified) of one row of a column."""
-    missing = walked = 0
-    k = count - 1
-    while k >= 0:
-        order = order_at(orders, k)
-        k -= 1
-        if field_of(order, SINCE) > epoch:
-            continue
-        low, high = slice_of(order, page)
-        high, batch = upto_of(order, low, high, epoch), -1
-        for back in range(high - low):
-            number = number_at(order, high - 1 - back)
-            batch = batch_near(order, number, batch)
-            row = row_of(order, batch)
-            if consult(order, batch, mark):
-                missing += 1
-                if passed_enough(missing, walked):
-                    return 0, 1, 1
-                continue
-            walked += 1
-            start, stop, begin, end = extent_of(order, row, number)
-            if at_row < start or at_row >= stop:
-                continue
-            place, size, each = place_of(order, row, column, widths)
-            if place < 0:
-                continue
-            cell, sparse = begin + at_row - start, field_of(row, SPARSE_AT)
-            if sparse >= 0:
-                bytes_ = row_bytes_of(row)
-                if touch(order, row, sparse + bytes_ * begin, sparse + bytes_ * end, mark):
-                    return 0, 1, 1
-                rows = field_of(order, SEGMENT) + sparse
-                cell = _sparse_cell(rows, begin, end, at_row, bytes_)
-                if cell < 0:
-                    continue
-            if each:
-                cell = number - field_of(row, FIRST)
-            source = place + cell * size
-            unseen = touch(order, row, source, source + size, mark)
-            return field_of(order, SEGMENT) + source, size, int(missing > 0) | unseen
-    return 0, 1, int(missing > 0)
-
-
-@kernel
-def _sparse_cell(rows: int, low: int, high: int, wanted: int, bytes_: int) -> int:
-    """Which of cells [low, high) is of that row; -1 if none is. Their rows increase."""
-    end = high
-    while low < high:
-        middle = (low + high) >> 1
-        if row_at(rows, middle, bytes_) < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < end and row_at(rows, low, bytes_) == wanted else -1
-
-
-@kernel
-def cells(
-    orders: int,
-    count: int,
-    pages: int,
-    rows: int,
-    first: int,
-    last: int,
-    epoch: int,
-    column: int,
-    widths: int,
-    fill: int,
-    to: int,
-    turns: int,
-    mark: int,
-) -> int:
-    """One column's cells at (pages[i], rows[i]), u32 each, into ``to``, for i in [first, last), or
-    for the i that lie at ``turns``, u32, so that pages are met in their order.
-
-    Returns whether something unverified was read. O(log deltas of the order) for each.
-    """
-    width, unseen = u1(widths + column), 0
-    for turn in range(first, last):
-        i = u4(turns + 4 * turn) if turns else turn
-        page, row = u4(pages + 4 * i), u4(rows + 4 * i)
-        found, size, new = _find(orders, count, page, row, epoch, column, widths, mark)
-        unseen |= new
-        if new:
-            continue
-        if found == 0:
-            move_value(to + i * width, fill, width)
-        elif size == width:
-            move(to + i * width, found, width)
-        else:
-            move_value(to + i * width, load(found, size, width), width)
-    return unseen
-
-
-@kernel
-def cell(
-    orders: int,
-    count: int,
-    page: int,
-    row: int,
-    epoch: int,
-    column: int,
-    widths: int,
-    fill: int,
-    mark: int,
-) -> tuple[int, int]:
-    """The bits of one cell, and whether something unverified was read."""
-    found, size, unseen = _find(orders, count, page, row, epoch, column, widths, mark)
-    if found == 0 or unseen:
-        return fill, unseen
-    return load(found, size, u1(widths + column)), unseen
+from mmsb.memory.kernels_load import fill_with, i8, put_cells, u1, u4
 
 
 @kernel
@@ -212,6 +80,24 @@ def row_counts(
 
 
 @kernel
+def _open(
+    runs: int, count: int, low: int, high: int, places: Any, rows: Any, base: Any
+) -> tuple[int, int, int]:
+    """How many batches there are, how many pages without a base, the first batch that those with
+    one need."""
+    total = left = 0
+    for k in range(count):
+        total += field_of(order_at(runs, k), BATCHES)
+    least = total + 1
+    for page in range(low, high):
+        if base[page]:
+            least = min(least, base[page] >> 32)
+        else:
+            left += places[page] >= 0 and rows[page] > 0
+    return total, left, least
+
+
+@kernel
 def _cover(
     runs: int,
     count: int,
@@ -226,16 +112,14 @@ def _cover(
     base: Any,
     mark: int,
 ) -> tuple[int, int]:
-    """For each page the newest dense delta that has all its rows, as (batch + 1) << 32 | delta.
+    """For each page without a base the newest dense delta that has all its rows, as
+    (batch + 1) << 32 | delta.
 
     Batches are counted over all runs. Returns the batch before which nothing is needed any more,
     and whether unverified tables were used. Newest first, until all pages are covered.
     """
-    left = missing = walked = total = 0
-    for page in range(low, high):
-        left += places[page] >= 0 and rows[page] > 0
-    for k in range(count):
-        total += field_of(order_at(runs, k), BATCHES)
+    missing = walked = 0
+    total, left, least = _open(runs, count, low, high, places, rows, base)
     for back in range(count):
         run = order_at(runs, count - 1 - back)
         for back_batch in range(field_of(run, BATCHES)):
@@ -243,7 +127,7 @@ def _cover(
             total -= 1
             row = row_of(run, batch)
             if left == 0:
-                return total + 1, int(missing > 0)
+                return min(total + 1, least), int(missing > 0)
             if not _each(row, kind, -1, epoch):
                 continue
             if consult(run, batch, mark):
@@ -334,6 +218,29 @@ def _put(
 
 
 @kernel
+def begin(
+    kept: tuple[int, int, int, int, int],
+    first: int,
+    last: int,
+    width: int,
+    fill: int,
+    places: Any,
+    rows: Any,
+    to: int,
+) -> None:
+    """Puts cells of keyframes [first, last) in their pages' places, fill where these have more.
+
+    ``kept`` is as `mmsb.memory.kernels_cells.cells` takes it, the rest as `gather` does.
+    """
+    _, pages, _, held, cells = kept
+    for at in range(first, last):
+        page = u4(pages + 4 * at)
+        start, count = to + places[page] * width, min(i8(held + 8 * at), rows[page])
+        put_cells(start, i8(cells + 8 * at), count, width, 0, width)
+        fill_with(start + count * width, rows[page] - count, width, fill)
+
+
+@kernel
 def gather(
     runs: int,
     count: int,
@@ -353,7 +260,8 @@ def gather(
     """One column of all pages [low, high) of a kind that have a place.
 
     By page: ``places`` i64, where its cells begin in ``to``, counted in cells, or -1; ``rows`` u32,
-    how many it has; ``base`` i64, zeros. Returns whether something unverified was read.
+    how many it has; ``base`` i64: 0, or where ``to`` has what it was before some batch, that batch
+    (counted from 1) << 32. Returns whether something unverified was read.
     """
     width = u1(widths + column)
     since, unseen = _cover(

@@ -7,10 +7,12 @@ cells when they are first read. ``docs/format.md`` draws them.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
+import threading
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -21,8 +23,10 @@ from xxhash import xxh3_64_intdigest
 from mmsb.base.errors import MmsbError
 from mmsb.base.schema import Column
 from mmsb.memory.batch import PAGE_ROWS
-from mmsb.memory.cells import Array, filled, frozen
+from mmsb.memory.cells import Array, dtype_of, filled, frozen
+from mmsb.memory.forked import locks
 from mmsb.memory.frame import Broken, padded
+from mmsb.memory.kept import Kept, Table
 from mmsb.memory.opening import mapped
 
 MAGIC = b"mmsbkey\0"
@@ -39,7 +43,10 @@ DIRECTORY = (
     ("check", "<u8", 1),  # of its cells
     ("id", "<u2", 1),
 )
-_NAME = re.compile(r"keyframes-(\d{6,})")
+_NAME = re.compile(r"keyframes-(\d{6,})(\.new)?")
+
+#: So many pages' keyframes are kept at hand.
+_REMEMBERED = 65_536
 
 
 def file_name(number: int) -> str:
@@ -52,17 +59,18 @@ class Keyframe:
     """One page as of an epoch: all columns that its kind had then."""
 
     file: _File
+    number: int  # which of the file's it is
     epoch: int
     rows: int
     first: int
     columns: int
 
-    def cells(self, column: Column, dtype: np.dtype[np.generic]) -> Array:
+    def cells(self, column: Column) -> Array:
         """The column's cells, read-only; fill for a column that came later. Broken.
 
         O(cells) at first touch, then a view of the map.
         """
-        file = self.file
+        file, dtype = self.file, dtype_of(column)
         for at in range(self.first, self.first + self.columns):
             if int(file.ids[at]) == column.id and file.places[at]:
                 begin = int(file.places[at])
@@ -98,86 +106,158 @@ class _File:
             at += padded(count, 8)
         self.epochs, self.pages, self.rows, self.counts = found[:4]
         self.places, self.checks, self.ids = found[4:]
-        self.seen = bytearray(columns)
+        self.seen = np.zeros(columns, "u1")
+        self.alive = np.ones(pages, bool)
+        self._ends = np.cumsum(self.counts, dtype=np.int64)
         sound = int(self.counts.sum(dtype=np.int64)) == columns
         sound = sound and int(self.rows.max(initial=0)) <= PAGE_ROWS
         if not sound or ((self.places < 0) | (self.places % 8 != 0)).any():
             raise Broken("its directory says what cannot be")
 
-    def frames(self) -> Iterable[tuple[int, Keyframe]]:
-        """(page, keyframe) of all it holds."""
-        ends = np.cumsum(self.counts, dtype=np.int64)
-        for at, end in enumerate(ends.tolist()):
-            count = int(self.counts[at])
-            frame = Keyframe(self, int(self.epochs[at]), int(self.rows[at]), end - count, count)
-            yield int(self.pages[at]), frame
+    def frame(self, number: int) -> Keyframe:
+        """One of those it holds."""
+        count, end = int(self.counts[number]), int(self._ends[number])
+        epoch, rows = int(self.epochs[number]), int(self.rows[number])
+        return Keyframe(self, number, epoch, rows, end - count, count)
+
+    def column(self, id: int) -> Array:
+        """By keyframe: which of the columns it is, i64; -1 where none has cells."""
+        found = np.full(len(self.pages), -1, np.int64)
+        own = np.flatnonzero((self.ids == id) & (self.places > 0))[::-1]  # the first counts
+        found[np.searchsorted(self._ends, own, side="right")] = own
+        return found
 
 
 class Keyframes:
-    """All keyframes of a memory, by page."""
+    """All keyframes of a memory, by page. They may be made and read by several threads."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._by_page: dict[int, list[Keyframe]] = {}
-        self.files: list[Path] = []
-        #: Those that are in use.
+        #: The files that are in use.
         self.mapped: list[_File] = []
+        self._table: Table[_File] | None = None  # of these
+        self._found: dict[int, list[Keyframe]] = {}  # by page, of those that were asked for
+        self._names: set[str] = set()
         self._used = 0  # the highest number that a file had
         #: Files that did not hold and are not used.
         self.broken: list[str] = []
+        self._lock: threading.Lock
+        locks(self, "_lock")
 
     def __len__(self) -> int:
-        return sum(map(len, self._by_page.values()))
+        return len(self._tabled())
 
-    def load(self, head: int) -> None:
-        """Takes in the files that came since; those of epochs beyond ``head`` are left alone."""
-        there = sorted(p for p in self.folder.iterdir() if _NAME.fullmatch(p.name))
-        for path in there:
-            if path not in self.files:
-                self.files.append(path)
-                try:
-                    file = _File(path)
-                    if len(file.epochs) and int(file.epochs.max()) > head:
-                        raise Broken("it tells of epochs that are not there")
-                except FileNotFoundError:
+    def __bool__(self) -> bool:
+        return bool(self.mapped)
+
+    def load(self, head: int) -> list[Path]:
+        """Takes in the files that came since; those of epochs beyond ``head``, which another thread
+        or process may have gone beyond meanwhile, are left alone and returned. O(files)."""
+        with self._lock:
+            return self._load(head)
+
+    def _load(self, head: int) -> list[Path]:
+        beyond = []
+        for path in self._there(self._names):
+            if path.suffix:
+                continue
+            try:
+                file = _File(path)
+                if int(file.epochs.max(initial=-1)) > head:
+                    beyond.append(path)
                     continue
-                except (Broken, MmsbError) as error:
-                    self.broken.append(f"{path.name}: {error}")
-                    continue
-                self.mapped.append(file)
-                for page, frame in file.frames():
-                    own = [*self._by_page.get(page, ()), frame]
-                    self._by_page[page] = sorted(own, key=attrgetter("epoch"))
+            except FileNotFoundError:
+                continue
+            except (Broken, MmsbError) as error:
+                self.broken.append(f"{path.name}: {error}")
+            else:
+                self.mapped = [*self.mapped, file]
+                self._table, self._found = None, {}
+            self._names.add(path.name)
+        return beyond
+
+    def _there(self, known: Container[str] = ()) -> list[Path]:
+        """The files in the folder, those that were not finished too, but for the known."""
+        names = (name for name in os.listdir(self.folder) if name not in known)
+        return [self.folder / name for name in sorted(names) if _NAME.fullmatch(name)]
 
     def find(self, page: int, epoch: int) -> Keyframe | None:
         """The page's newest keyframe up to the epoch."""
-        if not self._by_page:
+        if not self.mapped:
             return None
-        own = self._by_page.get(page)
+        own = self._found.get(page)
         if own is None:
-            return None
+            own = self._look(page)
         at = bisect_right(own, epoch, key=attrgetter("epoch"))
         return own[at - 1] if at else None
 
-    def drop(self, page: int, frame: Keyframe) -> None:
+    def _look(self, page: int) -> list[Keyframe]:
+        if len(self._found) >= _REMEMBERED:
+            self._found = {}
+        found, table = self._found, self._tabled()
+        places = map(table.place, table.of(page))
+        found[page] = own = [table.files[number].frame(at) for number, at in places]
+        return own
+
+    def held(self, page: int, epoch: int, column: Column) -> tuple[int, Array] | None:
+        """A column of the page's newest keyframe up to the epoch that holds, and its epoch."""
+        while (frame := self.find(page, epoch)) is not None:
+            try:
+                return frame.epoch, frame.cells(column)
+            except Broken:
+                self._drop(page, frame)
+        return None
+
+    def kept(self, column: Column, wanted: Array, epoch: int) -> Kept | None:
+        """`held` of all of some pages, u32, increasing, that have one; None if none has."""
+        while self.mapped:
+            table = self._tabled()
+            chosen, whole = table.newest(wanted, epoch), True
+            for one in table.unverified(column, chosen) if len(chosen) else ():
+                number, at = table.place(one)
+                frame = table.files[number].frame(at)
+                try:
+                    frame.cells(column)
+                    table.verified(column, one)
+                except Broken:
+                    self._drop(int(frame.file.pages[at]), frame)
+                    whole = False
+            if whole:
+                return table.kept(column, chosen) if len(chosen) else None
+        return None
+
+    def _tabled(self) -> Table[_File]:
+        table = self._table
+        if table is None:
+            with self._lock:
+                table = self._table = self._table or Table(self.mapped)
+        return table
+
+    def _drop(self, page: int, frame: Keyframe) -> None:
         """Forgets one that does not hold; what it said is in the log."""
-        self.broken.append(f"{frame.file.path.name}: page {page} does not match its checksum")
-        self._by_page[page] = [own for own in self._by_page[page] if own is not frame]
+        with self._lock:
+            file, number = frame.file, frame.number
+            if file.alive[number]:  # by the first that met it
+                file.alive[number], self._table = False, None
+                self.broken.append(f"{file.path.name}: page {page} does not match its checksum")
+            self._found = {}
 
     def clear(self) -> list[Path]:
-        """Forgets all; the files there were."""
-        files, self.files, self._by_page, self.mapped = self.files, [], {}, []
-        self._used = max(self._used, self._highest(files))
-        return files
+        """Forgets all; the files there are."""
+        with self._lock:
+            self._used = max(self._used, self._highest(self._names))
+            self.mapped, self._table, self._found, self._names = [], None, {}, set()
+            return self._there()
 
     def next_name(self) -> str:
         """A name that no file has had yet."""
-        self._used = max(self._used, self._highest(self.files)) + 1
-        return file_name(self._used)
+        with self._lock:
+            self._used = max(self._used, self._highest(self._names)) + 1
+            return file_name(self._used)
 
     @staticmethod
-    def _highest(files: list[Path]) -> int:
-        return max((int(m.group(1)) for p in files if (m := _NAME.fullmatch(p.name))), default=0)
+    def _highest(names: Iterable[str]) -> int:
+        return max((int(name.partition("-")[2]) for name in names), default=0)
 
 
 def pack(pages: Iterable[tuple[int, int, int, dict[Column, Array]]]) -> bytes:

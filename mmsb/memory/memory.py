@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter_ns
-from types import TracebackType
 from typing import Any
 
 from mmsb.base import schema
@@ -111,22 +110,18 @@ class Memory(Upkeep):
         with self._compacting, self._lock:
             if not self._closed:
                 self._closed = True
-                self._behind.wait()
-                if self._writer is not None:
-                    try:
+                try:
+                    self._behind.wait()
+                    if self._writer is not None:
                         recall.write_tail(self._index, self._log, self._writer, self._disk)
-                    finally:
+                finally:
+                    if self._writer is not None:
                         self._writer.close()
 
     def __enter__(self) -> Memory:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # Writing.
@@ -270,6 +265,7 @@ class Memory(Upkeep):
         UsageError if something is at ``path``, UnknownName, NoSpace, ReadOnly.
         """
         target = asked.folder(path)
+        self._behind.wait()  # while others commit
         with self._lock:
             held = self._parts(epoch)
         checkpoint.checkpoint(held, target, self._disk)
@@ -308,6 +304,7 @@ class Memory(Upkeep):
         """
         target = asked.folder(path)
         asked.durability(durability)
+        self._behind.wait()
         with self._lock:
             held = self._parts(epoch)
             if self._writer is not None:
@@ -346,7 +343,7 @@ class Memory(Upkeep):
             return []
         batches = self._index.add(Frame(segment, at, at + draft.size))
         if segment.number != before[0]:  # the commit has sealed the one before
-            recall.write_sealed(self._index, *before, self._disk, self._behind)
+            self._sealed(*before)
         return batches
 
     def _check_current(self, changes: Changes) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from mmsb.base import spans
 from mmsb.memory.cells import Array
+from mmsb.memory.forked import locks
 
 #: Recent rates are over so many seconds.
 RECENT = 10
@@ -122,9 +123,11 @@ class Meter:
         self._marks: deque[tuple[int, int, int]] = deque(maxlen=RECENT + 2)
         self._next = 0
         self._reads, self._batches, self._commits = Sample(), Sample(), Sample()
-        #: Reads by page, u32, estimated.
+        #: Reads by page, u32, estimated; and as `look` found them.
         self.heat: Array = np.zeros(0, "<u4")
-        self._lock = threading.Lock()
+        self._seen: Array = self.heat
+        self._lock: threading.Lock
+        locks(self, "_lock")
         #: Copies on devices; how often "auto" took the CPU instead of one, and why it last did.
         self.copies: WeakSet[Any] = WeakSet()
         self.instead_times, self.instead_why = 0, ""
@@ -267,11 +270,22 @@ class Meter:
         if self.budget is not None:
             self.budget.took(-1)
 
-    def hottest(self, count: int) -> list[tuple[int, int]]:
-        """The pages read most, and how often: an estimate from those that were counted."""
-        heat = self.heat.copy()
+    def hottest(self, count: int, *, lately: bool = False) -> list[tuple[int, int]]:
+        """The pages read most (since `look`), and how often: estimated from those counted."""
+        heat = self.lately() if lately else self.heat.copy()
         order = np.argsort(-heat.astype(np.int64), kind="stable")[:count]
         return [(int(page), int(heat[page])) for page in order.tolist() if heat[page]]
+
+    def lately(self) -> Array:
+        """Reads by page since `look`, u32."""
+        seen = self._seen  # before the others, which another thread's `look` may find longer
+        heat: Array = self.heat.copy()
+        heat[: len(seen)] -= np.minimum(heat[: len(seen)], seen)
+        return heat
+
+    def look(self) -> None:
+        """From now on reads are late ones."""
+        self._seen = self.heat.copy()
 
     # Inside.
 

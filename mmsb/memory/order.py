@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmsb.base import loading
 from mmsb.memory.cells import Array
 
 #: So few are sorted by numpy, without loading the kernels.
@@ -61,7 +62,8 @@ def sorted_by_page(pages: Array, low: int) -> Order:
         first = np.flatnonzero(np.append(count > 0, ordered[1:] != ordered[:-1]))
         begins = np.append(first, count).astype("<u4")
         return Order(low, low + count, (by_page + low).astype("<u4"), ordered[first], begins)
-    from mmsb.memory import kernels_sort
+    with loading.lock:
+        from mmsb.memory import kernels_sort
 
     numbers, spare, names = (np.empty(count, np.uint32) for _ in range(3))
     begins = np.empty(count + 1, np.uint32)
@@ -70,3 +72,12 @@ def sorted_by_page(pages: Array, low: int) -> Order:
     )
     numbers += np.uint32(low)
     return Order(low, low + count, numbers, names[:named].copy(), begins[: named + 1].copy())
+
+
+def distinct(pages: Array, count: int) -> Array:
+    """Which pages these are, each once, u32, increasing; all are below ``count``."""
+    if len(pages) < count >> 10:
+        return np.unique(pages)
+    there = np.zeros(count, bool)
+    there[pages] = True
+    return np.flatnonzero(there).astype("<u4")

@@ -12,10 +12,9 @@ from mmsb.base.rect import Rows
 from mmsb.base.schema import Column, Kind
 from mmsb.memory import pool, ways
 from mmsb.memory.cells import Array, address_of, dtype_of, filled, frozen, unset
-from mmsb.memory.frame import Broken
 from mmsb.memory.index import Index
 from mmsb.memory.kernels_fields import EPOCH, FIRST, SPARSE_AT
-from mmsb.memory.order import sorted_by_page
+from mmsb.memory.order import distinct, sorted_by_page
 from mmsb.memory.run import Run
 from mmsb.memory.shapes import Buffer
 
@@ -173,14 +172,8 @@ def _read(touching: Iterable[_Touch], column: Column, rows: Rows) -> Array:
 def _read_compiled(
     index: Index, kind: Kind, page: int, column: Column, *, rows: Rows, epoch: int
 ) -> Array:
-    frame = index.keyframes.find(page, epoch)
-    try:
-        base = None if frame is None else frame.cells(column, dtype_of(column))
-    except Broken:
-        assert frame is not None
-        index.keyframes.drop(page, frame)
-        return _read_compiled(index, kind, page, column, rows=rows, epoch=epoch)
-    if base is not None and frame is not None and frame.epoch == epoch and rows.stop <= len(base):
+    since, base = index.keyframes.held(page, epoch, column) or (-1, None)
+    if base is not None and since == epoch and rows.stop <= len(base):
         return base[rows.start : rows.stop]  # without a look at the log
     known, told, count = index.described(), index.told(kind, column), len(rows)
     out, covered = unset(column, count), np.empty((count >> 6) + 1, np.int64)
@@ -189,7 +182,6 @@ def _read_compiled(
 
     def run(mark: int) -> int:
         nonlocal order, place
-        since = -1 if frame is None else frame.epoch
         held = (0, 0) if base is None else (address_of(base), len(base))
         what = (column.id, told.widths, rows.start, rows.stop, told.fill)
         args = (*what, *held, to, bits, mark)
@@ -207,8 +199,13 @@ def cell(index: Index, kind: Kind, column: Column, *, page: int, row: int, epoch
     if not ways.loaded(index):
         return read(index, kind, page, column, rows=Rows(row, row + 1), epoch=epoch)[0]
     known, told = index.described(), index.told(kind, column)
-    found, unseen = ways.many().cell(
-        *known.told, page, row, epoch, column.id, told.widths, told.fill, 0
+    since, fill = -1, told.fill
+    if index.keyframes.mapped:
+        since, base = index.keyframes.held(page, epoch, column) or (-1, None)
+        if base is not None and row < len(base):
+            fill = told.bits(base, row)
+    found, unseen = ways.cells().cell(
+        *known.told, page, row, since, epoch, column.id, told.widths, fill, 0
     )
     if unseen:
         numbers = (np.array([page], "<u4"), np.array([row], "<u4"))
@@ -223,8 +220,12 @@ def cells(
 
     O(log deltas) for each; on all cores, and page by page where the deltas are in no cache.
     """
-    kernels, known, told = ways.many(), index.described(), index.told(kind, column)
-    out = unset(column, len(pages))
+    kernels, known, told = ways.cells(), index.described(), index.told(kind, column)
+    out, kept = unset(column, len(pages)), None
+    if index.keyframes:
+        wanted = distinct(pages, index.catalog.counted(epoch))
+        kept = index.keyframes.kept(column, wanted, epoch)
+    bases = (0, 0, 0, 0, 0) if kept is None else kept.told()
     of_pages, of_rows, to = address_of(pages), address_of(rows), address_of(out)
     turns = np.zeros(0, "<u4")
     if len(pages) > _MANY_CELLS and index.delta_count > _MANY_DELTAS:
@@ -233,12 +234,13 @@ def cells(
 
     def run(mark: int) -> int:
         def part(low: int, high: int) -> int:
-            args = (low, high, epoch, column.id, told.widths, told.fill, to, order, mark)
+            args = (low, high, epoch, column.id, told.widths, told.fill, bases, to, order, mark)
             return int(kernels.cells(*known.told, of_pages, of_rows, *args))
 
         return pool.spread(part, len(pages), smallest=4096)
 
     index.verified(known, run)
+    del kept  # until here, for it is what the addresses point into
     return frozen(out)
 
 

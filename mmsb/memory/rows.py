@@ -90,8 +90,15 @@ def bounds_broken(table: Array, words: Array, most: Array, pages: Array) -> Arra
     last = at + 1 == counts[loose]
     held[~uniform] = np.where(last, table[loose, ROWS], np.append(offsets[1:], 0)) - offsets
     dense = table[batch, SPARSE_AT] < 0
+    begins = np.zeros_like(held)  # of the first delta of a batch
+    begins[~uniform] = np.where(at == 0, offsets, 0)
     ranges = stops - starts
-    sound = (held >= 0) & (stops <= most[batch]) & np.where(dense, held == ranges, held <= ranges)
+    sound = (
+        (begins == 0)
+        & (held >= 0)
+        & (stops <= most[batch])
+        & np.where(dense, held == ranges, held <= ranges)
+    )
     sound &= words[(table[batch, PAGES] >> 2) + own] < pages[batch]
     return np.unique(batch[~sound])
 
@@ -127,7 +134,7 @@ def places_hold(table: Array, frames: Array, first_epoch: int, end: int, blocks:
         sound &= inside(field, deltas, 4, frame, buffers)
     for field in (STOPS, OFFSETS):
         sound &= np.where(uniform, table[:, field] == -1, inside(field, deltas, 4, frame, buffers))
-    sound &= ~uniform | (~sparse & whole & ((deltas > 0) | (rows == 0)))
+    sound &= ((deltas > 0) | (rows == 0)) & (~uniform | (~sparse & whole))
     in_buffers = inside(SPARSE_AT, rows, np.maximum(4 >> (flags >> 4 & 3), 1), buffers, stop)
     sound &= np.where(sparse, in_buffers, table[:, SPARSE_AT] == -1)
     sound &= (flags >> 4 < 3) & (shaped | (flags >> 4 == 0))

@@ -237,6 +237,18 @@ class Run(Verified):
         dead = (rows[:, META] >> 16 & TOMBSTONE) != 0
         return batches, starts, stops, dead
 
+    def cell_counts(self, numbers: Array) -> Array:
+        """How many cells of a column each delta has, i64. CorruptData."""
+        rows = self.table[self.spans(numbers)[0]]
+        counts: Array = rows[:, ROWS] // np.maximum(rows[:, DELTAS], 1)
+        other = np.flatnonzero(rows[:, STOPS] >= 0)
+        if len(other):
+            words, rows, own = self.segment.words, rows[other], numbers[other] - rows[other, FIRST]
+            at, last = (rows[:, OFFSETS] >> 2) + own, own + 1 == rows[:, DELTAS]
+            ends = np.where(last, rows[:, ROWS], words[np.where(last, at, at + 1)])
+            counts[other] = ends - words[at]
+        return counts
+
     def extent(self, at: int, number: int) -> tuple[int, int, int, int]:
         """First row, one past the last, first cell, one past the last cell of a batch's delta."""
         row, words = self.table[at], self.segment.words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from mmsb.base.errors import NoSpace, ReadOnly, UsageError
 from mmsb.memory import asked, compact, framing, recall, retention
@@ -23,6 +24,8 @@ class Upkeep(Reading):
 
     def __init__(self, log: Log, index: Index, writer: Writer | None, disk: Disk) -> None:
         super().__init__(log, index, writer)
+        if writer is not None:
+            framing.drop_later(index, disk)
         self._disk = disk
         #: Index files of sealed segments are written by it.
         self._behind = Behind()
@@ -32,7 +35,8 @@ class Upkeep(Reading):
     def keyframe(self, pages: Iterable[int] | None = None, epoch: int | None = None) -> int:
         """Writes keyframes of pages as of an epoch (default: the head), which is synced first;
         returns how many. Without ``pages``: where reading was measured to pay for it (see
-        `mmsb.memory.framing`). Reads give the same with and without them. O(cells).
+        `mmsb.memory.framing`), which is also done behind whenever a commit seals a segment.
+        Reads give the same with and without them. O(cells).
 
         ReadOnly, UnknownName, NoSpace, WriterFailed, CorruptData.
         """
@@ -57,8 +61,10 @@ class Upkeep(Reading):
 
     def drop_keyframes(self) -> int:
         """Deletes all keyframes; returns how many there were. ReadOnly."""
+        self._behind.wait()  # while others commit
         with self._lock:
             self._check_writable()
+            self._behind.wait()
             return framing.drop(self._index, self._disk)
 
     # Forgetting.
@@ -76,6 +82,7 @@ class Upkeep(Reading):
         """
         if (from_epoch is None) == (epochs is None):
             raise UsageError("say from which epoch on to keep, or how many epochs: one of the two")
+        self._behind.wait()
         with self._compacting, self._lock:
             out = self._check_writable()
             if epochs is not None:
@@ -104,6 +111,7 @@ class Upkeep(Reading):
         """Compresses the sealed segments that are not yet, while others read and write. O(bytes).
 
         With ``seal`` also the one that is written to, which is sealed. All reads stay the same.
+        Pages that were read much get keyframes, as they do whenever a commit seals a segment.
         "auto" takes a codec where it pays (`mmsb.memory.compact.choose`). Who has a segment open
         keeps its plain file, and that space. Where `keep_epochs` was called, older ones are
         forgotten first, as `retain` does. ReadOnly, UsageError, CorruptData, NoSpace,
@@ -117,6 +125,7 @@ class Upkeep(Reading):
                 if self.keep is not None:
                     self.retain(epochs=self.keep)
                     out = self._check_writable()
+                self._frame_behind()
                 if seal:
                     out.seal()
                     recall.write(self._index, *self._log.end, self._disk)
@@ -124,7 +133,21 @@ class Upkeep(Reading):
             def named() -> None:
                 out.say(format=COMPRESSED)
 
-            return compact.compact(self._log, codec, self._disk, named)
+            done = compact.compact(self._log, codec, self._disk, named)
+            self._behind.wait()
+            return done
+
+    def _sealed(self, number: int, end: int) -> None:
+        """A commit has sealed a segment, which ends there: writes what is derived, some behind."""
+        index, disk = self._index, self._disk
+        recall.write_sealed(index, number, end, disk, self._behind)
+        self._frame_behind()
+
+    def _frame_behind(self) -> None:
+        """Keyframes of the last durable epoch for what was read much, made behind."""
+        index = self._index
+        if len(index.meter.heat) and self.durable >= self.first:
+            self._behind.put(partial(framing.behind, index, self.at(self.durable), self._disk))
 
     def _check_writable(self) -> Writer:
         self._check_open()

@@ -9,6 +9,7 @@ import sys
 from functools import cache
 from typing import Any
 
+from mmsb.base import loading
 from mmsb.memory.index import Index
 
 _KERNELS = "mmsb.memory.kernels"
@@ -19,14 +20,24 @@ _LONG = _LOADING // 60
 
 @cache
 def page() -> Any:
-    from mmsb.memory import kernels_page
+    with loading.lock:
+        from mmsb.memory import kernels_page
 
     return kernels_page
 
 
 @cache
+def cells() -> Any:
+    with loading.lock:
+        from mmsb.memory import kernels_cells
+
+    return kernels_cells
+
+
+@cache
 def many() -> Any:
-    from mmsb.memory import kernels_many
+    with loading.lock:
+        from mmsb.memory import kernels_many
 
     return kernels_many
 

@@ -156,6 +156,7 @@ def test_its_kernels_came_from_the_disk(fresh: dict[str, Any]) -> None:
         "mmsb.graph.kernels_reach",
         "mmsb.graph.kernels_waves",
         "mmsb.graph.kernels_weak",
+        "mmsb.memory.kernels_cells",
         "mmsb.memory.kernels_many",
         "mmsb.memory.kernels_page",
     }

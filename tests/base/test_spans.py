@@ -149,7 +149,10 @@ def test_what_a_recorder_sends_is_drained_in_spans(told: list[Told], tmp_path: P
     trace.touch()
     child = object.__new__(Child)
     vars(child).update(
-        _chunks=lambda: iter([b"", b"\0" * 5]), _trace=trace, process=SimpleNamespace(returncode=0)
+        _chunks=lambda: iter([b"", b"\0" * 5]),
+        _trace=trace,
+        _hung=False,
+        process=SimpleNamespace(returncode=0),
     )
     child.collect(lambda *_: None)
     julia = object.__new__(EmbeddedJulia)

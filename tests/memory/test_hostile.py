@@ -4,7 +4,6 @@ sentence of a named error. Never an error of Python's or numpy's, never a warnin
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsb.base.errors import MmsbError, UsageError
+from mmsb.base.errors import UsageError
 from mmsb.base.rect import Rows
 from mmsb.base.schema import DTYPES, Column, Kind
 from mmsb.memory.cells import cells as made_cells
@@ -21,31 +20,9 @@ from mmsb.memory.check import check
 from mmsb.memory.delta import Delta, merge, new_delta
 from mmsb.memory.memory import Memory
 from mmsb.memory.salvage import salvage
+from mmsb.testing.hostile import swept
 from mmsb.testing.strategies import KINDS, SMALL
 
-HOSTILE: tuple[Any, ...] = (
-    *(None, True, -1, 2**63, 2**64, 10**400, 1.5, float("nan"), 1j, object(), int, slice(0, 2)),
-    *("", "zz", "\ud800", "a\0b", "x" * 5000, b"x", np.int64(1), np.bool_(True), SMALL, Rows(0, 1)),
-    *(
-        [],
-        {},
-        {1},
-        (1, 2),
-        [None],
-        [-1],
-        [1.5],
-        [2**64],
-        [99_999],
-        [1j],
-        ["a"],
-        [[]],
-        [[1], [1, 2]],
-    ),
-    *({"value": 1}, {"nope": [1]}, {"value": [1j]}, [np.complex64(1)], [0] * 10_000),
-    *(np.array(3), np.array([1.5]), np.array([[1]]), np.zeros((0, 2)), np.array(["a"])),
-    *(np.array([True, False]), np.array([None]), np.array(["2020"], "M8[s]"), np.array([1j])),
-    *(np.array([-1]), np.array([2**63], "u8"), np.ma.MaskedArray([1, 2], [True, False])),
-)
 CELLS = {"value": [1]}
 ANY = Kind(60, "any", tuple(Column(n, name, name, 0) for n, name in enumerate(DTYPES)))
 CELL = np.zeros(1, "<u4")
@@ -68,31 +45,6 @@ def made(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespac
         page = memory.create_page(SMALL, "x")
         memory.update_page(page, [0, 1], {"value": [1, 2]})
         yield SimpleNamespace(memory=memory, page=page, head=memory.head, path=path)
-
-
-def swept(calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[str]:
-    """Whatever each call does in a wrong way with one hostile argument among right ones."""
-    wrong: list[str] = []
-    for name, (call, right) in calls.items():
-        for at in range(len(right)):
-            for hostile in HOSTILE:
-                given = (*right[:at], hostile, *right[at + 1 :])
-                what = f"{name}, argument {at}: {hostile!r:.40}"
-                try:
-                    call(*given)
-                except MmsbError as error:
-                    if "\n" in str(error) or not str(error):
-                        wrong.append(f"{what} is told as {error!r:.200}")
-                except Exception as error:
-                    wrong.append(f"{what} ends in {error!r:.200}")
-    return wrong
-
-
-@pytest.fixture(autouse=True)
-def strict() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def test_what_is_made() -> None:

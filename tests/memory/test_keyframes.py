@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from mmsb.base import errors
 from mmsb.base.rect import Rows
-from mmsb.memory import framing
+from mmsb.memory import framing, keyframes
 from mmsb.memory.memory import Memory
 from mmsb.testing.contracts import assert_same_epoch, dump, fill
 from mmsb.testing.oracle import Oracle
@@ -86,6 +86,54 @@ def test_a_keyframe_is_returned_as_it_lies_on_the_disk(path: Path) -> None:
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("shape", ["one by one", "scattered", "over all rows"])
+def test_reads_begin_at_a_keyframe(path: Path, shape: str) -> None:
+    """What a keyframe says is believed, so one that says something else shows who reads it."""
+    wrote = {"one by one": [3], "scattered": [5, 60, 95]}.get(shape, Rows(0, 96))
+    with Memory.create(path, KINDS) as memory:
+        pages = [memory.create_page(SMALL, name) for name in "abc"]
+        for page in pages:
+            memory.update_page(page, Rows(0, 90), {"value": np.arange(90)})
+        told = memory.head
+        snapshot = memory.at()
+        truth = {page: snapshot.column(SMALL, page, "value").copy() for page in pages}
+        memory.keyframe(pages[1:2])
+        (file,) = frames(path)
+        own = next(column for column in SMALL.columns if column.name == "value")
+        file.write_bytes(keyframes.pack([(pages[1], told, 90, {own: np.full(90, 7, "<u4")})]))
+        for page in pages:
+            memory.update_page(page, wrote, {"value": [1] * len(wrote)})
+    with Memory.open(path, kinds=KINDS) as memory:
+        memory._index.compiled = True
+        for epoch in (told - 1, told, memory.head):
+            expected = []
+            for page in pages:
+                at = memory.at(epoch)
+                cells = np.zeros(at.row_count(SMALL, page), "<u4")
+                cells[: len(truth[page])] = truth[page][: len(cells)]
+                if page == pages[1] and epoch >= told:
+                    cells[:90] = 7
+                if (at.written(page) > told).any():
+                    cells[range(96) if isinstance(wrote, Rows) else wrote] = 1
+                expected.append(cells)
+            at = memory.at(epoch)
+            found, offsets = at.gather(SMALL, "value")
+            assert np.diff(offsets).tolist() == [len(cells) for cells in expected]
+            assert found.tolist() == np.concatenate(expected).tolist()
+            whole = np.empty(len(found), "<u4")
+            assert at.gather(SMALL, "value", out=whole)[0].tolist() == found.tolist()
+            of = [page for page, cells in zip(pages, expected, strict=True) for _ in cells]
+            rows = [row for cells in expected for row in range(len(cells))]
+            assert at.cells(SMALL, "value", of, rows).tolist() == found.tolist()
+            assert at.cells(SMALL, "value", [pages[1]], [10**6]).tolist() == [0]
+            each = [
+                at.cell(SMALL, *place) for place in zip(of, ["value"] * len(of), rows, strict=True)
+            ]
+            assert each == found.tolist()
+            for page, cells in zip(pages, expected, strict=True):
+                assert at.column(SMALL, page, "value").tolist() == cells.tolist()
+
+
 def test_damaged_keyframes_are_left_alone(keyed: Path, tmp_path: Path) -> None:
     with Memory.open(keyed, kinds=KINDS) as memory:
         expected = dump(memory)
@@ -124,6 +172,59 @@ def test_pages_that_are_read_much_get_them(path: Path) -> None:
         assert framing.chosen(memory._index, memory.head) == [hot]
         assert memory.keyframe() == 1
         assert memory.keyframe() == 0
+
+
+def _busy(memory: Memory, reads: int) -> tuple[int, int]:
+    """A page that is read much, and one that is not, each changed until segments are sealed."""
+    hot, cold = (memory.create_page(SMALL, name) for name in ("hot", "cold"))
+    for number in range(4 * framing.DELTAS):
+        for page in (hot, cold):
+            memory.update_page(page, Rows(0, 8), {"value": range(number, number + 8)})
+    memory.sync()
+    for _ in range(reads):
+        memory.at().column(SMALL, hot, "value")
+    before = len(memory._log.manifest.segments)
+    while len(memory._log.manifest.segments) == before:
+        memory.update_page(cold, Rows(0, 8), {"value": range(8)})
+    memory._behind.wait()
+    return hot, cold
+
+
+def test_sealing_a_segment_makes_those_that_pay(path: Path) -> None:
+    with Memory.create(path, KINDS, segment_bytes=4096) as memory:
+        reader = Memory.open(path, kinds=KINDS)
+        hot, cold = _busy(memory, 100 * framing.READS)
+        own = memory._index.keyframes
+        assert (own.find(hot, memory.head) is None, own.find(cold, memory.head)) == (False, None)
+        reader.refresh()
+        assert len(reader._index.keyframes) == 1
+        assert np.array_equal(
+            reader.at().column(SMALL, hot, "value"), np.arange(8) + 4 * framing.DELTAS - 1
+        )
+        reader.close()
+        made = len(own)
+        assert memory.compact().left is not None
+        assert len(own) == made  # it was not read since
+
+
+def test_a_page_that_is_not_read_gets_none(path: Path) -> None:
+    with Memory.create(path, KINDS, segment_bytes=4096) as memory:
+        _busy(memory, 1)
+        assert len(memory._index.keyframes) == 0
+        assert frames(path) == []
+
+
+def test_what_cannot_be_made_behind_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with Memory.create(path, KINDS, segment_bytes=4096) as memory:
+        monkeypatch.setattr(memory._disk, "put_derived", full)
+        hot, _ = _busy(memory, 100 * framing.READS)
+        assert len(memory._index.keyframes) == 0
+        assert any("keyframes as of epoch" in one for one in memory._index.rebuilt)
+        assert memory.stats()["health"]["verdict"] == "degraded"
+        assert memory.at().column(SMALL, hot, "value").tolist()[0] == 4 * framing.DELTAS - 1
 
 
 def test_only_a_writer_makes_them(keyed: Path) -> None:

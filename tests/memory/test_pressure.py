@@ -114,7 +114,7 @@ MADE = {
 }
 #: Kernels are compiled and loaded, and their threads started.
 WARM = """
-import mmsb.memory.kernels, mmsb.memory.kernels_many
+import mmsb.memory.kernels, mmsb.memory.kernels_many, mmsb.memory.kernels_cells
 memory.at().gather(SMALL, "value")
 memory.at().cells(SMALL, "value", [page], [3])
 memory.at().column(SMALL, page, "value")
