@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmsb.base.errors import EnvironmentProblem, MissingExtra, UnknownName, UsageError
+from mmsb.base.errors import EnvironmentProblem, MissingExtra, UnknownName, UsageError, quote
 from mmsb.graph.nodes import Nodes, Numbers
 from mmsb.memory.cells import Array, frozen, whole
 from mmsb.memory.pool import spread
@@ -81,13 +81,15 @@ class Graph:
         """The graph of edges sources[i] → targets[i], in any order; O(edges + nodes).
 
         ``weights``: unsigned integers, kept as u32 where all fit, else u64. ``count``: how many
-        nodes; default: of ``nodes``, or one more than the greatest named. UsageError.
+        nodes; default: of ``nodes``, or one more than the greatest named. ``epoch``: of the memory
+        they were read from. UsageError.
         """
         source, target = node_ids(sources, "sources"), node_ids(targets, "targets")
         if len(source) != len(target):
             raise UsageError(f"{len(source)} sources and {len(target)} targets; pass one for one")
         if nodes is not None and not isinstance(_any(nodes), Nodes):
             raise UsageError(f"nodes are Nodes, such as Numbers(count), not {nodes!r:.60}")
+        epoch = an_epoch(epoch)
         if count is not None and not 0 <= whole(count, "count") <= MOST_NODES:
             raise UsageError(f"count is {count!r:.40}; a graph has 0 … {MOST_NODES} nodes")
         if count is None:
@@ -190,6 +192,14 @@ def a_graph(given: Any) -> Graph:
     raise UsageError(
         f"pass a Graph, such as ShadowPageGraph.at and Graph.from_edges give, not {given!r:.60}"
     )
+
+
+def an_epoch(given: Any) -> int | None:
+    """What a graph is as of. UsageError for what no memory can have as an epoch."""
+    epoch = None if given is None else whole(given, "epoch")
+    if epoch is not None and not 0 <= epoch < 2**64:
+        raise UsageError(f"epoch is {quote(given)}; pass one of a memory, 0 or more, or None")
+    return epoch
 
 
 def _any(value: Any) -> Any:

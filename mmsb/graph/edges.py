@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from mmsb.base.errors import UnknownName, UsageError
+from mmsb.base.errors import UnknownName, UsageError, quote
 from mmsb.base.model import Stage
 from mmsb.memory.asked import listed, text
 
@@ -56,13 +56,13 @@ class EdgeKind:
         if not all((self.name, self.kind, self.source, self.target)):
             raise UsageError("an edge kind needs a name, a kind of the memory, and two ends")
         if self.rows and SUBJECT in ends:
-            raise UsageError(f"{self.name!r}: a subject is no row; leave out rows, or SUBJECT")
+            raise UsageError(f"{quote(self.name)}: a subject is no row; leave out rows, or SUBJECT")
         if not self.rows and (ROW in ends or self.operands):
-            raise UsageError(f"{self.name!r}: say of which kind its ends are rows")
+            raise UsageError(f"{quote(self.name)}: say of which kind its ends are rows")
         if self.operands and (self.via or self.parent):
-            raise UsageError(f"{self.name!r}: operands go with neither via nor parent")
+            raise UsageError(f"{quote(self.name)}: operands go with neither via nor parent")
         if self.parent and self.source in (SUBJECT, ROW):
-            raise UsageError(f"{self.name!r}: with parent the source is a column of that row")
+            raise UsageError(f"{quote(self.name)}: with parent the source is a column of that row")
 
     @property
     def columns(self) -> tuple[str, ...]:

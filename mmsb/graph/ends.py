@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmsb.base.errors import CorruptData, UnknownName, UsageError
+from mmsb.base.errors import CorruptData, UnknownName, UsageError, quote
 from mmsb.base.model import NONE_U32, STAGES, Stage, Tag
 from mmsb.base.schema import Column, staged
 from mmsb.graph.edges import ROW, SUBJECT, EdgeKind
@@ -75,7 +75,9 @@ class Reading:
             return (known[name],)
         if staged(name, Stage.LOWERED) not in known:
             listed = ", ".join(dict.fromkeys(column.split("@")[0] for column in known))
-            raise UnknownName(f"kind {self.kind.name!r} has no column {name!r}; it has {listed}")
+            raise UnknownName(
+                f"kind {quote(self.kind.name)} has no column {quote(name)}; it has {listed}"
+            )
         upto = STAGES[: STAGES.index(stage) + 1]
         return tuple(known[staged(name, each)] for each in upto)
 
@@ -90,19 +92,19 @@ class Reading:
             ):
                 what = "rows (u32)" if edge.rows or name == edge.parent else "symbols"
                 raise UsageError(
-                    f"edges {edge.name!r}: column {self.kind.name}.{name} holds no {what}; name "
-                    "one that does"
+                    f"edges {quote(edge.name)}: column {self.kind.name}.{name} holds no {what}; "
+                    "name one that does"
                 )
         if self.weight is not None and self.stored[self.weight][0].dtype[0] != "u":
             raise UsageError(
-                f"edges {edge.name!r}: weights are unsigned integers, and {self.kind.name}."
+                f"edges {quote(edge.name)}: weights are unsigned integers, and {self.kind.name}."
                 f"{self.weight} is {self.stored[self.weight][0].dtype}"
             )
         fills = {name: np.full(1, own[0].fill) for name, own in self.stored.items()}
         if not edge.operands and self._never_written_is_one(fills):
             raise UsageError(
-                f"edges {edge.name!r}: a row of kind {self.kind.name!r} that nothing was written "
-                "to would be an edge; filter it with where=, or give the column the fill "
+                f"edges {quote(edge.name)}: a row of kind {quote(self.kind.name)} that nothing was "
+                "written to would be an edge; filter it with where=, or give the column the fill "
                 f"{NONE_U32}"
             )
 

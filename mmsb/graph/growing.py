@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmsb.base.errors import EnvironmentProblem, UsageError
-from mmsb.graph.adjacency import Graph, Side, a_graph, edge_weights, node_ids
+from mmsb.graph.adjacency import Graph, Side, a_graph, an_epoch, edge_weights, node_ids
 from mmsb.graph.nodes import Nodes
 from mmsb.memory.cells import Array
 
@@ -159,10 +159,10 @@ class Growing:
         """Takes edges out, then puts edges in, and says so. ``nodes``: what they are from now on,
         no fewer. O(edges that change, and for each taken out the edges of its two nodes).
 
-        UsageError where an edge is not there or names no node, EnvironmentProblem where there is no
-        room, and nothing is changed.
+        UsageError where an edge is not there or names no node, and for what is no epoch,
+        EnvironmentProblem where there is no room, and nothing is changed.
         """
-        count = self._count(nodes)
+        count, epoch = self._count(nodes), an_epoch(epoch)
         try:
             gone, new = self._ready(removed, added, count)
         except MemoryError as error:

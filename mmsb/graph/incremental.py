@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import EnvironmentProblem, UsageError
 from mmsb.graph.adjacency import Direction, Graph
 from mmsb.graph.growing import Changed, Edges, Growing
 from mmsb.graph.live import LiveGraph
@@ -60,6 +60,7 @@ class Kept:
         self._heap = np.empty((64, 2), np.uint64)
         self._at = np.zeros(4, np.int64)
         self._count = now.count
+        _kernels().undo(self._labels(now.count), self._work())  # loaded while there is room
 
     @property
     def answer(self) -> Propagation:
@@ -89,20 +90,31 @@ class Kept:
                 f"{self._growing.steps}, and step {changed.number} was passed; take each step in "
                 "before the next is made, or make the propagation anew"
             )
-        graph, ring = self._growing.graph, self._ring
-        heavy = graph.out.weights is not None and ring.name != "any_pair"
+        graph = self._growing.graph
+        heavy = graph.out.weights is not None and self._ring.name != "any_pair"
         self._check(changed.added, heavy)
-        self._grow(graph.count)
-        self._make_room(len(changed.removed) + len(changed.added))
-        ends = [self._ends(edges, heavy) for edges in (changed.removed, changed.added)]
-        self._settle(graph, heavy, *ends)
-        self._steps = changed.number
-        found = np.empty(int(self._at[0]), np.uint32)
+        try:
+            self._grow(graph.count)
+            self._settle(graph, heavy, changed)
+            found = np.empty(int(self._at[0]), np.uint32)
+        except BaseException as error:
+            _kernels().undo(self._labels(graph.count), self._work())
+            if isinstance(error, MemoryError):
+                raise EnvironmentProblem(
+                    f"no memory is free to take step {changed.number} in; the propagation stands "
+                    f"at step {self._steps} still, pass it again when there is"
+                ) from error
+            raise
         held = _kernels().finish(self._labels(graph.count), self._work(), found)
-        return np.sort(found[:held])
+        self._count, self._steps = graph.count, changed.number
+        found = found[:held]
+        found.sort()
+        return found
 
-    def _settle(self, graph: Graph, heavy: bool, removed: Any, added: Any) -> None:
+    def _settle(self, graph: Graph, heavy: bool, changed: Changed) -> None:
         ring, kernels = self._ring, _kernels()
+        self._make_room(len(changed.removed) + len(changed.added))
+        removed, added = (self._ends(edges, heavy) for edges in (changed.removed, changed.added))
         other: Direction = "backward" if self._direction == "forward" else "forward"
         sides = tuple(_arrays(graph, way, heavy) for way in (self._direction, other))
         labels, numbers = self._labels(graph.count), ring.numbers
@@ -136,14 +148,16 @@ class Kept:
     def _grow(self, count: int) -> None:
         """More nodes, which nothing has reached."""
         room = len(self._slot)
-        if count > room:
-            more = max(count, room * 5 // 4 + 64) - room
-            dtype = self._values.dtype
-            self._values = np.append(self._values, np.full(more, self._ring.zero, dtype))
-            self._hops = np.append(self._hops, np.full(more, NONE, np.uint32))
-            self._parent = np.append(self._parent, np.full(more, NONE, np.uint32))
-            self._slot = np.append(self._slot, np.zeros(more, np.uint32))
-        self._count = count
+        if count <= room:
+            return
+        more = max(count, room * 5 // 4 + 64) - room
+        fill = (self._ring.zero, NONE, NONE, 0)
+        old = (self._values, self._hops, self._parent, self._slot)
+        new = [
+            np.concatenate((each, np.full(more, value, each.dtype)))
+            for each, value in zip(old, fill, strict=True)
+        ]
+        self._values, self._hops, self._parent, self._slot = new
 
     def _make_room(self, more: int) -> None:
         """For so many more rows of the table and of the heap."""

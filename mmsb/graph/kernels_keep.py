@@ -260,3 +260,16 @@ def finish(labels: Any, work: Any, changed: Any) -> int:
             count += 1
     at[TOUCHED] = 0
     return count
+
+
+@kernel
+def undo(labels: Any, work: Any) -> None:
+    """All labels as they were before `begin`; clears the table and the heap. Takes no memory."""
+    values, hops, parent = labels
+    slot, table, _, at = work
+    for row in range(at[TOUCHED]):
+        own = table[row]
+        node = own[NODE]
+        slot[node] = 0
+        values[node], hops[node], parent[node] = own[WAS_VALUE], own[WAS_HOPS], own[WAS_PARENT]
+    at[TOUCHED] = at[WAITING] = 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmsb.base.errors import UnknownName, UsageError
+from mmsb.base.errors import UnknownName, UsageError, quote
 from mmsb.graph.adjacency import Graph
 from mmsb.graph.ends import Leg, Reading
 from mmsb.graph.growing import Changed, Edges, Growing
@@ -98,12 +98,13 @@ def _check(reading: Reading) -> None:
     edge = reading.edge
     if edge.rows:
         raise UsageError(
-            f"edges {edge.name!r} lie within a page, which is read anew in no time; use at(page=)"
+            f"edges {quote(edge.name)} lie within a page, which is read anew in no time; "
+            "use at(page=)"
         )
     if edge.parent and not reading.kind.append_only:
         raise UsageError(
-            f"edges {edge.name!r}: a parent's row may change under its children; only append-only "
-            "kinds are followed with parent="
+            f"edges {quote(edge.name)}: a parent's row may change under its children; only "
+            "append-only kinds are followed with parent="
         )
 
 

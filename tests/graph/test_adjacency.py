@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from mmsb.base.errors import UnknownName, UsageError
 from mmsb.graph.adjacency import Graph
+from mmsb.graph.growing import Growing
 
 EDGES = st.lists(
     st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 2**40)), max_size=60
@@ -57,3 +59,23 @@ def test_what_is_no_graph_is_refused() -> None:
         Graph.from_edges([0], [2]).node("x")
     assert Graph.from_edges([], []).count == 0
     assert Graph.from_edges(np.zeros(0, np.uint32), [], count=4).into.starts.tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("wrong", ["zz", -1, 1.5, True, 2**64, [1], object(), 10**5000], ids=type)
+def test_what_is_no_epoch_is_refused(wrong: Any) -> None:
+    growing = Growing(Graph.from_edges([0], [1]))
+    for ask in (
+        lambda: Graph.from_edges([0], [1], epoch=wrong),
+        lambda: growing.change(epoch=wrong),
+    ):
+        with pytest.raises(UsageError, match=r"^epoch") as told:
+            ask()
+        assert len(str(told.value)) < 200
+    assert growing.steps == 0
+
+
+def test_an_epoch_is_kept_as_a_number() -> None:
+    assert Graph.from_edges([0], [1]).epoch is None
+    for epoch in (0, np.uint32(7), 2**64 - 1):
+        graph = Graph.from_edges([0], [1], epoch=epoch)  # type: ignore[arg-type]
+        assert (graph.epoch, type(graph.epoch)) == (int(epoch), int)

@@ -3,8 +3,6 @@ a named error. Never an error of Python's or numpy's, never a warning."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,7 @@ import numpy as np
 import pytest
 from derived_model import KINDS, RAW, TOTAL
 
-from mmsb.base.errors import MmsbError, UsageError
-from mmsb.base.rect import Rows
+from mmsb.base.errors import UsageError
 from mmsb.graph import structure
 from mmsb.graph.adjacency import Graph
 from mmsb.graph.dominators import dominated_sums, dominators
@@ -25,35 +22,12 @@ from mmsb.graph.semiring import MIN_PLUS, chance_of_cost, cost_of_chance, semiri
 from mmsb.graph.shadow import ShadowPageGraph
 from mmsb.query.reader import Reader
 from mmsb.query.tree import tree
+from mmsb.testing.hostile import Calls, swept
 
-HOSTILE: tuple[Any, ...] = (
-    *(None, True, -1, 2**63, 2**64, 10**400, 1.5, float("nan"), 1j, object(), int, slice(0, 2)),
-    *("", "zz", "\ud800", b"x", np.int64(1), np.bool_(True), Rows(0, 1), lambda: 1),
-    *(
-        [],
-        {},
-        {1},
-        (1, 2),
-        [None],
-        [-1],
-        [1.5],
-        [2**64],
-        [99_999],
-        [1j],
-        ["a"],
-        [[]],
-        [[1], [1, 2]],
-    ),
-    *({"value": 1}, np.array(3), np.array([1.5]), np.array([[1]]), np.zeros((0, 2))),
-    *(np.array([True, False]), np.array([None]), np.array(["2020"], "M8[s]"), np.array([1j])),
-    *(np.array([-1]), np.array([2**63], "u8"), np.array(["a"]), np.array([float("nan")])),
-    np.ma.MaskedArray([1, 2], [True, False]),
-)
 GRAPH = Graph.from_edges([0, 1, 2], [1, 2, 3], [1, 1, 1])
 MANY = propagate_many(GRAPH, [0, 1])
 ONE = propagate(GRAPH, 0)
 ASKED = (GRAPH, 0, "min_plus", "forward", 3)
-Calls = dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
 OF_A_GRAPH: Calls = {
     "from_edges": (lambda *a: Graph.from_edges(*a[:3], count=a[3]), ([0], [1], [1], 3)),
     "nodes": (lambda nodes: Graph.from_edges([0], [1], nodes=nodes), (GRAPH.nodes,)),
@@ -94,25 +68,6 @@ OF_A_GRAPH: Calls = {
     },
     **{name: (getattr(structure, name), (GRAPH,)) for name in ("depth", "fan_out", "fan_in")},
 }
-
-
-def swept(calls: Calls) -> list[str]:
-    """Whatever each call does in a wrong way with one hostile argument among right ones."""
-    wrong: list[str] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for name, (call, right) in calls.items():
-            for at in range(len(right)):
-                for hostile in HOSTILE:
-                    what = f"{name}, argument {at}: {hostile!r:.40}"
-                    try:
-                        call(*right[:at], hostile, *right[at + 1 :])
-                    except MmsbError as error:
-                        if "\n" in str(error) or not str(error):
-                            wrong.append(f"{what} is told as {error!r:.200}")
-                    except Exception as error:
-                        wrong.append(f"{what} ends in {error!r:.200}")
-    return wrong
 
 
 def test_a_graph() -> None:

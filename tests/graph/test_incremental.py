@@ -9,6 +9,7 @@ import pytest
 
 from mmsb.base.errors import EnvironmentProblem, UsageError
 from mmsb.graph import growing as growing_module
+from mmsb.graph import incremental as incremental_module
 from mmsb.graph.adjacency import Graph
 from mmsb.graph.growing import Edges, Growing
 from mmsb.graph.incremental import Kept
@@ -42,7 +43,7 @@ class Short:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(np, name)
-        if name not in ("empty", "zeros", "concatenate", "array"):
+        if name not in ("append", "array", "concatenate", "empty", "full", "sort", "zeros"):
             return found
 
         def made(*given: Any, **named: Any) -> Any:
@@ -176,6 +177,71 @@ def test_any_life_of_small_graphs(ring: Semiring) -> None:
     random = np.random.default_rng(5)
     for _ in range(150):
         lives_of(random, ring, 12)
+
+
+@pytest.mark.parametrize("ring", RINGS, ids=lambda ring: f"{ring.name} {ring.dtype}")
+def test_an_update_without_room_changes_nothing(
+    ring: Semiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever array there is no room for, and however often: then it is taken in whole."""
+    random = np.random.default_rng(9)
+    failed = 0
+    for _ in range(4):
+        count = 200
+        first = some_edges(random, count, 300, True)
+        growing = Growing(
+            Graph.from_edges(first.sources, first.targets, first.weights, count=count)
+        )
+        seeds = dict.fromkeys([0, 1, 2, 3], ring.one)
+        kept = Kept(growing, seeds, ring)
+        for _ in range(3):
+            count += 90
+            gone, new = picked(random, growing.graph, 90), some_edges(random, count, 200, True)
+            before = told(kept)
+            changed = growing.change(gone, new, nodes=Numbers(count))
+            for left in range(100):
+                with monkeypatch.context() as patched:
+                    patched.setattr(incremental_module, "np", Short(left))
+                    try:
+                        touched = kept.update(changed)
+                    except EnvironmentProblem:
+                        failed += 1
+                    else:
+                        break
+                assert told(kept) == before
+            assert_as_fresh(kept, seeds, ring, "forward")
+            after = told(kept)
+            was = before[0] + [ring.zero] * (count - len(before[0]))
+            differ = [node for node in range(count) if was[node] != after[0][node]]
+            assert set(differ) <= set(touched.tolist())
+    assert failed > 30
+
+
+def test_an_update_that_finds_no_room_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub of a star has lost its label when its 500 neighbours find no room."""
+    hub = np.full(500, 1, np.uint32)
+    star = np.arange(2, 502, dtype=np.uint32)
+    growing = Growing(Graph.from_edges(np.append(0, hub), np.append(1, star)))
+    kept, one = Kept(growing, 0), np.array([0], np.uint32)
+    before = told(kept)
+    for _ in range(2):
+        changed = growing.change(Edges(one, one + 1))
+        for left in (0, 1, 1):  # for the table, the heap, what changed; what it got is kept
+            with monkeypatch.context() as patched:
+                patched.setattr(incremental_module, "np", Short(left))
+                with pytest.raises(EnvironmentProblem, match=r"stands at step .* pass it again"):
+                    kept.update(changed)
+            assert told(kept) == before
+        assert kept.update(changed).tolist() == list(range(1, 502))
+        assert_as_fresh(kept, [0], MIN_PLUS, "forward")
+        kept.update(growing.change(None, Edges(one, one + 1)))
+        assert told(kept) == before
+        kept = Kept(growing, 0)
+
+
+def told(kept: Kept) -> list[list[int]]:
+    now = kept.answer
+    return [each.tolist() for each in (now.values, now.hops, now.parent)]
 
 
 @pytest.mark.long
