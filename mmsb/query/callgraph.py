@@ -8,7 +8,7 @@ from typing import Literal
 
 from mmsb.base import schema
 from mmsb.base.errors import UnknownName, UsageError
-from mmsb.base.model import NONE_U32
+from mmsb.base.model import NONE_U32, Stage
 from mmsb.graph.adjacency import Graph
 from mmsb.graph.propagate import propagate
 from mmsb.graph.propagation import Propagation
@@ -18,7 +18,7 @@ from mmsb.query import missing, names, stages
 from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Block, Document, counted, line, note, table
 from mmsb.query.facts import Facts, subject_name
-from mmsb.query.ties import Keys, called, graph_of
+from mmsb.query.ties import Keys, called, graph_of, used_by
 
 _LINES = 40
 _NOTHING = "no calls were recorded"
@@ -47,6 +47,7 @@ class CallsView(Answer):
     depth: int
     calls: tuple[Called, ...]
     advice: str
+    unseen: tuple[str, ...] = ()  # whose code depends on what was asked for; no body was recorded
 
     @property
     def exit_code(self) -> int:
@@ -68,7 +69,12 @@ class CallsView(Answer):
             )
             heads = ("depth", "function", "how", "through")
             blocks.append(table(heads, rows, right={0}, crop={1, 3}))
-        return (*blocks, *_more(len(self.calls)))
+        blocks += _more(len(self.calls))
+        if self.unseen:
+            more = counted(len(self.unseen), "more function")
+            told = f"The code of {more}, whose calls are not recorded, depends on it (`mmsb deps`)."
+            blocks.append(note((told, "dim")))
+        return tuple(blocks)
 
 
 def _more(count: int) -> list[Block]:
@@ -125,20 +131,36 @@ def _calls(
     found.sort(key=lambda one: (one.depth, one.name, one.key))
     return CallsView(
         asked=name,
-        names=tuple(function.name for function in asked),
+        names=tuple(subject_name(facts, function.key) for function in asked),
         epoch=facts.epoch,
         direction=which,
         depth=depth,
         calls=tuple(found),
-        advice=_without_body(facts, asked) if how and not back else "" if how else _advice(facts),
+        advice=_advice(facts, not how) if back else _without_body(facts, asked, not how),
+        unseen=_unseen(facts, asked, {one.key for one in found}) if back else (),
     )
 
 
-def _without_body(facts: Facts, asked: Sequence[Function]) -> str:
+def _without_body(facts: Facts, asked: Sequence[Function], none: bool) -> str:
     """Why it is not known whom any of these calls; "" where of one it is."""
-    if any(stages.sights(facts, function.key) for function in asked):
-        return ""
-    return f"{stages.no_body(facts, asked[0])}."
+    if any(_calls_known(facts, function.key) for function in asked):
+        return _advice(facts, none)
+    seen = next((one for one in asked if stages.sights(facts, one.key)), None)
+    if seen is None and none:
+        return _advice(facts, none)
+    one = seen or asked[0]
+    return stages.no_inferred(facts, one).removeprefix(f"{one.name} ") + "."
+
+
+def _calls_known(facts: Facts, key: str) -> bool:
+    return any(sight.stage is not Stage.LOWERED for sight in stages.sights(facts, key))
+
+
+def _unseen(facts: Facts, asked: Sequence[Function], found: set[str]) -> tuple[str, ...]:
+    """Names of those that may call one of these: Julia says that their code depends on it."""
+    own = {function.key for function in asked}
+    users = {user for used, user in used_by(facts) if used in own} - found
+    return tuple(sorted(subject_name(facts, key) for key in users if not _calls_known(facts, key)))
 
 
 def _rounds(
@@ -169,8 +191,9 @@ def _called(
     )
 
 
-def _advice(facts: Facts) -> str:
-    if len(facts.head.snapshot.pages(schema.CALL)):
+def _advice(facts: Facts, none: bool) -> str:
+    """Why there are no calls at all, if so."""
+    if not none or len(facts.head.snapshot.pages(schema.CALL)):
         return ""
     about = facts.head.recording
     return f"{_NOTHING}: {missing.of_bodies(about)}"
@@ -251,7 +274,7 @@ def reached(memory: Memory, old: int, new: int, *, start: str | None = None) -> 
         lost=_arrivals(newer, before, after),
         before=len(before),
         after=len(after),
-        advice=_advice(newer),
+        advice=_advice(newer, True),
     )
 
 

@@ -15,6 +15,7 @@ from mmsb.query import globals, missing, names
 from mmsb.query.answers import Answer, Function
 from mmsb.query.document import Block, Document, Listing, counted, line, note
 from mmsb.query.facts import Facts, subject_name
+from mmsb.query.header import STATE
 from mmsb.query.juliatext import short
 from mmsb.query.spelling import callee_name
 
@@ -38,6 +39,12 @@ class Edge:
     target: str  # key of an instance, a call's type, "Module.name"
     version: int | None  # of the code that depends
     recorded: bool  # whether the other end is in the memory
+    state: CodeState | None  # of the code that depends, as of the epoch; None: not known
+
+    @property
+    def ended(self) -> bool:
+        """Whether the code that depends is known to be valid no longer."""
+        return self.state not in (None, CodeState.VALID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class DepsView(Answer):
     advice: str  # where none were recorded
     readers: tuple[Edge, ...] = ()  # whose code reads the global, without a recorded dependency
     bindings: tuple[str, ...] = ()  # the globals that fit
+    state: CodeState | None = None  # of that version
 
     @property
     def exit_code(self) -> int:
@@ -67,10 +75,8 @@ class DepsView(Answer):
         if self.function is not None:
             blocks.append(note((name, "name"), f"  {self._head()}"))
             blocks += [_listing(self.on)] if self.on else []
-        count = counted(len({edge.target for edge in self.dependents}), "function")
-        whose = f"is what the code of {count} depends on"
         if self.dependents or not self.readers:
-            blocks.append(note((name, "name"), f"  {whose if self.dependents else _USED_BY_NONE}"))
+            blocks.append(note((name, "name"), f"  {self._whose()}"))
         if self.dependents:
             blocks.append(_listing(self.dependents, by=True))
         if self.readers:
@@ -83,14 +89,28 @@ class DepsView(Answer):
     def _head(self) -> str:
         if self.version is None:
             return f"has no compiled code as of epoch {self.epoch}"
-        head = f"version {self.version} as of epoch {self.epoch} depends on"
+        version = f"version {self.version}{_ended(self.state)}"
+        head = f"{version} as of epoch {self.epoch} depends on"
         return head if self.on else f"{head} nothing recorded"
+
+    def _whose(self) -> str:
+        if not self.dependents:
+            return _USED_BY_NONE
+        every = {edge.target for edge in self.dependents}
+        over = len(every - {edge.target for edge in self.dependents if not edge.ended})
+        told = f"is what the code of {counted(len(every), 'function')} depends on"
+        return f"{told}; of {over} it is no longer valid" if over else told
+
+
+def _ended(state: CodeState | None) -> str:
+    return "" if state in (None, CodeState.VALID) else f" ({STATE[state]})"
 
 
 def _listing(edges: tuple[Edge, ...], *, by: bool = False) -> Listing:
     lines = []
     for edge in edges[:_LINES]:
         version = f"  version {edge.version}" if by and edge.version is not None else ""
+        version += _ended(edge.state) if by else ""
         word = f"  {'' if by else _WORDS[edge.kind] + ' '}"
         lines.append(line((word, "dim"), edge.name, (version, "dim")))
     if len(edges) > _LINES:
@@ -99,8 +119,9 @@ def _listing(edges: tuple[Edge, ...], *, by: bool = False) -> Listing:
 
 
 def deps(memory: Memory, name: str, *, at: int | None = None) -> DepsView:
-    """Forward edges of a function's newest valid version, and the edges that lead to the function,
-    or to a global. UnknownName, AmbiguousName. Reads one column of all dependencies."""
+    """Forward edges of a function's newest valid version, else of its newest, and the edges that
+    lead to the function, or to a global, also from code that ended, which they say. UnknownName,
+    AmbiguousName. Reads one column of all dependencies."""
     facts = Facts(memory, at)
     try:
         function, _ = names.resolve(facts, name)
@@ -110,12 +131,13 @@ def deps(memory: Memory, name: str, *, at: int | None = None) -> DepsView:
     found = _dependents(facts, {function.key})
     return DepsView(
         asked=name,
-        function=function,
+        function=facts.shown(function),
         epoch=facts.epoch,
         version=version,
         on=on,
         dependents=found,
         advice=_advice(facts),
+        state=_state(facts, function.key, version),
     )
 
 
@@ -126,7 +148,14 @@ def _of_no_function(facts: Facts, name: str) -> DepsView:
     found, read = _dependents(facts, targets), globals.readers(facts, fits)
     depend = {edge.target for edge in found}
     readers = tuple(
-        Edge(Dependency.BINDING, function.name, function.key, None, True)
+        Edge(
+            Dependency.BINDING,
+            subject_name(facts, function.key),
+            function.key,
+            None,
+            True,
+            CodeState.VALID,
+        )
         for function in dict.fromkeys(function for _, function in read)
         if function.key not in depend
     )
@@ -175,16 +204,20 @@ def _on(facts: Facts, key: str) -> tuple[int | None, tuple[Edge, ...]]:
     if page is None or version is None:
         return version, ()
     columns = facts.snapshot.columns(schema.DEPENDENCY, page)
-    edges = (
-        _edge(facts, int(columns["kind"][row]), facts.text(int(columns["target"][row])), version)
-        for row in np.flatnonzero(columns["version"] == version - 1).tolist()
-    )
+    state = _state(facts, key, version)
+    edges = []
+    for row in np.flatnonzero(columns["version"] == version - 1).tolist():
+        kind, target = (
+            Dependency(int(columns["kind"][row])),
+            facts.text(int(columns["target"][row])),
+        )
+        name, known = _name(facts, kind, target), target in facts.by_key
+        edges.append(Edge(kind, name, target, version, known, state))
     return version, tuple(edges)
 
 
-def _edge(facts: Facts, kind: int, target: str, version: int | None) -> Edge:
-    what = Dependency(kind)
-    return Edge(what, _name(facts, what, target), target, version, target in facts.by_key)
+def _state(facts: Facts, key: str, version: int | None) -> CodeState | None:
+    return next((code.state for code in facts.codes(key) if code.version == version), None)
 
 
 def _name(facts: Facts, kind: Dependency, target: str) -> str:
@@ -209,6 +242,6 @@ def _dependents(facts: Facts, targets: set[str]) -> tuple[Edge, ...]:
         columns = facts.snapshot.columns(schema.DEPENDENCY, page, ["kind", "version"])
         kind, version = int(columns["kind"][row]), int(columns["version"][row])
         shown = None if version == NONE_U32 else version + 1
-        name = subject_name(facts, key)
-        found.append(Edge(Dependency(kind), name, key, shown, key in facts.by_key))
+        name, state = subject_name(facts, key), _state(facts, key, shown)
+        found.append(Edge(Dependency(kind), name, key, shown, key in facts.by_key, state))
     return tuple(found)

@@ -1,7 +1,7 @@
 """Which definition dominates the most inference: without it, what else would not have been needed?
 
 A method *dominates* another if every way from running code to that one leads through it. Nodes are
-methods; edges are who asked inference for whom, and whose code stands on whose.
+methods; edges are who asked inference for whom, and which inferred code stands on which.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def dominators(memory: Memory, *, at: int | None = None, most: int = MOST) -> Do
         raise UsageError(f"most is {most}; ask for 1 method or more")
     facts = Facts(memory, at)
     rows = facts.snapshot.table(schema.INFERENCE)
-    keys = [facts.text(id).partition(" @ ")[0] for id in rows["instance"].tolist()]
+    inferred = [facts.text(id) for id in rows["instance"].tolist()]
+    keys = [key.partition(" @ ")[0] for key in inferred]
     own: dict[str, int] = {}
     timed = False
     for key, took in zip(keys, rows["exclusive_ns"].tolist(), strict=True):
@@ -101,10 +102,10 @@ def dominators(memory: Memory, *, at: int | None = None, most: int = MOST) -> Do
             roots.add(key)
         else:
             pairs.add((keys[parent], key))
+    asked = set(inferred)  # what came with an image asked for nothing, and nobody had to ask for it
     for callee, caller in used_by(facts):
-        pair = (caller.partition(" @ ")[0], callee.partition(" @ ")[0])
-        if own.keys() >= set(pair):
-            pairs.add(pair)
+        if callee in asked and caller in asked:
+            pairs.add((caller.partition(" @ ")[0], callee.partition(" @ ")[0]))
     graph, nodes = graph_of(pairs, own)
     above = immediate(graph, sorted(nodes.number(key) for key in roots))
     times = np.array([own[key] for key in nodes.keys], np.uint64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
 from mmsb.query.answers import Function
 from mmsb.query.code import Code, codes
-from mmsb.query.spelling import callee_name, instance_name
+from mmsb.query.spelling import callee_name, instance_name, signature
 
 #: Events that say a body was seen.
 _SEEN = frozenset({EventKind.LOWERED, EventKind.INFERRED, EventKind.OPTIMIZED, EventKind.PASSES})
@@ -195,6 +195,18 @@ class Facts:
     def by_key(self) -> dict[str, Function]:
         return {function.key: function for function in self.functions}
 
+    @cached_property
+    def named(self) -> dict[str, list[str]]:
+        """Keys of instances by name: mostly one each."""
+        found: dict[str, list[str]] = {}
+        for function in self.functions:
+            found.setdefault(function.name, []).append(function.key)
+        return found
+
+    def shown(self, function: Function) -> Function:
+        """The function by a name that is no other instance's."""
+        return replace(function, name=subject_name(self, function.key))
+
     def _first_cells(self, kind: schema.Kind, name: str) -> list[int]:
         """A column's cell in row 0 of every page of the kind."""
         values, offsets = self.snapshot.gather(kind, name)
@@ -240,9 +252,21 @@ class Facts:
 
 
 def subject_name(facts: Facts, subject: str) -> str:
-    """A method, an instance, or another subject as people write it."""
+    """A method, an instance, or another subject as people write it.
+
+    Where an instance of the memory is written the same, a name that tells them apart: with types
+    and functions in full, or with its method (``f(::Int64) of f(::Any)``).
+    """
     known = facts.by_key.get(subject)
-    return callee_name(subject) if known is None else known.name
+    name = callee_name(subject) if known is None else known.name
+    own, types = subject.partition(" @ ")[0], signature(subject)
+    others = [key for key in facts.named.get(name, ()) if key != subject]
+    same = [key for key in others if signature(key) == types]
+    if known is None or not same:  # a method goes by the name of an instance of its very types
+        return types if types and len(same) < len(others) else name
+    of = callee_name(own)
+    several = any(callee_name(key.partition(" @ ")[0]) == of for key in same)
+    return subject if several else f"{name} of {of}"
 
 
 def _version(row: int) -> int | None:

@@ -75,4 +75,4 @@ def _distance(function: Function) -> tuple[bool, int]:
 def _known(facts: Facts, function: Function) -> Known:
     found = facts.codes(function.key)
     valid = any(code.state is CodeState.VALID for code in found)
-    return Known(function, len(found), valid)
+    return Known(facts.shown(function), len(found), valid)

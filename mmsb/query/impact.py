@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmsb.base import schema
-from mmsb.base.errors import AmbiguousName
+from mmsb.base.errors import AmbiguousName, quote
 from mmsb.base.model import CodeState
 from mmsb.graph.propagate import propagate
 from mmsb.memory.memory import Memory
@@ -155,5 +155,5 @@ def _method(facts: Facts, name: str, also: Iterable[str]) -> str:
     methods = exact if len(exact) == 1 else methods
     if len(methods) != 1:
         listed = names.listed(sorted(map(callee_name, methods)))
-        raise AmbiguousName(f"{name!r} fits {len(methods)} methods: {listed}; say which")
+        raise AmbiguousName(f"{quote(name)} fits {len(methods)} methods: {listed}; say which")
     return methods.pop()

@@ -62,7 +62,8 @@ class Node:
         """Of a CALLEE: what became of it."""
         if self.overtaken is None:
             return f"the replaced {self.name}"
-        return f"{self.name} of {self.overtaken}, which was overtaken"
+        of = f" of {self.overtaken}"
+        return f"{self.name.removesuffix(of)}{of}, which was overtaken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,10 @@ class InvalidationsView(Answer):
 
     def document(self) -> Document:
         if not self.trees:
-            return (note(self.advice or f"Nothing was invalidated up to epoch {self.epoch}."),)
+            of = "Nothing was invalidated"
+            if self.asked is not None:
+                of = f"No invalidation tree names {self.asked}"
+            return (note(self.advice or f"{of} up to epoch {self.epoch}."),)
         lost = "" if self.lost_ns is None else f", {duration(self.lost_ns)} of inference lost"
         ended = counted(self.functions, "function") if self.functions else "no function"
         size = f"{counted(len(self.trees), 'tree')}, {ended} invalidated up to epoch {self.epoch}"

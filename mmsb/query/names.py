@@ -3,8 +3,9 @@
 Understood: ``f``, ``Main.f``, ``f(::Int64)``, ``f(x::Int64)``, ``f(Int64)``,
 ``Base.sin(::Float64)``, ``var"a b"``, ``P{Int64}(::Int64)`` (a constructor), ``(::P)(::Int64)`` (a
 call of a value of that type), ``Tuple{typeof(f), Int64}``, and an instance's own key; a method,
-which stands for its instances: ``f(::Any)``, ``h(::T) where T<:Integer``. Types may be written
-short (``Int``, ``Vector{Float64}``) or in full (``Core.Array{Core.Float64, 1}``).
+which stands for its instances: ``f(::Any)``, ``h(::T) where T<:Integer``; an instance of one of
+several methods, ``f(::Int64) of f(::Any)``. Types may be written short (``Int``,
+``Vector{Float64}``) or in full (``Core.Array{Core.Float64, 1}``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
+from mmsb.base.errors import AmbiguousName, UnknownName, UsageError, quote
 from mmsb.base.model import CodeState
 from mmsb.memory import asked
 from mmsb.query import unknown
@@ -94,8 +95,8 @@ def parse(text: str) -> Written:
     given = split(arguments)
     values = [(argument, _type_of_value(argument)) for argument in given]
     if any(type_ for _, type_ in values):
-        wanted = ", ".join(type_ or argument for argument, type_ in values)
-        raise UsageError(f"{text!r} has values where types are wanted: {head}({wanted})")
+        rather = f"{head}({', '.join(type_ or argument for argument, type_ in values)})"
+        raise UsageError(f"{quote(text)} has values where types are wanted: {rather:.200}")
     return Written(text, name, tuple(map(_argument, given)), called, where)
 
 
@@ -110,11 +111,11 @@ def _arguments(asked: str, text: str) -> tuple[str, str | None]:
         return head, None
     if "…" in text.replace("(…)", ""):
         raise UsageError(
-            f"{asked!r} was cut at …; it is whole where it was printed through a pipe (| less -S) "
-            "or with --json, and `mmsb stats --functions | less -S` lists all"
+            f"{quote(asked)} was cut at …; it is whole where it was printed through a pipe "
+            "(| less -S) or with --json, and `mmsb stats --functions | less -S` lists all"
         )
     if not head or rest[0] != "(" or closing(rest, 0) != len(rest) - 1:
-        raise UsageError(f"{asked!r} is no function's name; write f, Main.f or f(::Int64)")
+        raise UsageError(f"{quote(asked)} is no function's name; write f, Main.f or f(::Int64)")
     return head, rest[1:-1]
 
 
@@ -144,7 +145,7 @@ def instances(facts: Facts, text: str, also: Iterable[str] = ()) -> tuple[Functi
     """
     known = [*facts.functions, *(mention(key) for key in also if key not in facts.by_key)]
     exact = [f for f in known if f.key == checked(text)]
-    found = exact or [f for f in known if f.name == text.strip()]
+    found = exact or [f for f in known if f.name == text.strip()] or _told_apart(known, text)
     if not found:
         written = parse(text)
         found = (
@@ -156,6 +157,14 @@ def instances(facts: Facts, text: str, also: Iterable[str] = ()) -> tuple[Functi
         raise UnknownName(unknown.sentence(facts, text, written.name, partial(meant_by, written)))
     # what the recording is about comes before what it only met on the way
     return tuple(f for f in found if f.in_scope) or tuple(found)
+
+
+def _told_apart(known: Sequence[Function], text: str) -> list[Function]:
+    """By the types in full; ``f(::Int64) of f(::Any)``: by name, that of one method."""
+    name, of, method = (part.strip() for part in checked(text).rpartition(" of "))
+    if not of:
+        return [f for f in known if method and signature(f.key) == method]
+    return [f for f in known if f.name == name and callee_name(f.method) == method]
 
 
 def mention(key: str) -> Function:
@@ -182,7 +191,7 @@ def resolve(facts: Facts, text: str) -> tuple[Function, tuple[Function, ...]]:
     names = {function.name for function in found}
     if len(names) > 1:
         raise AmbiguousName(
-            f"{text!r} fits {len(names)} functions: {listed(sorted(names))}; say which"
+            f"{quote(text)} fits {len(names)} functions: {listed(sorted(names))}; say which"
         )
     if len(found) == 1:
         return found[0], ()

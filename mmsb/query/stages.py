@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmsb.base import schema
-from mmsb.base.errors import UnknownName, UsageError
-from mmsb.base.model import PASSES, STAGES, EventKind, Provenance, Stage
+from mmsb.base.errors import UnknownName, UsageError, quote
+from mmsb.base.model import PASSES, STAGES, Compiled, EventKind, Provenance, Stage
 from mmsb.query import missing
 from mmsb.query.answers import Function
 from mmsb.query.facts import Event, Facts
@@ -58,7 +58,7 @@ def parse(text: str) -> Stage:
         if stage.name.lower() == word:
             return stage
     every = ", ".join(map(title, STAGES))
-    raise UsageError(f"there is no stage {text!r}; the stages are {every}")
+    raise UsageError(f"there is no stage {quote(text)}; the stages are {every}")
 
 
 def sights(facts: Facts, key: str) -> tuple[Sight, ...]:
@@ -156,10 +156,18 @@ def passes_hint(facts: Facts) -> str:
 
 def no_inferred(facts: Facts, function: Function) -> str:
     """Why an instance's types cannot be looked at, and what to do about it."""
-    here = [sight.stage for sight in sights(facts, function.key)]
+    here = sights(facts, function.key)
     if not here:
         return no_body(facts, function)
-    return f"{function.name} was seen {title(here[-1])}, but not inferred"
+    seen = f"{function.name} was seen {title(here[-1].stage)}"
+    codes = {code.version: code for code in facts.codes(function.key)}
+    code = codes.get(here[-1].version or 0)
+    if code is None or code.compiled is not Compiled.CACHED:
+        return f"{seen}, but not inferred"
+    return (
+        f"{seen}; its code came with an image, which does not keep its types: record with "
+        f"--module {function.module} to have the compiler asked again"
+    )
 
 
 def no_body(facts: Facts, function: Function) -> str:

@@ -167,6 +167,13 @@ def _rows(
             yield key, row
 
 
+def _tail(types: list[str]) -> tuple[list[str], list[str]]:
+    """The types of a tuple that stand for one argument each, and that of a `Vararg` of any number
+    at its end."""
+    head, inside = parameters(types[-1])
+    return (types[:-1], (inside or [])[:1]) if head == "Vararg" else (types, [])
+
+
 class _Dispatch:
     """Which recorded instances a call may reach that names no single one."""
 
@@ -187,11 +194,15 @@ class _Dispatch:
         return found or [f"{method}{signature}" if method and signature else callee]
 
     def _may(self, asked: list[str], own: list[str]) -> bool:
-        if not asked or "Vararg" in asked[-1] or "Vararg" in own[-1]:
+        if not asked:
             return True
-        return len(asked) == len(own) and all(
-            self._fits(wanted, has) for wanted, has in zip(asked, own, strict=True)
-        )
+        (fixed, rest), (has, more) = _tail(asked), _tail(own)
+        if len(has) < len(fixed) and not more:
+            return False
+        if len(has) > len(fixed) and not rest:
+            return False
+        wanted = [*fixed, *rest * (len(has) - len(fixed))]
+        return all(self._fits(one, other) for one, other in zip(wanted, has, strict=False))
 
     def _fits(self, wanted: str, has: str) -> bool:
         head, parts = parameters(wanted)

@@ -65,8 +65,9 @@ class TreeView(Answer):
         size = (
             f"{counted(self.total_frames, 'frame')} of {counted(self.total_functions, 'function')}"
         )
+        whole = "" if self.asked is None else "The whole tree: "
         roots = f"{self.roots:,} asked for by running code"
-        blocks: list[Block] = [note(f"{size}, {roots}{took}, as of epoch {self.epoch}.")]
+        blocks: list[Block] = [note(f"{whole}{size}, {roots}{took}, as of epoch {self.epoch}.")]
         if self.advice:
             blocks.append(note((self.advice, "warn")))
         lines = list(self._lines())

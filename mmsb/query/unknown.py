@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from mmsb.base import schema
+from mmsb.base.errors import quote
 from mmsb.base.model import CallKind, EventKind
 from mmsb.query import globals, missing, ties
 from mmsb.query.answers import Function
@@ -35,15 +36,16 @@ def sentence(facts: Facts, asked: str, name: str, fits: Fits) -> str:
         return known
     none = missing.recording(facts.head.recording)
     if none and not facts.functions:
-        return f"no function {asked!r} at epoch {facts.epoch}: {none}"
+        return f"no function {quote(asked)} at epoch {facts.epoch}: {none}"
     if "(" not in asked and globals.are_named(facts, globals.of_name(name)):
         return (
-            f"{asked!r} is no function of which code was recorded by epoch {facts.epoch}, but a "
-            f"global that code names; `mmsb deps {shlex.quote(asked)}` says whose"
+            f"{quote(asked)} is no function of which code was recorded by epoch {facts.epoch}, but "
+            f"a global that code names; `mmsb deps {shlex.quote(asked)}` says whose"
         )
     near = near_names(facts, name)[:NEAR]
     hint = f"near it: {', '.join(map(_cut, near))}; " if near else ""
-    return f"no function {asked!r} at epoch {facts.epoch}; {hint}`mmsb stats --functions` lists all"
+    every = f"{hint}`mmsb stats --functions` lists all"
+    return f"no function {quote(asked)} at epoch {facts.epoch}; {every}"
 
 
 def _known_otherwise(facts: Facts, fits: Fits) -> str:

@@ -202,7 +202,7 @@ def warnings_of(facts: Facts, function: Function) -> Warnings | None:
     optimized = same.get(Stage.OPTIMIZED)
     body = read_body(facts, inferred)
     return Warnings(
-        function=function,
+        function=facts.shown(function),
         version=inferred.version,
         return_type=code.return_type,
         unstable=tuple(_unstable(body, code.return_type, facts)),

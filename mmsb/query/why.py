@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,6 @@ from mmsb.query.header import STATE
 from mmsb.query.invalidations import Node, Trees
 from mmsb.query.ir import COMPILED_SHORT
 from mmsb.query.juliatext import short
-from mmsb.query.spelling import callee_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +87,8 @@ class WhyView(Answer):
 
     def document(self) -> Document:
         blocks: list[Block] = []
-        times = Counter(fate.function.name for fate in self.fates)
         for fate in self.fates:
-            # one has a method of its own since a more specific one was defined
-            several = times[fate.function.name] > 1
-            of = f" (of {callee_name(fate.function.method)})" if several else ""
-            blocks += _fate_blocks(fate, self.epoch, of)
+            blocks += _fate_blocks(fate, self.epoch)
         if any(reason.depth == 0 and not reason.chain and reason.state is CodeState.INVALIDATED
                for fate in self.fates for reason in fate.reasons):  # fmt: skip
             unseen = "Where no way from the cause is named, this tier did not see it."
@@ -102,10 +96,10 @@ class WhyView(Answer):
         return tuple(blocks)
 
 
-def _fate_blocks(fate: Fate, epoch: int, of: str) -> list[Block]:
+def _fate_blocks(fate: Fate, epoch: int) -> list[Block]:
     now = "has valid code" if fate.valid else "has no valid code"
     blocks: list[Block] = [
-        note((fate.function.name, "name"), f"{of} {now} as of epoch {epoch}."),
+        note((fate.function.name, "name"), f" {now} as of epoch {epoch}."),
     ]
     blocks += [reason_note(reason) for reason in fate.reasons]
     past = [str(v.version) for v in fate.versions if v.state is CodeState.PAST]
@@ -225,7 +219,7 @@ def fate_of(
     """The versions of one instance and why those that ended did; ``reasons``: all of them."""
     every = all_reasons(facts) if reasons is None else reasons
     return Fate(
-        function,
+        facts.shown(function),
         tuple(map(_version, facts.codes(function.key))),
         tuple(reason for key, reason in every if key == function.key),
     )

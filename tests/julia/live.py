@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mmsb import session
-from mmsb.capture import command, process
+from mmsb.capture import command, prepared
 from mmsb.capture.julia import Candidate, shim_path
 from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
@@ -117,8 +117,8 @@ def said(julia: Candidate, argv: Sequence[str], *, env: Mapping[str, str] | None
 
 def depot(julia: Candidate) -> Path:
     """Where the shim's compiled form is kept for recordings; it is there after this."""
-    process.precompile(julia, command.parse(["julia"]))
-    return process.depot_of(shim_path())
+    prepared.precompile(julia, command.parse(["julia"]))
+    return prepared.depot_of(shim_path())
 
 
 def package(folder: Path, name: str, uuid: str, body: str, needs: dict[str, str]) -> None:

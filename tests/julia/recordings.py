@@ -26,7 +26,7 @@ import rebuild
 from fidelity import in_scope
 
 from mmsb.base.wire import WIRE_VERSION
-from mmsb.capture import command, process
+from mmsb.capture import command, prepared
 from mmsb.capture.frames import FrameReader
 from mmsb.capture.julia import Candidate, find_all
 from mmsb.capture.process import Child, Recorded, Settings
@@ -84,7 +84,7 @@ def make(julia: Candidate) -> Path:
         program = Path(scratch) / PROGRAM.name
         program.write_bytes(PROGRAM.read_bytes())
         words = command.parse(["julia", str(program)])
-        process.precompile(julia, words)
+        prepared.precompile(julia, words)
         wire = BytesIO()
         with Child(julia, words, SETTINGS) as child:
             recorded = child.collect(lambda *_: None, wire)

@@ -12,6 +12,7 @@ from mmsb.capture.julia import Candidate
 TOUR = str(Path(__file__).parents[2] / "examples" / "tour.jl")
 
 
+@pytest.mark.newest
 def test_recorded_again_the_tour_has_one_digest(julia: Candidate, tmp_path: Path) -> None:
     """Three processes, of one thread and of two, that compile on both or on one."""
     one_digest(julia, tmp_path, [["-t2", TOUR, "spawn"], ["-t2", TOUR, "spawn"], [TOUR, "spawn"]])

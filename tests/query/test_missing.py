@@ -83,6 +83,11 @@ def test_that_nothing_happened_is_an_answer(builder: Builder, question: str, say
     assert answer.exit_code == 0
 
 
+def test_of_one_function_nothing_is_said_of_the_others(builder: Builder) -> None:
+    told = recorded(builder, NATIVE).invalidations("f")
+    assert str(told) == "No invalidation tree names f up to epoch 1."
+
+
 @pytest.mark.parametrize(
     ("notes", "why"),
     [

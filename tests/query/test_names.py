@@ -294,7 +294,7 @@ def test_a_methods_name_stands_for_its_instances(bounded: Reader) -> None:
     assert len(names.instances(facts, "h(::Int64)")) == 2
     heads = [line for line in str(bounded.at().why("h(::Int64)")).splitlines() if "has" in line]
     assert [line.partition(" has")[0] for line in heads] == [
-        f"h(::Int64) (of {method})" for method in H.values()
+        f"h(::Int64) of {method}" for method in H.values()
     ]
     with pytest.raises(UnknownName):
         names.resolve(facts, "h(::T) where T<:Core.AbstractFloat")

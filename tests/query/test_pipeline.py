@@ -168,6 +168,9 @@ def test_the_inference_tree(native: Reader) -> None:
     assert [(f.key, f.hidden) for f in recorded.frames] == [(FAR, 0), (F, 2)]
     under = tree.tree(native, "g")
     assert [(f.level, f.asked_by) for f in under.frames] == [(0, "f(::Int64)")] * 2
+    # what the headline counts is not the part that is shown
+    assert str(told).startswith("4 frames")
+    assert str(under).startswith("The whole tree: 4 frames")
 
 
 def test_a_tree_that_was_not_recorded(memory: Reader) -> None:
@@ -245,6 +248,26 @@ def test_dependencies_both_ways(native: Reader) -> None:
     assert [e.target for e in deps.deps(native, "K").dependents] == [F]
     with pytest.raises(UnknownName):
         deps.deps(native, "Nobody")
+
+
+def test_dependents_whose_code_ended_say_so(native: Reader) -> None:
+    """f's code is invalidated in epoch 6."""
+    valid, ended = deps.deps(native, "g", at=5), deps.deps(native, "g")
+    for told, state in ((valid, CodeState.VALID), (ended, CodeState.INVALIDATED)):
+        assert [(edge.target, edge.version, edge.state) for edge in told.dependents] == [
+            (F, 1, state)
+        ]
+        assert told.to_dict()["dependents"][0]["state"] == state.name.lower()
+    assert "no longer" not in str(valid)
+    assert "invalidated" not in str(valid)
+    assert "g(::Int64)  is what the code of 1 function depends on; of 1 it is no longer" in str(
+        ended
+    )
+    assert "\n  f(::Int64)  version 1 (invalidated)\n" in f"{ended}\n"
+    own = deps.deps(native, "f")
+    assert {edge.state for edge in own.on} == {own.state} == {CodeState.INVALIDATED}
+    assert "version 1 (invalidated) as of epoch" in str(own)
+    assert "version 1 (invalidated)" in str(deps.deps(native, "K"))
 
 
 def test_stats_tell_the_tier_and_what_is_not_deterministic(native: Reader) -> None:

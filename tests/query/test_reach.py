@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mmsb.base import schema
 from mmsb.base.errors import AmbiguousName, UnknownName, UsageError
-from mmsb.base.model import NONE_U32, CallKind, CodeState, Dependency, Stage
+from mmsb.base.model import NONE_U32, CallKind, CodeState, Dependency, Provenance, Stage
 from mmsb.query.reader import Reader
 
 INT = "Core.Int64"
@@ -180,6 +180,8 @@ def test_a_dispatch_reaches_what_its_types_do_not_rule_out(builder: Builder) -> 
     with program(builder) as memory, builder.epoch():
         builder.type(INT)  # known to be concrete
         call(builder, FRESH, 0, CallKind.DYNAMIC, Stage.OPTIMIZED, "typeof(Main.many)", many % INT)
+        splat = many % f"Vararg{{{INT}}}"
+        call(builder, TOP, 2, CallKind.DYNAMIC, Stage.OPTIMIZED, "typeof(Main.many)", splat)
         whole = many % "Core.Any"
         call(builder, LEAF, 0, CallKind.DYNAMIC, Stage.OPTIMIZED, "typeof(Main.many)", whole)
         two = "Core.Tuple{typeof(Main.many), Core.Any, Core.Any}"
@@ -198,8 +200,26 @@ def test_a_dispatch_reaches_what_its_types_do_not_rule_out(builder: Builder) -> 
         assert isinstance(again, Reader)
         fresh = [one.name for one in again.at().callees("fresh").calls]
         leaf = [one.name for one in again.at().callees("leaf").calls]
+        splat_calls = [one.name for one in again.at().callees("top").calls]
     assert fresh == ["many(::Int64)"]
+    assert splat_calls == ["many(::Int64)", "mid(::Int64)"]
     assert leaf == ["many(::Float64)", "many(::Int64)", "many(…)", "top(::Int64)"]
+
+
+def test_whose_calls_are_not_known(builder: Builder) -> None:
+    """Code that was only lowered calls nobody that is known of; it depends on whom it may call."""
+    with program(builder) as memory, builder.epoch():
+        bare = instance_key("bare", INT)
+        builder.instance(bare, "bare(::Int64)")
+        builder.code(bare, 0, min_world=100)
+        builder.row(schema.DEPENDENCY, bare, 0, version=0, kind=Dependency.CODE, target=LEAF)
+        builder.body(bare, Stage.LOWERED, [], said=Provenance.NATIVE)
+    with Reader.open(memory.path) as again:
+        assert isinstance(again, Reader)
+        called = again.at().callees("bare")
+        told = "was seen lowered, but not inferred."
+        assert (called.exit_code, called.advice) == (3, told)
+        assert again.at().callers("leaf").unseen == ("bare(::Int64)",)
 
 
 def test_what_became_reachable(made: Reader) -> None:
@@ -251,6 +271,21 @@ def test_the_nearest_stale_function_that_a_valid_one_calls(builder: Builder) -> 
     assert (found.valid, found.way) == (True, ("dyn(::Int64)", "top(::Int64)"))
     assert found.reason is not None
     assert str(found).startswith("dyn(::Int64) has valid code as of epoch 5. The nearest that is")
+
+
+def test_cached_code_asked_for_no_inference(builder: Builder) -> None:
+    """Other code of a method, which came with an image, is no way to what was inferred."""
+    with program(builder) as memory, builder.epoch():
+        cached = instance_key("top", "Core.Float64")
+        builder.instance(cached, "top(::Float64)")
+        builder.code(cached, 0, min_world=100)
+        builder.row(schema.DEPENDENCY, cached, 0, version=0, kind=Dependency.CODE, target=LEAF)
+    with Reader.open(memory.path) as again:
+        assert isinstance(again, Reader)
+        before, now = (again.at(epoch).dominators() for epoch in (2, None))
+    old, new = ({one.name: one.under for one in view.found} for view in (before, now))
+    assert {name: new[name] for name in old} == old
+    assert old["leaf(::Any)"] == "mid(::Any)"
 
 
 def test_dominators(made: Reader) -> None:

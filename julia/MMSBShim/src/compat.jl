@@ -146,6 +146,17 @@ function code_instances(mi::Core.MethodInstance)
     return reverse!(found)
 end
 
+# What stands on an instance's code. Earlier Julias do not say which code object, nor on what it stands.
+const HAS_EDGES = hasfield(Core.CodeInstance, :edges)
+function backedges(mi::Core.MethodInstance)
+    found = Core.CodeInstance[]
+    (HAS_EDGES && isdefined(mi, :backedges)) || return found
+    for edge in mi.backedges             # among the types of calls by `invoke`
+        edge isa Core.CodeInstance && push!(found, edge)
+    end
+    return found
+end
+
 instance_of(@nospecialize(x)) =
     x isa Core.MethodInstance ? x :
     x isa Core.CodeInstance ? instance_of(x.def) :
@@ -401,6 +412,11 @@ function matching_methods(@nospecialize(signature), world::UInt64)::Union{Nothin
     found isa Vector || return nothing
     return Method[(VERSION < v"1.6" ? match[3] : match.method)::Method for match in found]
 end
+
+# The method that `invoke` of this signature takes, or something else where there is none.
+method_for(@nospecialize(signature), world::UInt64) = VERSION < v"1.7" ?
+    ccall(:jl_gf_invoke_lookup, Any, (Any, UInt), signature, UInt(world)) :
+    ccall(:jl_gf_invoke_lookup, Any, (Any, Any, UInt), signature, nothing, UInt(world))
 
 # --- asking again, pass by pass -------------------------------------------------------------------
 

@@ -128,8 +128,11 @@ function drain!(r::Recording)
     end
     foreach(m -> announce!(r, scope[m]), in_order(collect(keys(scope))))
     level = Question[]
-    for (m, d) in scope, mi in specializations(m), q in questions_of(r, mi, d, now, 0)
-        is_root(r, q, orders) && !in_shim(mi) && push!(level, q)
+    for (m, d) in scope, mi in specializations(m)
+        found = questions_of(r, mi, d, now, 0)
+        (any(q -> is_root(r, q, orders), found) && !in_shim(mi)) || continue
+        # an instance's code of the images too: it may be valid where other code of it has ended
+        append!(level, filter!(q -> in_image(q.ci) || is_root(r, q, orders), found))
     end
     causes!(r, level, scope)
     events!(r, scope)
@@ -153,16 +156,18 @@ function drain_native!(r::Recording, taken, frames, orders, scope, now::UInt64)
     e = r.encoder
     rest = Question[]
     outside = Method[]
-    for (ci, _) in taken
-        mi = instance_of(ci)::Core.MethodInstance
-        haskey(r.asked, ci) || in_shim(mi) || haskey(scope, mi.def::Method) || push!(outside, mi.def)
+    left = Core.CodeInstance[ci for (ci, _) in taken if !haskey(r.asked, ci)]
+    append!(left, cached_dependents(r))
+    filter!(ci -> !in_shim(instance_of(ci)::Core.MethodInstance), left)
+    for ci in left
+        m = (instance_of(ci)::Core.MethodInstance).def::Method
+        haskey(scope, m) || push!(outside, m)
     end
     for d in definitions(r, unique(outside))
         scope[d.method] = d
     end
-    for (ci, _) in taken
+    for ci in left
         mi = instance_of(ci)::Core.MethodInstance
-        (haskey(r.asked, ci) || in_shim(mi)) && continue
         q = question(mi, ci, scope[mi.def::Method], now, 0)
         q === nothing || push!(rest, q)
     end
@@ -172,7 +177,8 @@ function drain_native!(r::Recording, taken, frames, orders, scope, now::UInt64)
         announce!(r, q.definition)
         r.announced[q.definition.method] = q.definition.last
         key = instance_key(q.mi)
-        haskey(sent, key) || instance!(e, q.mi, NONE)
+        (haskey(sent, key) || any(ci -> haskey(r.asked, ci), code_instances(q.mi))) ||
+            instance!(e, q.mi, NONE)
         sent[key] = nothing
         code!(r, q, orders, NONE, KEPT.unknown, REDERIVED.not_asked)
     end
@@ -183,6 +189,33 @@ function drain_native!(r::Recording, taken, frames, orders, scope, now::UInt64)
     empty!(INFERRED)
     send!(r)
     nothing
+end
+
+# Valid code of the images that a redefinition of recorded methods would end, whoever calls it: their
+# own, and what stands on it. Without this, what is cached and nothing recorded calls would be missing.
+function cached_dependents(r::Recording)
+    found = IdDict{Core.CodeInstance,Nothing}()
+    HAS_EDGES || return keys(found)
+    seen = IdDict{Core.MethodInstance,Nothing}()
+    todo = Core.MethodInstance[]
+    reach!(mi) = haskey(seen, mi) || (seen[mi] = nothing; push!(todo, mi))
+    is_told(ci) = ci.max_world == OPEN_WORLD && haskey(r.asked, ci)
+    # What an instance has of code that was asked for and holds is the last that is said of it.
+    wanted!(mi, ci) = in_image(ci) && ci.max_world == OPEN_WORLD && is_native(ci) && is_complete(ci) &&
+        !any(is_told, code_instances(mi)) && (found[ci] = nothing)
+    for m in keys(r.in_scope), mi in specializations(m)
+        reach!(mi)
+        foreach(ci -> wanted!(mi, ci), code_instances(mi))
+    end
+    while !isempty(todo)
+        for ci in backedges(pop!(todo))
+            mi = instance_of(ci)::Core.MethodInstance
+            (mi.def isa Method && ci.max_world == OPEN_WORLD) || continue
+            reach!(mi)
+            wanted!(mi, ci)
+        end
+    end
+    return keys(found)
 end
 
 # The row of an instance's code object that was valid until this world, or NONE.

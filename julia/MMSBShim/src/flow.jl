@@ -26,24 +26,40 @@ struct Unknown end
 const UNKNOWN = Unknown()
 
 # Type of an operand, as far as the statements say; `Any` where they do not.
-function operand_type(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector, @nospecialize(x))
+function operand_type(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance, @nospecialize(x))
     x isa Core.SSAValue && return (t = statement_type(src, x.id); t === nothing ? Any : widen(t))
     if x isa Core.SlotNumber
         t = slot_type(src, x.id)
         return t === nothing ? Any : widen(t)
     end
     x isa TypedSlotNode && return widen(x.typ)
-    x isa ArgumentNode && return (t = slot_type(src, x.n); t === nothing ? Any : widen(t))
+    if x isa ArgumentNode
+        t = slot_type(src, x.n)
+        return t === nothing ? argument_type(mi, x.n) : widen(t)
+    end
     x isa GlobalRef && return global_type(e, x)
     if x isa Expr
-        if x.head === :static_parameter && x.args[1]::Int <= length(sparams)
-            return value_type(sparams[x.args[1]::Int])
+        if x.head === :static_parameter && x.args[1]::Int <= length(mi.sparam_vals)
+            return value_type(mi.sparam_vals[x.args[1]::Int])
         end
         return Any
     end
     x isa QuoteNode && return value_type(x.value)
     return value_type(x)
 end
+
+# Of code whose slots have no types left. What a `Vararg` takes is a tuple.
+function argument_type(mi::Core.MethodInstance, n::Int)
+    types = Base.unwrap_unionall(mi.specTypes)
+    (types isa DataType && mi.def isa Method) || return Any
+    given, m = types.parameters, mi.def::Method
+    if m.isva && n == m.nargs
+        return any(is_vararg, given) ? Any : Base.rewrap_unionall(Tuple{given[n:end]...}, mi.specTypes)
+    end
+    return n <= length(given) && !is_vararg(given[n]) ?
+        Base.rewrap_unionall(given[n], mi.specTypes) : Any
+end
+
 value_type(@nospecialize(v)) = v isa Type && !is_vararg(v) ? Type{v} : typeof(v)
 
 function global_type(e::Encoder, x::GlobalRef)
@@ -111,18 +127,24 @@ function first_parameter(@nospecialize(t))
 end
 
 # (kind, callee, signature) of a call.
-function call_target(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector,
+function call_target(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance,
                      st::Expr)::NTuple{3,UInt32}
-    f = operand_type(e, src, sparams, st.args[1])
-    called = name_id!(e, f)
+    f = operand_type(e, src, mi, st.args[1])
     if f isa DataType && (f <: Core.Builtin || f === Core.IntrinsicFunction)
-        return (dispatches(f) ? CALLS.unresolved : CALLS.builtin, called, NONE)
+        of = forwarded(e, src, mi, f, st)
+        of === nothing || return method_target(e, of[1], of[2])
+        return (dispatches(f) ? CALLS.unresolved : CALLS.builtin, name_id!(e, f), NONE)
     end
     types = Vector{Any}(undef, length(st.args))
     types[1] = f
     for k in 2:length(types)
-        types[k] = operand_type(e, src, sparams, st.args[k])
+        types[k] = operand_type(e, src, mi, st.args[k])
     end
+    return method_target(e, types, nothing)
+end
+
+# The same of a function and its arguments' types; `method` where the call itself names one.
+function method_target(e::Encoder, types::Vector{Any}, method::Union{Nothing,Method})::NTuple{3,UInt32}
     signature = try
         Tuple{types...}
     catch
@@ -135,9 +157,16 @@ function call_target(e::Encoder, src::Core.CodeInfo, sparams::Core.SimpleVector,
     end
     matched === nothing || note_causes!(e, signature)
     id = type_id!(e, signature)
-    (matched === nothing || length(matched::Vector{Method}) != 1) && return (CALLS.unresolved, called, id)
-    return (CALLS.resolved, name_id!(e, matched[1]), id)
+    if method === nothing
+        (matched === nothing || length(matched::Vector{Method}) != 1) &&
+            return (CALLS.unresolved, name_id!(e, types[1]), id)
+        method = matched[1]
+    end
+    return (CALLS.resolved, name_id!(e, method), id)
 end
+
+# A call of an instance by name: the statement itself, or by what it has `modifyfield!` do.
+is_invoke(st::Expr) = st.head === :invoke || st.head === :invoke_modify
 
 function calls!(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance, stage::UInt8)
     stage == STAGES.lowered && return 0
@@ -145,14 +174,14 @@ function calls!(e::Encoder, src::Core.CodeInfo, mi::Core.MethodInstance, stage::
     for (pc, st) in enumerate(src.code)
         st isa Expr && st.head === :(=) && (st = st.args[2])
         st isa Expr || continue
-        if st.head === :invoke
+        if is_invoke(st)
             callee = instance_of(st.args[1])
             key = callee === nothing ? NONE : name_id!(e, callee)
             add!(e.tables.call, place(pc), CALLS.invoke, key, NONE)
         elseif st.head === :foreigncall
             add!(e.tables.call, place(pc), CALLS.foreign, NONE, NONE)
         elseif st.head === :call
-            kind, callee, signature = call_target(e, src, mi.sparam_vals, st)
+            kind, callee, signature = call_target(e, src, mi, st)
             if stage == STAGES.optimized && kind != CALLS.builtin
                 kind = CALLS.dynamic
             end

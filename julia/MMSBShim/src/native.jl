@@ -67,7 +67,7 @@ end
 
 # What a code object depends on: its forward edges, as inference left them.
 function dependencies!(e::Encoder, code::UInt32, ci::Core.CodeInstance)
-    hasfield(Core.CodeInstance, :edges) && isdefined(ci, :edges) || return nothing
+    HAS_EDGES && isdefined(ci, :edges) || return nothing
     edges = ci.edges
     k = 1
     while k <= length(edges)
@@ -110,7 +110,7 @@ binding_key(g::GlobalRef) = string(module_path(g.mod), '.', short_symbol(g.name)
 # Code objects that an edge leads to.
 function callees(ci::Core.CodeInstance)
     found = Core.CodeInstance[]
-    if hasfield(Core.CodeInstance, :edges) && isdefined(ci, :edges)
+    if HAS_EDGES && isdefined(ci, :edges)
         for k in 1:length(ci.edges)
             isassigned(ci.edges, k) && ci.edges[k] isa Core.CodeInstance && push!(found, ci.edges[k])
         end

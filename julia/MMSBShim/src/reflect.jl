@@ -196,7 +196,7 @@ function invoked(src::Core.CodeInfo)
     found = Core.MethodInstance[]
     for st in src.code
         st isa Expr && st.head === :(=) && (st = st.args[2])
-        st isa Expr && st.head === :invoke || continue
+        st isa Expr && is_invoke(st) || continue
         mi = instance_of(st.args[1])
         mi isa Core.MethodInstance && mi.def isa Method && push!(found, mi)
     end
