@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -65,6 +67,17 @@ def test_both_juliapkg_files_say_the_same() -> None:
     assert len({copy.read_bytes() for copy in copies}) == 1
 
 
+def test_make_says_what_it_makes_and_nothing_else() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("no make")
+    lines = _run("make", "-s", "-C", REPOSITORY, "help", folder=REPOSITORY).stdout.splitlines()
+    told = [re.fullmatch(r"make ([a-z-]+)  +\S.*", line) for line in lines]
+    phony = re.search(r"^\.PHONY: help (.+)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    internal = {"julia"}
+    assert {one and one[1] for one in told} == set(phony[1].split()) - internal
+
+
 def test_the_installed_package_finds_its_own_shim(installed: Path, tmp_path: Path) -> None:
     code = "from mmsb.capture.julia import shim_path; print(shim_path())"
     shim = Path(_run(installed / "python", "-c", code, folder=tmp_path).stdout.strip())
@@ -81,6 +94,7 @@ def test_the_installed_doctor_finds_this_julia(
     assert julia.version in json.dumps(json.loads(done.stdout))
 
 
+@pytest.mark.newest
 def test_the_installed_package_records(installed: Path, julia: Candidate, tmp_path: Path) -> None:
     if julia != find_all()[0]:
         pytest.skip("one Julia shows that the shim's files are in the wheel")

@@ -55,7 +55,7 @@ def embeddable() -> Embeddable:
         return Embeddable(True, "this process", None, None, "juliacall runs here already")
     version = _juliacall_version()
     if version is None:
-        missing = "juliacall is not installed: pip install 'mmsb[embedded]'"
+        missing = "juliacall is not installed: pip install juliacall"
         return Embeddable(False, NO_JULIACALL, None, None, missing, _openssl_remark())
     exe, project = _option("exe"), _option("project")
     if (exe is None) != (project is None):

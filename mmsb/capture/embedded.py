@@ -20,7 +20,8 @@ from mmsb.capture.command import JuliaCommand
 from mmsb.capture.embeddable import Embeddable
 from mmsb.capture.interrupts import Interrupts
 from mmsb.capture.julia import Candidate, shim_path
-from mmsb.capture.process import Settings, depot_of, precompile
+from mmsb.capture.prepared import depot_of, precompile
+from mmsb.capture.process import Settings
 
 _SHIM = (
     'Base.loaded_modules[Base.PkgId(Base.UUID("6d0a2f3e-7f0b-4d8c-9b52-3c6f1d2a9e41"), "MMSBShim")]'
@@ -103,7 +104,7 @@ class EmbeddedJulia:
                 import juliacall
             except ImportError as problem:
                 raise MissingExtra(
-                    "Julia inside this process needs juliacall: pip install 'mmsb[embedded]'"
+                    "Julia inside this process needs juliacall: pip install juliacall"
                 ) from problem
             except Exception as problem:
                 raise JuliaNotFound(

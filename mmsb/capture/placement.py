@@ -42,7 +42,10 @@ class Placement:
             return self.part.windows.stop - 1
         if not self.whole.native:
             return self._of_world(code.asked_world)
-        return self._of_world(min(code.max_world, OPEN_WORLD))
+        method = self.scheduler.stream.instances[code.instance].method
+        own = self.scheduler.methods.get((method, code.method_world))
+        last = OPEN_WORLD if own is None else own.last_world  # Julia caps no code of replaced ones
+        return self._of_world(min(code.max_world, last))
 
     def _of_world(self, world: int) -> int:
         return max(self.whole.window_of_world(world), self.part.windows.start)
@@ -72,8 +75,9 @@ class Placement:
             self.whole.traced[index] = True
 
     def settle(self) -> None:
-        """What has no place was compiled no later than its first caller."""
-        waiting = set(self.part.codes) - self.placed
+        """What has no place was compiled no later than its first caller; what is known without a
+        body is told where an image brought it."""
+        waiting = {i for i in self.part.codes if not self._is_bare(i)} - self.placed
         if not waiting:
             return
         best: dict[int, int] = {}
@@ -92,6 +96,10 @@ class Placement:
             frontier = sorted(following)
         for index, window in best.items():
             self.whole.window_of[index] = window
+
+    def _is_bare(self, index: int) -> bool:
+        code = self.whole.codes[index]
+        return code.cached and not code.bodies and not code.calls
 
     def _callees(self, index: int) -> list[int]:
         invoked, resolved = called(self.scheduler.stream, self.whole.codes[index])

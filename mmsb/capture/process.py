@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import select
 import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from mmsb.base.errors import JuliaFailed, UsageError
-from mmsb.base.paths import cache_path
+from mmsb.base.errors import JuliaFailed, UsageError, quote
 from mmsb.base.spans import span
 from mmsb.capture.command import JuliaCommand
 from mmsb.capture.frames import FrameReader
+from mmsb.capture.hanging import GRACE, Watch
 from mmsb.capture.julia import Candidate, shim_path
+from mmsb.capture.prepared import depot_of
 from mmsb.capture.stream import Stream
 
 #: Called with what is being done, how much of it is done, and how much there is (0: not known).
@@ -29,12 +29,6 @@ Progress = Callable[[str, int, int], None]
 
 #: What can be recorded, from least to most; ``reflect`` is the public reflection API alone.
 CAPTURES = ("events", "final", "passes", "decisions", "reflect")
-
-_PRECOMPILE = """
-pushfirst!(LOAD_PATH, ARGS[1], "@stdlib")
-pushfirst!(DEPOT_PATH, ARGS[2])
-Base.require(Base.PkgId(Base.UUID("6d0a2f3e-7f0b-4d8c-9b52-3c6f1d2a9e41"), "MMSBShim"))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +56,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.capture not in CAPTURES:
             raise UsageError(
-                f"there is no capture {self.capture!r}; give one of {', '.join(CAPTURES)}"
+                f"there is no capture {quote(self.capture)}; give one of {', '.join(CAPTURES)}"
             )
         if self.depth < 0:
             raise UsageError(
@@ -87,63 +81,14 @@ class Settings:
 
 @dataclass(slots=True)
 class Recorded:
-    """What came out of one run. ``exit_code`` as a shell reports it (128 + signal)."""
+    """What came out of one run. ``exit_code`` as a shell reports it (128 + signal). ``hung``: Julia
+    did not get to its end by that signal, and was killed."""
 
     stream: Stream = field(default_factory=Stream)
     trace: bytes = b""
     exit_code: int = 0
     leftover: int = 0  # bytes of a frame that never ended
-
-
-def precompile(julia: Candidate, command: JuliaCommand) -> None:
-    """Compiles the shim for this Julia and these switches, once; nothing of it shows later.
-
-    Raises JuliaFailed with what Julia said.
-    """
-    shim = shim_path()
-    marker = _marker(julia, command.cache_switches, shim)
-    if marker.exists():
-        return
-    depot = depot_of(shim)
-    words = [str(julia.path), "--startup-file=no", *command.cache_switches, "-e", _PRECOMPILE]
-    try:
-        done = subprocess.run(
-            [*words, str(shim.parent), str(depot)],
-            env={**os.environ, **julia.env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=600,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as problem:
-        raise JuliaFailed(f"{julia.path} could not prepare the recorder: {problem}") from problem
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["nothing"]
-        said = next((line for line in lines if "ERROR" in line or "rror:" in line), lines[0])
-        raise JuliaFailed(
-            f"{julia.path} could not prepare the recorder (exit {done.returncode}): {said}; "
-            "`mmsb doctor` shows what is wrong with it"
-        )
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.touch()
-
-
-def depot_of(shim: Path) -> Path:
-    """Where Julia keeps the shim's compiled form: one for each copy of the shim."""
-    return cache_path() / "depot" / hashlib.sha256(os.fsencode(shim)).hexdigest()[:12]
-
-
-def _marker(julia: Candidate, switches: Sequence[str], shim: Path) -> Path:
-    seal = hashlib.sha256()
-    status = os.stat(os.path.realpath(str(julia.path)))
-    for word in (str(julia.path), julia.version, status.st_size, status.st_mtime_ns, *switches):
-        seal.update(f"{word}\0".encode())
-    for source in sorted(shim.rglob("*.jl")):
-        seal.update(source.read_bytes())
-    seal.update(str(shim).encode())
-    return cache_path() / "prepared" / seal.hexdigest()[:32]
+    hung: bool = False
 
 
 def run(
@@ -158,7 +103,7 @@ def run(
     The child's standard streams are this process's own, but for ``stdout`` where that is a
     descriptor. Raises JuliaFailed if it cannot start.
     """
-    with Child(julia, command, settings, stdout=stdout) as child, _signals_go_to(child.process):
+    with Child(julia, command, settings, stdout=stdout) as child, _signals_go_to(child):
         return child.collect(progress)
 
 
@@ -193,6 +138,7 @@ class Child:
             raise JuliaFailed(f"{julia.path} cannot be started: {problem}") from problem
         finally:
             os.close(send)
+        self.watch, self._hung = Watch(self.process.pid), False
 
     def __enter__(self) -> Child:
         return self
@@ -224,6 +170,8 @@ class Child:
         recorded.trace = self._trace.read_bytes()
         code = self.process.returncode
         recorded.exit_code = code if code >= 0 else 128 - code
+        if self._hung:
+            recorded.hung, recorded.exit_code = True, 128 + self.watch.signal
         return recorded
 
     def _chunks(self) -> Iterator[bytes]:
@@ -239,8 +187,14 @@ class Child:
         try:
             ended, open_ = False, True
             while not ended:
-                ready, _, _ = select.select([wake, *([self._receive] if open_ else [])], [], [])
+                sources = [wake, *([self._receive] if open_ else [])]
+                ready, _, _ = select.select(sources, [], [], min(GRACE / 4, 15.0))
                 ended = wake in ready
+                if ready:
+                    self.watch.heard()
+                elif self.watch.hangs():
+                    self._hung = True
+                    self.process.kill()
                 while open_:
                     try:
                         data = os.read(self._receive, 1 << 20)
@@ -272,7 +226,7 @@ def _environment(
 
 
 @contextlib.contextmanager
-def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
+def _signals_go_to(child: Child) -> Iterator[None]:
     """This process waits for what the program makes of a signal, and keeps its record.
 
     Ctrl-C reaches the program by itself, as all of the terminal's foreground; what is sent to this
@@ -281,11 +235,13 @@ def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers: dict[int, Any] = {
-        signal.SIGINT: lambda *_: None,
-        signal.SIGTERM: lambda number, _: child.send_signal(number),
-        signal.SIGHUP: lambda number, _: child.send_signal(number),
-    }
+
+    def came(number: int, _: object) -> None:
+        child.watch.signal = number
+        if number != signal.SIGINT:
+            child.process.send_signal(number)
+
+    handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), came)
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsb.base.errors import MmsbError, StateError
-from mmsb.capture import command, process
+from mmsb.capture import command, prepared
 from mmsb.capture import julia as finder
 from mmsb.capture.conversation import Conversation
 from mmsb.capture.process import Settings
@@ -106,7 +106,7 @@ class ProcessSession(Session):
         replace: bool = False,
         why: str = "it was asked for",
     ) -> None:
-        process.precompile(julia, command.JuliaCommand("julia", (), ()))
+        prepared.precompile(julia, command.JuliaCommand("julia", (), ()))
         self._replace = replace
         self._process = os.getpid()
         self.path = path

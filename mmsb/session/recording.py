@@ -14,8 +14,9 @@ from mmsb.base.errors import (
     JuliaFailed,
     JuliaNotFound,
 )
-from mmsb.capture import command, process
+from mmsb.capture import command, prepared, process
 from mmsb.capture import julia as finder
+from mmsb.capture.hanging import GRACE
 from mmsb.capture.process import Progress, Recorded, Settings
 from mmsb.capture.scheduler import compilations
 from mmsb.capture.stream import Stream
@@ -94,7 +95,7 @@ def record(
     path = _output(output, parsed, replace)
     chosen = julia or julia_of(parsed)
     progress("preparing the recorder", 0, 0)
-    process.precompile(chosen, parsed)
+    prepared.precompile(chosen, parsed)
     progress("running the program", 0, 0)
     recorded = process.run(chosen, parsed, settings, progress, stdout)
     if not recorded.stream.notes:
@@ -190,6 +191,11 @@ def is_filtered(notes: Mapping[str, str]) -> bool:
 
 def _state(recorded: Recorded) -> tuple[str, str]:
     notes = recorded.stream.notes
+    if recorded.hung:
+        return "incomplete", (
+            f"Julia did not come to its end by signal {recorded.exit_code - 128}, was silent for "
+            f"{GRACE:.0f} s and was killed"
+        )
     if recorded.exit_code > 128:
         return "incomplete", f"the program was killed by signal {recorded.exit_code - 128}"
     if fault := recorder_fault(notes):

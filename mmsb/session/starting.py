@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmsb.base.errors import EnvironmentProblem, MissingExtra, UsageError
+from mmsb.base.errors import EnvironmentProblem, MissingExtra, UsageError, quote
 from mmsb.capture import command
 from mmsb.capture.embeddable import NO_JULIACALL, Embeddable, embeddable
 from mmsb.capture.process import Settings
@@ -48,9 +48,9 @@ def start(
     JuliaNotFound, JuliaFailed, MissingExtra and other EnvironmentProblem.
     """
     if host not in HOSTS:
-        raise UsageError(f"there is no host {host!r}: give one of {', '.join(HOSTS)}")
+        raise UsageError(f"there is no host {quote(host)}: give one of {', '.join(HOSTS)}")
     if device not in ("auto", "cpu", "gpu"):
-        raise UsageError(f"there is no device {device!r}: give one of auto, cpu, gpu")
+        raise UsageError(f"there is no device {quote(device)}: give one of auto, cpu, gpu")
     settings = Settings(
         depth,
         tuple(modules),

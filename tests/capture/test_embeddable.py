@@ -54,7 +54,7 @@ def test_without_juliacall_the_extra_is_named(home: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     found = embeddable()
     assert not found.ok
-    assert "pip install 'mmsb[embedded]'" in found.reason
+    assert "pip install juliacall" in found.reason
     with pytest.raises(MissingExtra, match="juliacall is not installed"):
         start(home / "out.mmsb", host="embedded")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsb.capture import command, process
+from mmsb.capture import command, prepared, process
 from mmsb.capture.julia import Candidate
 from mmsb.capture.process import Settings
 from mmsb.capture.scheduler import compilations
@@ -48,7 +48,7 @@ def told(
     script = tmp_path_factory.mktemp("program") / "program.jl"
     script.write_text(PROGRAM)
     parsed = command.parse(["julia", str(script)])
-    process.precompile(julia, parsed)
+    prepared.precompile(julia, parsed)
     settings = Settings(depth=1, capture="passes")
     recorded = process.run(julia, parsed, settings, lambda *_: None)
     assert recorded.exit_code == 0

@@ -52,6 +52,7 @@ def test_exit_codes_are_the_programs(
     assert instances(result.path) == {"f(::Int64)"}
 
 
+@pytest.mark.newest
 def test_a_killed_program_leaves_its_compiled_signatures(tmp_path: Path, julia: Candidate) -> None:
     result = run(tmp_path, julia, PROGRAM + "ccall(:kill, Cint, (Cint, Cint), getpid(), 9)")
     assert (result.exit_code, result.state) == (137, "incomplete")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,14 +13,6 @@ from mmsb.base.model import EventKind
 from mmsb.capture.julia import Candidate, shim_path
 from mmsb.memory.memory import Memory
 from mmsb.session import RecordingResult, record
-
-RECORD = """
-import sys
-from mmsb.capture.julia import probe
-from mmsb.session import record
-result = record([sys.argv[1]], sys.argv[2], julia=probe("test", sys.argv[3]), apart=True)
-print(result.state, result.exit_code, result.message)
-"""
 
 
 def version(julia: Candidate) -> tuple[int, ...]:
@@ -67,36 +56,6 @@ def with_bodies(result: RecordingResult) -> set[str]:
         now = memory.at()
         subjects = {now.subject(int(page)) for page in now.pages(schema.STATEMENT)}
         return {subject.split(" ")[0] for subject in subjects if subject.startswith("Main.")}
-
-
-def interrupted(folder: Path, julia: Candidate, source: str) -> str:
-    """What is told where Ctrl-C came once the program has said "ready"."""
-    (folder / "script.jl").write_text(source)
-    words = [sys.executable, "-c", RECORD, "script.jl", "out.mmsb", str(julia.path)]
-    with subprocess.Popen(
-        words, cwd=folder, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as child:
-        assert child.stdout is not None
-        try:
-            assert child.stdout.readline() == "ready\n"
-            time.sleep(0.2)
-            os.killpg(child.pid, signal.SIGINT)  # as a terminal does it: to all of the foreground
-            told, _ = child.communicate(timeout=300)
-        except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)  # else the end of this block waits for it
-            raise
-    return told
-
-
-@pytest.mark.newest
-def test_a_loop_ended_by_ctrl_c_keeps_its_record(tmp_path: Path, julia: Candidate) -> None:
-    # No timer: Julia 1.12 that is interrupted while it wakes a sleeper may wait for its own lock.
-    source = 'f(x) = x + 1\nf(1)\nprintln("ready")\nwhile true; GC.safepoint(); end\n'
-    told = interrupted(tmp_path, julia, source)
-    assert told.startswith(("complete", "incomplete"))
-    with Memory.open(tmp_path / "out.mmsb") as memory:
-        subjects = [memory.at().subject(int(p)) for p in memory.at().pages(schema.CODE)]
-    assert any(subject.startswith("Main.f ") for subject in subjects)
 
 
 HARD = """

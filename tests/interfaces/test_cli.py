@@ -99,7 +99,12 @@ def test_what_reaches_what() -> None:
     assert ask("cause", "top")["way"] == ["top(::Int64)"]
     assert "→" not in told("cause", "top", "--at", "4")
     assert ask("callers", "g", "--depth", "2")["depth"] == 2
-    assert "calls 0 functions" in told("callees", "top")
+    bare = run.invoke(app, ["callees", "top"])
+    assert (bare.exit_code, bare.output) == (
+        3,
+        "top(::Int64): was seen lowered, but not inferred.\n",
+    )
+    assert "is called by 0 functions" in told("callers", "top")
     assert ask("reached", "2", "4")["came"] == []
     assert ask("reached", "4", "2", code=2)["error"]["code"] == "usage"
 
@@ -333,7 +338,7 @@ def test_record_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_command_can_be_traced(made: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace.json"
     subprocess.run(
-        [sys.executable, "-c", "from mmsb.interfaces.cli import main; main()", "stats"],
+        [sys.executable, "-m", "mmsb", "stats"],
         env={**os.environ, "MMSB_TRACE": str(trace)},
         stdout=subprocess.DEVNULL,
         check=True,

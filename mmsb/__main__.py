@@ -1,4 +1,4 @@
-"""``python -m mmsb.interfaces.cli``."""
+"""``python -m mmsb``: the command."""
 
 from mmsb.interfaces.cli import main
 
