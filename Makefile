@@ -1,12 +1,12 @@
 # make demo       record a Julia program and look at it; installs what it needs first
-# make test       checks and the whole test suite, live Julia included
+# make test       checks and the whole test suite, live Julia included (MMSB_NO_JULIA=1: without one, and none is installed)
 # make test-long  the tests that take minutes
 # make check      ruff and mypy only
 # make install    .venv with the package, editable, and its development tools
 # make recordings  record anew what the tests read where there is no modern Julia
 # make bench-capture  what recording costs a compile-heavy program, beside SnoopCompile; minutes
 # make bench-memory  the memory beside TileDB, Icechunk, Lance, Delta Lake, LMDB, SQLite, DuckDB; minutes
-# make bench-graph  the graph beside SuiteSparse GraphBLAS, SciPy, rustworkx, networkx; minutes
+# make bench-graph  the graph beside SuiteSparse GraphBLAS, SciPy, rustworkx, networkx; minutes (BENCH=--quick, or names of claims, of either)
 # make shipped    record anew the tour that `mmsb demo` plays where there is no Julia
 # make clean      remove what make made (a Julia that was installed stays)
 
@@ -19,7 +19,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make /make /p' Makefile
 
 install: .venv/installed
 
@@ -42,7 +42,8 @@ test: check julia
 	@$(BIN)/pytest -n $${MMSB_TEST_PROCESSES:-2} --dist loadfile --no-loadscope-reorder
 
 test-long: install julia
-	@$(BIN)/pytest -m long --hypothesis-profile=searching
+	@$(BIN)/pytest -m long --hypothesis-profile=searching -n $${MMSB_TEST_PROCESSES:-2} \
+	    --dist loadfile --no-loadscope-reorder
 
 bench-capture: install julia
 	@$(BIN)/python benchmarks/capture.py

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from mmsb.capture import command, process
+from mmsb.capture import command, prepared, process
 from mmsb.capture import julia as finder
 from mmsb.session.recording import write
 
@@ -209,7 +209,7 @@ def main() -> None:
     if PROJECT:
         os.environ["JULIA_PROJECT"] = PROJECT
     program = "capture_packages.jl" if PROJECT else "capture_numbers.jl"
-    process.precompile(julia, command.parse(["julia", str(HERE / program)]))
+    prepared.precompile(julia, command.parse(["julia", str(HERE / program)]))
     sections = [section(julia, one, rounds(julia, one)) for one in (program, COMPILER)]
     text = "\n".join([BEGIN, "", *sections, END])
     print(text)
