@@ -128,7 +128,8 @@ class Budget:
         self.limit, self._index = limit, index
         #: Bytes released so far.
         self.released = 0
-        # When last looked: bytes that may still come, and those of all files that there were.
+        # When last looked: bytes that may still come, and those of all files that there were; the
+        # least there were since, if some were unmapped.
         self._free = self._files = 0
         self._recent: deque[int] = deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
@@ -138,7 +139,10 @@ class Budget:
         """A page was read, or `ALL` or `UNKNOWN` ones."""
         if page != UNKNOWN:
             self._recent.append(page)
-        if _of_files() - self._files > self._free:
+        files = _of_files()
+        if files < self._files:
+            self._files = files
+        elif files - self._files > self._free:
             self.enforce()
 
     def enforce(self) -> None:
@@ -152,6 +156,7 @@ class Budget:
                 self._lock.release()
 
     def _release(self) -> None:
+        files = _of_files()  # before the look: what others read meanwhile counts as come since
         used = maps(self._index)
         total = index_bytes(self._index) + sum(own.resident for own in used)
         if total > self.limit:
@@ -160,8 +165,9 @@ class Budget:
                     break
                 own.release()
                 total -= own.resident
+                files -= own.resident
                 self.released += own.resident
-        self._free, self._files = max(self.limit - total, 0), _of_files()
+        self._free, self._files = max(self.limit - total, 0), files
 
     def _coldest_first(self, used: list[Map]) -> list[Map]:
         """Those that were read longest ago first, the older of two first."""

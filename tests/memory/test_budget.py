@@ -137,13 +137,13 @@ def test_a_writer_within_a_budget(path: Path) -> None:
     with Memory.create(path, KINDS, segment_bytes=256 * 1024, durability="none"):
         pass
     with Memory.open(path, write=True, kinds=KINDS, resident_bytes=2 * MIB) as memory:
-        for at in range(12):
+        for at in range(PAGES):
             page = memory.create_page(SMALL, f"page {at}")
             cells = np.arange(at, at + ROWS, dtype="u4")
             memory.update_page(page, range(ROWS), {"value": cells})
             _read(memory, memory.at().pages(SMALL).tolist())
             memory._behind.wait()  # it reads too
-            assert _mapped(memory) < 3 * MIB
+            assert _mapped(memory) < 4 * MIB  # and what one read brings in, of 9.6 MB
 
 
 @pytest.mark.parametrize("size", [0, -5, "a lot", 1.5])
