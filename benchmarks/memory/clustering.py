@@ -27,7 +27,7 @@ from mmsb.session.recording import write
 
 KEYFRAMED = "with keyframes"
 KEYFRAMES = 10  # of each page that is read, along the log
-ROUNDS = 10  # in which the recorded methods are defined anew
+ROUNDS, METHODS = 10, 30  # each recorded method is defined anew in each round
 SMALLER, FASTER = 2.0, 3.0  # from where on clustering would be worth having
 BLOCKS = 4096, 65536
 #: What is read: the codec that takes longest where bytes lie apart.
@@ -82,8 +82,10 @@ def _shapes(bench: Bench, result: Result) -> Iterator[Shape]:
         if julia is None:
             result.say(f"A recording was not measured: {NO_JULIA}.")
             return
-        write(ran(julia, "recording_rounds.jl", ROUNDS), source)
-        what = f"30 methods of 60 lines, each defined and compiled anew {ROUNDS} times, in turn"
+        write(ran(julia, "recording_rounds.jl", ROUNDS, METHODS), source)
+        what = (
+            f"{METHODS} methods of 60 lines, each defined and compiled anew {ROUNDS} times, in turn"
+        )
         yield made.recorded(room, source, what)
 
 

@@ -46,9 +46,9 @@ def modern_julia() -> finder.Candidate | None:
     return None
 
 
-def recorded(julia: finder.Candidate, program: str, count: int) -> Recorded:
+def recorded(julia: finder.Candidate, program: str, *counts: int) -> Recorded:
     """A program of this folder, run to its end and recorded."""
-    parsed = command.parse(["julia", str(HERE / program), str(count)])
+    parsed = command.parse(["julia", str(HERE / program), *map(str, counts)])
     prepared.precompile(julia, parsed)
     ran = process.run(julia, parsed, process.Settings(depth=20), lambda *_: None)
     if ran.exit_code:
@@ -131,7 +131,7 @@ def _again(bench: Bench, room: Path, result: Result, julia: finder.Candidate) ->
     sizes, facts = [], []
     for count in (few, many):
         path = room / f"again{count}.mmsb"
-        told = write(recorded(julia, "recording_again.jl", count), path)
+        told = write(recorded(julia, "recording_rounds.jl", count, 1), path)
         sizes.append(_size(path))
         facts.append(told.facts)
     each = (sizes[1] - sizes[0]) / (many - few)

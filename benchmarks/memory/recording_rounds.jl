@@ -1,4 +1,5 @@
-# Methods of 60 lines, each defined and compiled anew in every round, in turn, with one line changed.
+# So many rounds; in each, so many methods of 60 lines are defined and compiled anew, in turn, with one
+# line changed.
 
 function lines(constant)
     body = Expr(:block)
@@ -9,7 +10,8 @@ function lines(constant)
     return body
 end
 
-for round in 1:parse(Int, get(ARGS, 1, "15")), at in 1:30
+rounds, methods = parse.(Int, ARGS)
+for round in 1:rounds, at in 1:methods
     name = Symbol("redefined", at)
     @eval $name(x::Int, y::Int) = $(lines(1000 * at + round))
     precompile(getfield(Main, name), (Int, Int))

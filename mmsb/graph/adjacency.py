@@ -12,6 +12,7 @@ import numpy as np
 
 from mmsb.base.errors import EnvironmentProblem, MissingExtra, UnknownName, UsageError, quote
 from mmsb.graph.nodes import Nodes, Numbers
+from mmsb.memory.asked import of_type, one_of
 from mmsb.memory.cells import Array, frozen, whole
 from mmsb.memory.pool import spread
 
@@ -41,7 +42,7 @@ class Side:
         """Where the node's edges lead, u32; a view. UnknownName."""
         if not 0 <= whole(node, "node") < len(self.starts):
             raise UnknownName(
-                f"there is no node {node!r:.40}; nodes are 0 … {len(self.starts) - 1}"
+                f"there is no node {quote(node)}; nodes are 0 … {len(self.starts) - 1}"
             )
         return self.targets[self.starts[node] : self.stops[node]]
 
@@ -87,11 +88,11 @@ class Graph:
         source, target = node_ids(sources, "sources"), node_ids(targets, "targets")
         if len(source) != len(target):
             raise UsageError(f"{len(source)} sources and {len(target)} targets; pass one for one")
-        if nodes is not None and not isinstance(_any(nodes), Nodes):
-            raise UsageError(f"nodes are Nodes, such as Numbers(count), not {nodes!r:.60}")
+        if nodes is not None:
+            of_type(nodes, Nodes, "nodes are Nodes, such as Numbers(count)")
         epoch = an_epoch(epoch)
         if count is not None and not 0 <= whole(count, "count") <= MOST_NODES:
-            raise UsageError(f"count is {count!r:.40}; a graph has 0 … {MOST_NODES} nodes")
+            raise UsageError(f"count is {quote(count)}; a graph has 0 … {MOST_NODES} nodes")
         if count is None:
             named = int(max(source.max(), target.max())) + 1 if len(source) else 0
             count = named if nodes is None else nodes.count
@@ -118,12 +119,8 @@ class Graph:
 
     def side(self, direction: Direction) -> Side:
         """Adjacency along (``"forward"``) or against (``"backward"``) the edges. UsageError."""
-        if isinstance(_any(direction), str):
-            if direction == "forward":
-                return self.out
-            if direction == "backward":
-                return self.into
-        raise UsageError(f"there is no direction {direction!r:.40}; use 'forward' or 'backward'")
+        one_of(direction, ("forward", "backward"), "direction")
+        return self.out if direction == "forward" else self.into
 
     def reversed(self) -> Graph:
         """The same with every edge turned round. Shares its arrays."""
@@ -149,7 +146,7 @@ class Graph:
         if isinstance(given, str):
             return self.nodes.number(given)
         if isinstance(given, bool) or not isinstance(given, int | np.integer):
-            raise UsageError(f"a node is a number or a name, not {given!r:.60}")
+            raise UsageError(f"a node is a number or a name, not {quote(given)}")
         if not 0 <= given < self.count:
             raise UnknownName(f"there is no node {given}; nodes are 0 … {self.count - 1}")
         return int(given)
@@ -187,10 +184,8 @@ class Graph:
 
 def a_graph(given: Any) -> Graph:
     """What is asked for something as a graph; UsageError for what is none."""
-    if isinstance(given, Graph):
-        return given
-    raise UsageError(
-        f"pass a Graph, such as ShadowPageGraph.at and Graph.from_edges give, not {given!r:.60}"
+    return of_type(
+        given, Graph, "pass a Graph, such as ShadowPageGraph.at and Graph.from_edges give"
     )
 
 
@@ -200,10 +195,6 @@ def an_epoch(given: Any) -> int | None:
     if epoch is not None and not 0 <= epoch < 2**64:
         raise UsageError(f"epoch is {quote(given)}; pass one of a memory, 0 or more, or None")
     return epoch
-
-
-def _any(value: Any) -> Any:
-    return value
 
 
 def side(sources: Array, targets: Array, weights: Array | None, count: int) -> Side:
@@ -296,7 +287,7 @@ def node_ids(given: Any, what: str) -> Array:
     try:
         ids = np.asarray(given if isinstance(given, np.ndarray | Iterable) else [given])
     except ValueError as error:  # lists of several lengths
-        raise UsageError(f"{what} must be one list of node numbers, not {given!r:.60}") from error
+        raise UsageError(f"{what} must be one list of node numbers, not {quote(given)}") from error
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "ui"):
         raise UsageError(f"{what} must be one list of node numbers, not {ids.dtype} in {ids.shape}")
     signed = ids.dtype.kind == "i"
@@ -310,7 +301,9 @@ def edge_weights(given: Any, count: int) -> Array:
     try:
         weights = np.asarray(given)
     except ValueError as error:
-        raise UsageError(f"pass one weight for each of {count} edges, not {given!r:.60}") from error
+        raise UsageError(
+            f"pass one weight for each of {count} edges, not {quote(given)}"
+        ) from error
     if weights.shape != (count,):
         raise UsageError(f"pass one weight for each of {count} edges, not {weights.shape}")
     if weights.size and (weights.dtype.kind not in "ui" or int(weights.min()) < 0):

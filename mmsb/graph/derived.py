@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import UsageError, quote
 from mmsb.base.model import NONE_U32
 from mmsb.base.schema import Column, Kind
 from mmsb.graph.edges import EdgeKind
@@ -191,7 +191,7 @@ class Given:
         name = kind.name if isinstance(kind, Kind) else asked.text(kind, "a kind's name")
         if name not in self._derivation.inputs:
             raise UsageError(
-                f"{name!r:.60} is no input of {self._derivation.name!r}: name it in `inputs`, "
+                f"{quote(name)} is no input of {self._derivation.name!r}: name it in `inputs`, "
                 f"which has {', '.join(self._derivation.inputs)}"
             )
         return name
@@ -203,10 +203,10 @@ def page_of(kind: Kind, made: Columns, intern: Callable[[str], int]) -> dict[str
     Columns that refer to symbols take texts. A column that is not named is filled.
     """
     if not isinstance(made, Mapping):
-        raise UsageError(f"{kind.name}: return columns by name, or None, not {made!r:.60}")
+        raise UsageError(f"{kind.name}: return columns by name, or None, not {quote(made)}")
     unknown = sorted(set(asked.names(made)) - {column.name for column in kind.columns})
     if unknown:
-        raise UsageError(f"{kind.name} has no column {unknown[0]!r:.60}; return its columns alone")
+        raise UsageError(f"{kind.name} has no column {quote(unknown[0])}; return its columns alone")
     held = {
         column.name: cells(kind, column, _ids(column, made[column.name], intern))
         for column in kind.columns
@@ -249,7 +249,7 @@ def fingerprint(function: Callable[..., Any]) -> str:
     """
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
-        raise UsageError(f"{function!r:.60} has no code to tell its version by; pass version=")
+        raise UsageError(f"{quote(function)} has no code to tell its version by; pass version=")
     digest = hashlib.sha256()
     for part in _parts(code):
         digest.update(part + b"\0")

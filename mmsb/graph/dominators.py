@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import UsageError, quote
 from mmsb.graph.adjacency import Graph, a_graph
 from mmsb.memory.asked import listed
 from mmsb.memory.cells import Array, frozen
@@ -63,11 +63,11 @@ def _of_dominators(given: Any) -> Array:
         found: Array = given
         if bool(((found < len(found)) | (found == NONE)).all()):
             return found
-    raise UsageError(f"pass the nodes that `dominators` gave, u32, not {given!r:.60}")
+    raise UsageError(f"pass the nodes that `dominators` gave, u32, not {quote(given)}")
 
 
 def _unsigned(values: Any) -> Array:
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise UsageError(f"pass one unsigned number for each node, not {values!r:.60}") from error
+        raise UsageError(f"pass one unsigned number for each node, not {quote(values)}") from error

@@ -51,7 +51,7 @@ class EdgeKind:
             cells = each.name in ("where", "unless")
             if not (_are_cells(value) if cells else isinstance(value, str)):
                 what = "pairs of a column and a number" if cells else "a text"
-                raise UsageError(f"{each.name} of an edge kind is {what}, not {value!r:.60}")
+                raise UsageError(f"{each.name} of an edge kind is {what}, not {quote(value)}")
         ends = {self.source, self.target}
         if not all((self.name, self.kind, self.source, self.target)):
             raise UsageError("an edge kind needs a name, a kind of the memory, and two ends")
@@ -157,7 +157,7 @@ def _edge_kind(given: EdgeKind | str) -> EdgeKind:
     found = BY_NAME.get(text(given, "a kind of edges"))
     if found is None:
         names = ", ".join(BY_NAME)
-        raise UnknownName(f"there is no kind of edges {given!r:.60}; there are {names}")
+        raise UnknownName(f"there is no kind of edges {quote(given)}; there are {names}")
     return found
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import EnvironmentProblem, UsageError
+from mmsb.base.errors import EnvironmentProblem, UsageError, quote
 from mmsb.graph.adjacency import Graph, Side, a_graph, an_epoch, edge_weights, node_ids
 from mmsb.graph.nodes import Nodes
+from mmsb.memory.asked import of_type
 from mmsb.memory.cells import Array
 
 _NO_WEIGHTS = _NO_EDGES = np.zeros(0, np.uint32)
@@ -185,7 +186,7 @@ class Growing:
         if nodes is None:
             return self.count
         if not isinstance(nodes, Nodes) or nodes.count < self.count:
-            raise UsageError(f"nodes are Nodes, {self.count} or more of them, not {nodes!r:.60}")
+            raise UsageError(f"nodes are Nodes, {self.count} or more of them, not {quote(nodes)}")
         return nodes.count
 
     def _ready(self, removed: Edges | None, added: Edges | None, count: int) -> tuple[Edges, Edges]:
@@ -206,8 +207,7 @@ class Growing:
         weighted = self._out.weighted
         if given is None:
             return Edges(_NO_EDGES, _NO_EDGES, _NO_WEIGHTS if weighted else None)
-        if not isinstance(given, Edges):
-            raise UsageError(f"edges are Edges(sources, targets, weights), not {given!r:.60}")
+        of_type(given, Edges, "edges are Edges(sources, targets, weights)")
         if weighted != (given.weights is not None):
             has, pass_ = ("has", "them") if weighted else ("has no", "none")
             raise UsageError(f"this graph {has} weights; pass {pass_} with the edges")

@@ -14,6 +14,7 @@ from mmsb.graph.propagate import propagate
 from mmsb.graph.propagation import NONE, Propagation
 from mmsb.graph.seeds import Seeds, seeded
 from mmsb.graph.semiring import Semiring, semiring
+from mmsb.memory.asked import of_type
 from mmsb.memory.cells import Array
 
 _semiring = semiring
@@ -43,8 +44,7 @@ class Kept:
                 f"{ring.name} is not selective and absorptive, so what hung on an edge that went "
                 "is not found again; propagate anew, or use min_plus, max_min or lor_land"
             )
-        if not isinstance(_any(graph), LiveGraph | Growing):
-            raise UsageError(f"pass a LiveGraph or a Growing, not {graph!r:.60}")
+        of_type(graph, (LiveGraph, Growing), "pass a LiveGraph or a Growing")
         self._growing = graph.growing if isinstance(graph, LiveGraph) else graph
         self._ring, self._direction = ring, direction
         self._steps = self._growing.steps
@@ -82,8 +82,7 @@ class Kept:
         was made, and what hung on an edge that went asks those that still stand. UsageError unless
         ``changed`` is the step after the one that was taken in last, and the graph's last.
         """
-        if not isinstance(_any(changed), Changed):
-            raise UsageError(f"pass what a change of the graph gave, not {changed!r:.60}")
+        of_type(changed, Changed, "pass what a change of the graph gave")
         if not changed.number == self._steps + 1 == self._growing.steps:
             raise UsageError(
                 f"this propagation stands at step {self._steps} of a graph at step "
@@ -170,10 +169,6 @@ class Kept:
             heap = np.empty((2 * (waiting + more), 2), np.uint64)
             heap[:waiting] = self._heap[:waiting]
             self._heap = heap
-
-
-def _any(value: Any) -> Any:
-    return value
 
 
 def _kernels() -> Any:

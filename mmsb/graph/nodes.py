@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from mmsb.base.errors import UnknownName
+from mmsb.base.errors import UnknownName, quote
 from mmsb.memory.cells import Array
 from mmsb.memory.snapshot import Snapshot
 
@@ -41,7 +41,7 @@ class Numbers(Nodes):
 
     def number(self, name: str) -> int:
         if not name.isdecimal() or int(name) >= self.count:
-            raise UnknownName(f"there is no node {name!r:.60}; nodes are 0 … {self.count - 1}")
+            raise UnknownName(f"there is no node {quote(name)}; nodes are 0 … {self.count - 1}")
         return int(name)
 
 
@@ -77,7 +77,7 @@ class PageRows(Nodes):
         digits = name.removeprefix("%")
         if not digits.isdecimal() or not 1 <= int(digits) <= self.count:
             raise UnknownName(
-                f"page {self.page} has no row {name!r:.60}; rows are %1 … %{self.count}"
+                f"page {self.page} has no row {quote(name)}; rows are %1 … %{self.count}"
             )
         return int(digits) - 1
 

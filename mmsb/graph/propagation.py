@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import UsageError
+from mmsb.base.errors import UsageError, quote
 from mmsb.graph.adjacency import Direction, Graph
 from mmsb.graph.semiring import MIN_PLUS, Semiring
 from mmsb.memory.cells import Array, whole
@@ -186,7 +186,7 @@ class Propagation:
             raise UsageError("this propagation has one seed set, so it has no rows")
         number = whole(number, "row")
         if not 0 <= number < self.sets:
-            raise UsageError(f"there is no row {number!r:.40}; rows are 0 … {self.sets - 1}")
+            raise UsageError(f"there is no row {quote(number)}; rows are 0 … {self.sets - 1}")
         hops = None if self.hops is None else self.hops[number]
         parent = None if self.parent is None else self.parent[number]
         trail = None if self.trail is None else self.trail[number]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
 from mmsb.base import schema
-from mmsb.base.errors import Conflict, CycleError, StateError, UsageError
+from mmsb.base.errors import Conflict, CycleError, StateError, UsageError, quote
 from mmsb.base.schema import Kind
 from mmsb.graph.derived import KINDS, Derivation, Function, fingerprint
 from mmsb.graph.derived_book import UNSOUND, Book
@@ -87,7 +87,7 @@ class Derivations:
         """
         whole = asked.flag(whole, "whole")
         if version is not None and not isinstance(version, str | int):
-            raise UsageError(f"a version is a text or a number, not {version!r:.60}")
+            raise UsageError(f"a version is a text or a number, not {quote(version)}")
         self._memory.know(*KINDS, kind)
         shown = self._memory.at().kind(kind)
         if shown.append_only or not shown.columns or shown.id in _TAKEN:
@@ -205,7 +205,7 @@ class Derivations:
             names = frozenset(asked.names(columns))
             unknown = sorted(names - {column.name for column in shown.columns})
             if unknown or not names:
-                what = f"no column {unknown[0]!r:.60}" if unknown else "to be read by some column"
+                what = f"no column {quote(unknown[0])}" if unknown else "to be read by some column"
                 raise UsageError(f"kind {shown.name!r} has {what}; see its columns")
             found[shown.name] = names
         if not found:

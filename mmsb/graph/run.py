@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import CycleError, UsageError
+from mmsb.base.errors import CycleError, UsageError, quote
 from mmsb.graph.adjacency import Direction, Graph, a_graph
 from mmsb.graph.breadth import breadth
 from mmsb.graph.cheapest import cheapest
@@ -227,7 +227,7 @@ def _bound(limit: Any, rounds: Any, count: int, ring: Semiring) -> int | None:
         if given is None:
             continue
         if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-            raise UsageError(f"{name} is a number of edges, 0 or more, not {given!r:.60}")
+            raise UsageError(f"{name} is a number of edges, 0 or more, not {quote(given)}")
         if ring.absorptive and given >= count - 1:
             return None  # longer ways add nothing
         return int(given)
@@ -240,7 +240,7 @@ def _share(damping: Any, rounds: Any, ring: Semiring) -> int | None:
     real = isinstance(damping, int | float | np.integer | np.floating)
     if isinstance(damping, bool) or not real or not 0 <= damping <= 1:
         raise UsageError(
-            f"damping is what each step hands on, a number in 0 … 1, not {damping!r:.60}"
+            f"damping is what each step hands on, a number in 0 … 1, not {quote(damping)}"
         )
     if ring.op != PLUS_TIMES.op or ring.own is not None:
         raise UsageError(

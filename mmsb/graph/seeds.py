@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsb.base.errors import UnknownName, UsageError
+from mmsb.base.errors import UnknownName, UsageError, quote
 from mmsb.graph.adjacency import Graph
 from mmsb.graph.semiring import Semiring
 from mmsb.memory.cells import Array
@@ -31,7 +31,7 @@ def seeded(graph: Graph, seeds: Seeds, ring: Semiring) -> tuple[Array, Array]:
     if isinstance(seeds, np.ndarray):
         return _array(graph, seeds, ring)
     if not isinstance(seeds, Iterable):
-        raise UsageError(f"seeds are nodes, or nodes with values, not {seeds!r:.60}")
+        raise UsageError(f"seeds are nodes, or nodes with values, not {quote(seeds)}")
     nodes = np.array(sorted({graph.node(each) for each in seeds}), np.uint32)
     return nodes, _ones(ring, len(nodes))
 

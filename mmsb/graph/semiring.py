@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmsb.base.errors import UnknownName, UsageError
+from mmsb.base.errors import UnknownName, UsageError, quote
 from mmsb.graph.laws import broken
 from mmsb.memory.cells import Array, cast, frozen
 
@@ -84,7 +84,7 @@ class Semiring:
     def fit(self, value: Any, what: str = "a value") -> Any:
         """The value, checked. UsageError."""
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise UsageError(f"{what} of {self.name} is a whole number, not {value!r:.60}")
+            raise UsageError(f"{what} of {self.name} is a whole number, not {quote(value)}")
         if not 0 <= value <= self.most:
             raise UsageError(
                 f"{value} is not {what} of {self.name}, which goes from 0 to {self.most}"
@@ -136,7 +136,7 @@ class Semiring:
 
 def _check_width(given: Any) -> None:
     if not isinstance(given, str) or given not in WIDTHS:
-        raise UsageError(f"there is no width {given!r:.40}; use 'u1', 'u4' or 'u8'")
+        raise UsageError(f"there is no width {quote(given)}; use 'u1', 'u4' or 'u8'")
 
 
 def _simple(name: str, op: int, zero: int, one: int, unit: int, **laws: bool) -> Semiring:
@@ -168,9 +168,9 @@ def semiring(given: str | Semiring) -> Semiring:
     if isinstance(given, Semiring):
         return given
     if not isinstance(given, str):
-        raise UsageError(f"a semiring is a name or a Semiring, not {given!r:.60}")
+        raise UsageError(f"a semiring is a name or a Semiring, not {quote(given)}")
     if given not in BUILT_IN:
-        raise UnknownName(f"there is no semiring {given!r:.60}; there are {', '.join(BUILT_IN)}")
+        raise UnknownName(f"there is no semiring {quote(given)}; there are {', '.join(BUILT_IN)}")
     return BUILT_IN[given]
 
 
@@ -203,7 +203,7 @@ def user(
     plus, times = _checked(made, own[0]), _checked(made, own[1])
     wrong = broken(plus, times, zero, one, samples(made).tolist(), **laws)
     if wrong is not None:
-        raise UsageError(f"semiring {name!r:.40}: {wrong}; mend its functions, or claim less")
+        raise UsageError(f"semiring {quote(name)}: {wrong}; mend its functions, or claim less")
     return made
 
 
@@ -212,7 +212,7 @@ def _checked(ring: Semiring, operation: Operation) -> Operation:
         found = int(operation(np.uint64(left), np.uint64(right)))
         if found > ring.most:
             raise UsageError(
-                f"semiring {ring.name!r:.40}: of {left} and {right} it makes {found}, which does "
+                f"semiring {quote(ring.name)}: of {left} and {right} it makes {found}, which does "
                 f"not fit {ring.dtype}; saturate at {ring.most}"
             )
         return found
@@ -235,19 +235,19 @@ def _compiled(function: Operation, name: str) -> Operation:
 
     if not hasattr(function, "py_func") and not isinstance(function, FunctionType):
         raise UsageError(
-            f"semiring {name!r:.40}: {function!r:.60} is no function that numba can compile; pass "
-            "a def or a lambda of two numbers"
+            f"semiring {quote(name)}: {quote(function)} is no function that numba can "
+            "compile; pass a def or a lambda of two numbers"
         )
     made: Any = function if hasattr(function, "py_func") else njit(nogil=True)(function)
     try:
         made.compile((types.uint64, types.uint64))
     except NumbaError as error:
         why = str(error).strip().splitlines()[-1]
-        raise UsageError(f"semiring {name!r:.40}: numba cannot compile it: {why:.200}") from error
+        raise UsageError(f"semiring {quote(name)}: numba cannot compile it: {why:.200}") from error
     gives: Any = made.overloads[(types.uint64, types.uint64)].signature.return_type
     if str(gives) not in ("uint8", "uint16", "uint32", "uint64"):
         raise UsageError(
-            f"semiring {name!r:.40}: {made.py_func.__name__} of two np.uint64 gives {gives}, not "
+            f"semiring {quote(name)}: {made.py_func.__name__} of two np.uint64 gives {gives}, not "
             "uint64; write its numbers as np.uint64(1)"
         )
     operation: Operation = made
@@ -291,4 +291,4 @@ def _numbers(given: Any, dtype: Any, wanted: str) -> Array:
             return cast(one, np.dtype(dtype), wanted).reshape(held.shape)
     except ValueError:
         pass
-    raise UsageError(f"{wanted}, not {given!r:.60}")
+    raise UsageError(f"{wanted}, not {quote(given)}")

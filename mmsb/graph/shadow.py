@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from mmsb.graph.ends import Leg, Reading
 from mmsb.graph.live import LiveGraph
 from mmsb.graph.nodes import PageRows, Subjects
 from mmsb.graph.rows import in_page, joined, whole
-from mmsb.memory.asked import text
+from mmsb.memory.asked import of_type, text
 from mmsb.memory.cells import frozen
 from mmsb.memory.memory import Memory
 from mmsb.memory.snapshot import Snapshot
@@ -31,8 +30,7 @@ class ShadowPageGraph:
 
     def __init__(self, memory: Memory) -> None:
         """UsageError for what is no memory."""
-        if not isinstance(_any(memory), Memory):
-            raise UsageError(f"pass an open memory, not {memory!r:.60}")
+        of_type(memory, Memory, "pass an open memory")
         self._memory = memory
 
     def at(
@@ -76,17 +74,13 @@ class ShadowPageGraph:
         return LiveGraph(self._memory, snapshot, readings)
 
 
-def _any(value: Any) -> Any:
-    return value
-
-
 def readings_of(
     snapshot: Snapshot, kinds: Kinds, stage: Stage | None, weights: Weights
 ) -> list[Reading]:
     """How each kind is read; UsageError where the stage or a weight is of none of them."""
     edges = edge_kinds(kinds)
-    if stage is not None and not isinstance(_any(stage), Stage):
-        raise UsageError(f"a stage is a mmsb.base.model.Stage, not {stage!r:.60}")
+    if stage is not None:
+        of_type(stage, Stage, "a stage is a mmsb.base.model.Stage")
     for name in weights.values() if isinstance(weights, Mapping) else (weights,):
         if name is not None and not text(name, "the column of the weights"):
             raise UsageError("the column of the weights has a name; leave out weights= for none")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmsb.base import schema
-from mmsb.base.errors import MmsbError, UnknownName, UsageError
+from mmsb.base.errors import MmsbError, UnknownName, UsageError, quote
 from mmsb.base.schema import Kind
 from mmsb.graph.recompute import Derivations
 from mmsb.memory import asked
@@ -213,7 +213,7 @@ class Events:
     ) -> Subscription:
         """From the commit after this on. ``wanted``: of which subjects. UnknownName, UsageError."""
         if not callable(callback):
-            raise UsageError(f"a callback is a function of what changed, not {callback!r:.60}")
+            raise UsageError(f"a callback is a function of what changed, not {quote(callback)}")
         names: frozenset[str] | None = None
         if kinds is not None:
             given = asked.some_kinds(kinds)

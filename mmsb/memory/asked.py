@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from mmsb.base.rect import Rows
 from mmsb.base.schema import Kind
 from mmsb.memory import kinds as schemas
 from mmsb.memory.cells import Array, numbers, whole
+
+T = TypeVar("T")
 
 #: More rows than these beyond a page's last one are not made up of fill.
 BEYOND = 2**20
@@ -33,8 +35,15 @@ def folder(path: str | os.PathLike[str]) -> Path:
     if b"\0" in named:
         raise UsageError(f"{quote(path)} cannot be a path, for it has a NUL in it; name another")
     if len(named) > _PATH_BYTES or max(map(len, named.split(b"/"))) > _NAME_BYTES:
-        raise UsageError(f"{quote(path)}… is too long for a path; name a shorter one")
+        raise UsageError(f"{quote(path)} is too long for a path; name a shorter one")
     return found
+
+
+def of_type(value: Any, types: type[T] | tuple[type[T], ...], wanted: str) -> T:
+    """Of one of the types; ``wanted`` begins the sentence that says so."""
+    if not isinstance(value, types):
+        raise UsageError(f"{wanted}, not {quote(value)}")
+    return value
 
 
 def listed(values: Any, what: str) -> tuple[Any, ...]:
@@ -137,9 +146,7 @@ def kind_id(value: Any) -> int:
 
 def span(rows: Any) -> Rows:
     """A range of rows."""
-    if not isinstance(rows, Rows):
-        raise UsageError(f"pass rows as mmsb.base.rect.Rows(first, stop), not {quote(rows)}")
-    return rows
+    return of_type(rows, Rows, "pass rows as mmsb.base.rect.Rows(first, stop)")
 
 
 def within(rows: Rows, page: int, count: int) -> None:

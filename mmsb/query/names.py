@@ -122,7 +122,7 @@ def _arguments(asked: str, text: str) -> tuple[str, str | None]:
 def checked(name: Any) -> str:
     """A name that is a text; UsageError."""
     if not isinstance(name, str):
-        raise UsageError(f"a function is asked for by its name, as f(::Int64), not {name!r:.60}")
+        raise UsageError(f"a function is asked for by its name, as f(::Int64), not {quote(name)}")
     return name
 
 

@@ -20,7 +20,7 @@ HOSTILE: tuple[Any, ...] = (
     *([], {}, {1}, (1, 2), [None], [-1], [1.5], [2**64], [99_999], [1j]),
     *(["a"], [[]], [[1], [1, 2]]),
     *({"value": 1}, {"nope": [1]}, {"value": [1j]}, [np.complex64(1)], [0] * 10_000),
-    *(np.array(3), np.array([1.5]), np.array([[1]]), np.zeros((0, 2)), np.array(["a"])),
+    *(np.array(3), np.array([1.5]), np.array([[1], [2]]), np.zeros((0, 2)), np.array(["a"])),
     *(np.array([True, False]), np.array([None]), np.array(["2020"], "M8[s]"), np.array([1j])),
     *(np.array([-1]), np.array([2**63], "u8"), np.ma.MaskedArray([1, 2], [True, False])),
     *(np.array([float("nan")]), lambda: 1),

@@ -62,7 +62,7 @@ CHAIN = Graph.from_edges([0, 1, 2], [1, 2, 3], [1, 2, 2**40])
         ({0: 2}, {"semiring": "lor_land"}, UsageError, "2 is not a seed's value"),
         (0, {"semiring": "plus_max"}, UnknownName, "there is no semiring 'plus_max'"),
         (0, {"semiring": MIN_PLUS.over("u4")}, UsageError, "a weight of 1099511627776 does not"),
-        (0, {"direction": "sideways"}, UsageError, "there is no direction 'sideways'"),
+        (0, {"direction": "sideways"}, UsageError, "direction 'sideways' is not known"),
         (0, {"limit": -1}, UsageError, "limit is a number of edges"),
         (0, {"limit": 1.5}, UsageError, "limit is a number of edges"),
         (0, {"rounds": "2"}, UsageError, "rounds is a number of edges"),

@@ -17,6 +17,18 @@ from mmsb.memory.snapshot import Snapshot
 
 HERE = Path(__file__).parent
 
+#: In Julia: does a method instance have code that is valid now?
+HAS_VALID_CODE = """
+function valid(mi)
+    code = isdefined(mi, :cache) ? mi.cache : nothing
+    while code !== nothing
+        code.max_world == typemax(UInt) && return true
+        code = isdefined(code, :next) ? code.next : nothing
+    end
+    return false
+end
+"""
+
 
 def driver(extent: str) -> list[str]:
     """The program that uses the library widely; a part of it is its first third."""

@@ -122,17 +122,11 @@ SHAPES = {
 }
 
 #: Tells which instances of Main's methods have lost all valid code, but for methods replaced.
-_TRUTH = """
+_TRUTH = (
+    live.HAS_VALID_CODE
+    + """
 functions() = [f for f in (getfield(Main, n) for n in names(Main; all = true) if isdefined(Main, n))
     if f isa Function && parentmodule(f) === Main]
-function valid(mi)
-    code = isdefined(mi, :cache) ? mi.cache : nothing
-    while code !== nothing
-        code.max_world == typemax(UInt) && return true
-        code = isdefined(code, :next) ? code.next : nothing
-    end
-    return false
-end
 all_valid() = [(m, mi) for f in functions() for m in methods(f)
     for mi in Base.specializations(m) if valid(mi)]
 function told(before)
@@ -144,6 +138,7 @@ function told(before)
     end
 end
 """
+)
 
 
 def program(*, truth: bool) -> str:

@@ -26,21 +26,16 @@ precompile(sells, (Int,))
 """
 USING = "using Units, Shop\nShop.sells(1)\ntwice(x) = x * 2\ntwice(1)\n"
 #: Tells which instances of both packages have valid code.
-VALID = """
-function valid(mi)
-    code = isdefined(mi, :cache) ? mi.cache : nothing
-    while code !== nothing
-        code.max_world == typemax(UInt) && return true
-        code = isdefined(code, :next) ? code.next : nothing
-    end
-    return false
-end
+VALID = (
+    live.HAS_VALID_CODE
+    + """
 types(mi) = join(("::" * string(T) for T in mi.specTypes.parameters[2:end]), ", ")
 valid() = [string(mod, '.', name, '(', types(mi), ')')
     for mod in (Units, Shop) for name in names(mod; all = true)
     if isdefined(mod, name) && getfield(mod, name) isa Function
     for m in methods(getfield(mod, name), mod) for mi in Base.specializations(m) if valid(mi)]
 """
+)
 REDEFINED = """
 before = valid()
 Core.eval(Units, :(base(x) = x + 100))
