@@ -49,6 +49,11 @@ precompile(Units.top, (Int,))
 """
 
 
+def _has_images(julia: Candidate) -> None:
+    if live.version(julia) < (1, 9):
+        pytest.skip(f"Julia {julia.version} has no package images with code")
+
+
 def recorded(julia: Candidate, folder: Path, env: dict[str, str], text: str) -> Reader:
     """A memory of a program whose packages were precompiled before."""
     with pytest.MonkeyPatch.context() as patch:
@@ -60,6 +65,7 @@ def recorded(julia: Candidate, folder: Path, env: dict[str, str], text: str) -> 
 @pytest.mark.newest
 def test_what_nothing_recorded_calls_goes_stale_too(julia: Candidate, tmp_path: Path) -> None:
     """Nothing of these packages is inferred while it is recorded: all of it came with images."""
+    _has_images(julia)
     env = packages(tmp_path, Units=UNITS, Shop=SHOP)
     script = tmp_path / "truth.jl"
     script.write_text(USING + VALID + REDEFINED, encoding="utf-8")
@@ -81,6 +87,7 @@ def test_code_that_ended_has_a_valid_successor_in_another_image(
     julia: Candidate, tmp_path: Path
 ) -> None:
     """A package that brings a method brings the code that this makes anew, too."""
+    _has_images(julia)
     env = packages(tmp_path, Units=UNITS, Extra=EXTRA)
     live.said(julia, ["-e", "using Extra"], env=env)  # precompiled
     text = "using Units\nUnits.top(1)\nusing Extra\nUnits.top(1)\n"
