@@ -13,7 +13,7 @@ from mmsb.capture.julia import Candidate
 
 PROGRAM = str(live.HERE / "canonical_state.jl")
 #: Where code lies that the recorder's reading compiles for itself, or its image has brought.
-LIBRARY = ("Base", "Core", "SHA")
+LIBRARY = ("Base", "Core", "Compiler", "SHA")
 
 
 @dataclass
