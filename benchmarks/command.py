@@ -50,11 +50,11 @@ def main(package: str, claims: tuple[str, ...], mark: str) -> None:
     folder = Path(tempfile.mkdtemp(prefix="mmsb-bench-", dir=asked.folder))
     try:
         write = not asked.quick and not asked.no_write
-        bench = Bench(folder, quick=asked.quick, peers=not asked.no_peers, write=write)
         for claim in asked.claims or claims:
+            bench = Bench(folder, quick=asked.quick, peers=not asked.no_peers, write=write)
             start = time.monotonic()
             result = importlib.import_module(f"{package}.{claim}").run(bench)
-            text = f"{result.text()}\n\n{machine(folder)}"
+            text = f"{result.text()}\n\n{machine(bench)}"
             print(text, end="\n\n", flush=True)
             print(f"{claim}: {time.monotonic() - start:.0f} s", file=sys.stderr)
             if write:

@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parents[1]
+STEPS = 300_000
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Bench:
     peers: bool = True
     #: May the docs be written?
     write: bool = False
+    #: Seconds of one step of an empty loop of the interpreter, in each round: a machine that others
+    #: share is quicker in one minute than in the next, whatever its load.
+    pace: list[float] = field(default_factory=list)
 
     @property
     def rounds(self) -> int:
@@ -107,9 +111,15 @@ def measured(bench: Bench, ways: Mapping[str, Way]) -> Timings:
     """All ways, in turn, round after round."""
     found: Timings = {name: Timing() for name in ways}
     for _ in range(bench.rounds):
+        bench.pace.append(once(_steps) / STEPS)
         for name, way in ways.items():
             found[name].rounds.append(_one(way, bench.seconds))
     return found
+
+
+def _steps() -> None:
+    for _ in range(STEPS):
+        pass
 
 
 def _one(way: Way, seconds: float) -> Array:
@@ -310,18 +320,22 @@ def child(code: str, *arguments: object) -> dict[str, float]:
     return answer
 
 
-def machine(folder: Path) -> str:
+def machine(bench: Bench) -> str:
     """One line on where the figures come from."""
     model = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             model = line.split(":", 1)[1].strip()
     pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    pace = ""
+    if bench.pace:
+        least, most = 1e9 * min(bench.pace), 1e9 * max(bench.pace)
+        pace = f"; a step of an empty loop of Python {least:.1f} to {most:.1f} ns"
     return (
         f"{model}, {len(os.sched_getaffinity(0))} cores, {pages * page / 2**30:.0f} GiB, "
-        f"{_filesystem(folder)}; Linux {platform.release()}, Python {platform.python_version()}, "
-        f"numpy {np.__version__}; load {os.getloadavg()[0]:.1f}; code of "
-        f"{_commit() or 'no commit'}."
+        f"{_filesystem(bench.folder)}; Linux {platform.release()}, "
+        f"Python {platform.python_version()}, numpy {np.__version__}; "
+        f"load {os.getloadavg()[0]:.1f}{pace}; code of {_commit() or 'no commit'}."
     )
 
 
