@@ -12,7 +12,7 @@ import numpy as np
 
 from mmsb.base.errors import EnvironmentProblem, MissingExtra, UnknownName, UsageError, quote
 from mmsb.graph.nodes import Nodes, Numbers
-from mmsb.memory.asked import of_type, one_of
+from mmsb.memory.asked import bounded, of_type, one_of
 from mmsb.memory.cells import Array, frozen, whole
 from mmsb.memory.pool import spread
 
@@ -284,6 +284,7 @@ def _fixed(array: Array) -> Array:
 
 def node_ids(given: Any, what: str) -> Array:
     """Numbers of nodes, u32. UsageError."""
+    bounded(given, what)
     try:
         ids = np.asarray(given if isinstance(given, np.ndarray | Iterable) else [given])
     except ValueError as error:  # lists of several lengths
@@ -298,6 +299,7 @@ def node_ids(given: Any, what: str) -> Array:
 
 def edge_weights(given: Any, count: int) -> Array:
     """Weights, u32 where all fit, else u64. UsageError."""
+    bounded(given, "weights")
     try:
         weights = np.asarray(given)
     except ValueError as error:

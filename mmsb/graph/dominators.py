@@ -9,7 +9,7 @@ import numpy as np
 
 from mmsb.base.errors import UsageError, quote
 from mmsb.graph.adjacency import Graph, a_graph
-from mmsb.memory.asked import listed
+from mmsb.memory.asked import bounded, listed
 from mmsb.memory.cells import Array, frozen
 
 NONE = 2**32 - 1
@@ -67,6 +67,7 @@ def _of_dominators(given: Any) -> Array:
 
 
 def _unsigned(values: Any) -> Array:
+    bounded(values, "values")
     try:
         return np.asarray(values)
     except ValueError as error:

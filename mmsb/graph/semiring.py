@@ -12,6 +12,7 @@ import numpy as np
 
 from mmsb.base.errors import UnknownName, UsageError, quote
 from mmsb.graph.laws import broken
+from mmsb.memory.asked import bounded
 from mmsb.memory.cells import Array, cast, frozen
 
 Width = Literal["u1", "u4", "u8"]
@@ -284,6 +285,7 @@ def chance_of_cost(cost: Any) -> Any:
 
 def _numbers(given: Any, dtype: Any, wanted: str) -> Array:
     """One number or an array, in the dtype."""
+    bounded(given, "numbers")
     try:
         held = np.asarray(given)
         if held.dtype.kind in "iufO":

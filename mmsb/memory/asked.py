@@ -19,6 +19,8 @@ from mmsb.memory.cells import Array, numbers, whole
 
 T = TypeVar("T")
 
+#: So many pages, rows or symbols there can be.
+_MOST = 2**32
 #: More rows than these beyond a page's last one are not made up of fill.
 BEYOND = 2**20
 #: What file systems take.
@@ -46,8 +48,15 @@ def of_type(value: Any, types: type[T] | tuple[type[T], ...], wanted: str) -> T:
     return value
 
 
+def bounded(values: Any, what: str) -> None:
+    """No range of more numbers than pages, rows or symbols can have, which no memory would hold."""
+    if isinstance(values, range) and values[_MOST:]:
+        raise UsageError(f"{quote(values)} are more {what} than there can be; pass fewer")
+
+
 def listed(values: Any, what: str) -> tuple[Any, ...]:
     """What an iterable gives."""
+    bounded(values, what)
     if isinstance(values, Iterable) and not isinstance(values, str | bytes):
         try:
             return tuple(values)

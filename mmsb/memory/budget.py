@@ -16,6 +16,7 @@ import numpy as np
 
 from mmsb.base.errors import UsageError
 from mmsb.memory.cells import Array, address_of, whole
+from mmsb.memory.forked import locks
 from mmsb.memory.index import Index
 
 #: Reads that are remembered to tell cold maps from warm ones.
@@ -128,22 +129,19 @@ class Budget:
         self.limit, self._index = limit, index
         #: Bytes released so far.
         self.released = 0
-        # When last looked: bytes that may still come, and those of all files that there were; the
-        # least there were since, if some were unmapped.
+        # When last looked: bytes that may still come, and those of all files that there were.
         self._free = self._files = 0
         self._recent: deque[int] = deque(maxlen=_REMEMBERED)
-        self._lock = threading.Lock()
+        self._lock: threading.Lock
+        locks(self, "_lock")
         self._wanted = False  # has a thread asked for it since it was last begun?
 
     def took(self, page: int) -> None:
         """A page was read, or `ALL` or `UNKNOWN` ones."""
         if page != UNKNOWN:
             self._recent.append(page)
-        files = _of_files()
-        if files < self._files:
-            self._files = files
-        elif files - self._files > self._free:
-            self.enforce()
+        if not self._files <= _of_files() <= self._files + self._free:
+            self.enforce()  # also where less is there: what was unmapped may hide what came
 
     def enforce(self) -> None:
         """Releases what is too much, now. Some milliseconds."""
@@ -167,7 +165,7 @@ class Budget:
                 total -= own.resident
                 files -= own.resident
                 self.released += own.resident
-        self._free, self._files = max(self.limit - total, 0), files
+        self._free, self._files = max(self.limit - total, 0), min(files, _of_files())
 
     def _coldest_first(self, used: list[Map]) -> list[Map]:
         """Those that were read longest ago first, the older of two first."""

@@ -17,7 +17,7 @@ Calls = Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]]
 HOSTILE: tuple[Any, ...] = (
     *(None, True, -1, 2**63, 2**64, 10**400, 1.5, float("nan"), 1j, object(), int, slice(0, 2)),
     *("", "zz", "\ud800", "a\0b", "x" * 5000, b"x", np.int64(1), np.bool_(True), SMALL, Rows(0, 1)),
-    *([], {}, {1}, (1, 2), [None], [-1], [1.5], [2**64], [99_999], [1j]),
+    *([], {}, {1}, range(2**40), (1, 2), [None], [-1], [1.5], [2**64], [99_999], [1j]),
     *(["a"], [[]], [[1], [1, 2]]),
     *({"value": 1}, {"nope": [1]}, {"value": [1j]}, [np.complex64(1)], [0] * 10_000),
     *(np.array(3), np.array([1.5]), np.array([[1], [2]]), np.zeros((0, 2)), np.array(["a"])),

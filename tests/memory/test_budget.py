@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
+import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -144,6 +146,37 @@ def test_a_writer_within_a_budget(path: Path) -> None:
             _read(memory, memory.at().pages(SMALL).tolist())
             memory._behind.wait()  # it reads too
             assert _mapped(memory) < 4 * MIB  # and what one read brings in, of 9.6 MB
+
+
+def test_what_another_memory_gives_back_hides_nothing(large: Path, tmp_path: Path) -> None:
+    shutil.copytree(large, tmp_path / "another")
+    another = Memory.open(tmp_path / "another", kinds=KINDS)
+    _read(another, another.at().pages(SMALL).tolist())
+    with Memory.open(large, kinds=KINDS, resident_bytes=3 * MIB) as memory:
+        for _ in range(2):  # the first brings the kernels
+            memory.at().gather(SMALL, "value")
+        another.close()
+        del another
+        gc.collect()
+        memory.at().gather(SMALL, "value")
+        assert _mapped(memory) < 3 * MIB
+
+
+def test_a_fork_has_the_budget_though_a_thread_was_seeing_to_it(large: Path) -> None:
+    with Memory.open(large, kinds=KINDS, resident_bytes=3 * MIB) as memory:
+        pages = memory.at().pages(SMALL).tolist()
+        limit = memory._index.meter.budget
+        assert isinstance(limit, budget.Budget)
+        with limit._lock:  # as a thread has it that the child will not have
+            child = os.fork()
+            if child == 0:
+                failed = 1
+                try:
+                    _read(memory, pages)
+                    failed = _mapped(memory) >= 4 * MIB
+                finally:
+                    os._exit(failed)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("size", [0, -5, "a lot", 1.5])
