@@ -241,6 +241,10 @@ class CheckView(Answer):
         ]
         blocks += [note((problem, "bad")) for problem in self.problems]
         blocks += [note((f"torn tail, to be cut: {problem}", "warn")) for problem in self.torn]
+        if not self.sound:
+            blocks.append(
+                note("`mmsb check --salvage OUT` writes all that is whole to a new memory.")
+            )
         return tuple(blocks)
 
 

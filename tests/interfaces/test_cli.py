@@ -166,6 +166,7 @@ def test_check_finds_a_flipped_bit(made: Path, tmp_path: Path) -> None:
     result = run.invoke(app, ["check", "-m", str(copy)])
     assert result.exit_code == 4
     assert "damaged" in result.stdout
+    assert "--salvage OUT" in result.stdout
     segment.write_bytes(content[: len(content) * 3 // 4])
     result = run.invoke(app, ["check", "--salvage", str(tmp_path / "saved.mmsb"), "-m", str(copy)])
     assert result.exit_code == 4
